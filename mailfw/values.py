@@ -1,0 +1,698 @@
+"""The nouns of mail, as frozen values: what rooms hand to each other.
+
+Everything here is immutable, compares by value, pickles, and imports nothing of ours, so that a value can cross a thread,
+a process or a protocol unchanged. Times are `float` seconds since the epoch, UTC, unless a name says otherwise; sizes are
+octets; a mailbox name is a `str` with `/` between its levels, `INBOX` in capitals.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+
+from attrs import evolve, field, frozen
+
+# --- Addresses and envelopes -----------------------------------------------------------------------------------------
+
+_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+)*")
+
+
+@frozen
+class Address:
+    """A mailbox's address (RFC 5321 §4.1.2, RFC 6531 §3.3).
+
+    :ivar local: the local part without its quoting, case kept.
+    :ivar domain: lower case; a U-label where it was written so; `[192.0.2.1]` for an address literal; empty only for
+        `<postmaster>`.
+    """
+
+    local: str
+    domain: str = field(converter=str.lower)
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read an address that a person or a configuration file wrote: `local@domain`, the local part quoted where it must be.
+
+        :raises ValueError: it is no address. (The wire's stricter grammar is in `smtp.grammar`.)
+        """
+        local, at, domain = text.strip().rpartition("@")
+        if not at or not domain or re.search(r"[\s<>@,;:\"\\()\x00-\x20\x7f]", domain.strip("[]").replace(":", "")):
+            raise ValueError(f"{text!r} is not an address")
+        if local.startswith('"') and local.endswith('"') and len(local) > 2:
+            local = re.sub(r"\\(.)", r"\1", local[1:-1])
+        elif not _ATOM.fullmatch(local):
+            raise ValueError(f"{text!r} is not an address")
+        if re.search(r"[\x00-\x1f\x7f]", local):
+            raise ValueError(f"{text!r} is not an address")
+        return cls(local, domain)
+
+    @property
+    def isASCII(self) -> bool:
+        """Whether the address can travel without SMTPUTF8."""
+        return self.local.isascii() and self.domain.isascii()
+
+    def __str__(self) -> str:
+        """`local@domain`, the local part quoted where RFC 5321 asks for it."""
+        local = self.local
+        if not _ATOM.fullmatch(local):
+            local = '"' + re.sub(r'(["\\])', r"\\\1", local) + '"'
+        return f"{local}@{self.domain}" if self.domain else local
+
+
+@frozen
+class Recipient:
+    """One recipient of an envelope, with what the sender asked about it (RFC 3461).
+
+    :ivar notify: of `never`, `success`, `failure`, `delay`; empty where the sender said nothing.
+    :ivar original: ORCPT as given, `rfc822;user@example.org`.
+    """
+
+    address: Address
+    notify: frozenset[str] = frozenset()
+    original: str = ""
+
+
+@frozen
+class Envelope:
+    """What SMTP says about a message, beside the message (RFC 5321 §2.3.1).
+
+    :ivar sender: None is the null reverse path `<>`.
+    :ivar identity: who authenticated, if anybody.
+    :ivar returns: RET, `full` or `hdrs`, or empty.
+    :ivar envelopeId: ENVID as given, decoded from xtext.
+    :ivar is8Bit: the message may hold octets above 127 (BODY=8BITMIME or BINARYMIME).
+    """
+
+    sender: Address | None
+    recipients: tuple[Recipient, ...] = ()
+    identity: Identity | None = None
+    isSMTPUTF8: bool = False
+    is8Bit: bool = False
+    requiresTLS: bool = False
+    returns: str = ""
+    envelopeId: str = ""
+
+
+@frozen
+class Identity:
+    """Who somebody proved to be.
+
+    :ivar account: the canonical name of the account, `mbrain@example.org`, lower case: what stores know it by.
+    :ivar isAdmin: may steer the server (manhole, EXPN for all …).
+    :ivar authenticatedAs: whose credentials were used, where that is not the account's owner (a master login).
+    """
+
+    account: str
+    isAdmin: bool = False
+    authenticatedAs: str = ""
+
+
+@frozen
+class Peer:
+    """The other end of a connection. IPv4-mapped IPv6 addresses are written as IPv4.
+
+    :ivar host: an IP address, or the path of a Unix socket, or empty when the socket has none.
+    """
+
+    host: str
+    port: int = 0
+    isLoopback: bool = False
+    isUnix: bool = False
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+# --- Where mail goes -------------------------------------------------------------------------------------------------
+
+
+@frozen
+class Target:
+    """A place in our own store that a message is delivered to.
+
+    :ivar account: canonical account name.
+    :ivar mailbox: delivery creates it where it is missing.
+    :ivar flags: set on the message as it arrives.
+    :ivar detail: the tag of `user+tag@`, for scripts; it never names a mailbox by itself.
+    """
+
+    account: str
+    mailbox: str = "INBOX"
+    flags: frozenset[str] = frozenset()
+    detail: str = ""
+
+
+@frozen
+class Resolution:
+    """What a directory knows about an address: the accounts it ends in, and the addresses elsewhere it is forwarded to."""
+
+    targets: tuple[Target, ...] = ()
+    forwards: tuple[Address, ...] = ()
+
+
+class Fate(enum.Enum):
+    """What became of a message for one recipient."""
+
+    DELIVERED = "delivered"  # durably in a mailbox, or taken over by the next hop
+    QUEUED = "queued"  # durably in our queue
+    DEFERRED = "deferred"  # not taken for the moment; nobody holds it for this recipient but the sender
+    FAILED = "failed"  # refused for good
+
+
+@frozen
+class Outcome:
+    """What became of a message for one recipient, local or remote.
+
+    :ivar refusal: why, when it was not taken.
+    :ivar remark: a line for logs and VERB: which mailbox and UID, or what the remote server said.
+    """
+
+    fate: Fate
+    refusal: Exception | None = None
+    remark: str = ""
+
+    @property
+    def isTaken(self) -> bool:
+        """Whether somebody durably holds the message for this recipient."""
+        return self.fate in (Fate.DELIVERED, Fate.QUEUED)
+
+
+# --- The bytes of a message ------------------------------------------------------------------------------------------
+
+
+@frozen
+class MessageSource:
+    """A message's octets before a store has them: a prefix of stamped headers, then bytes in memory or a part of a file.
+
+    The file belongs to whoever made the source (a spool), and stays unchanged while the source is used. A source can be read
+    many times and from any thread, and can cross to another process of the same machine.
+
+    :ivar data: the content after the prefix, when it is in memory.
+    :ivar path: the file that holds it otherwise, from `offset`, `length` octets.
+    """
+
+    data: bytes = b""
+    prefix: bytes = b""
+    path: str = ""
+    offset: int = 0
+    length: int = 0
+
+    @property
+    def size(self) -> int:
+        """Octets in all, prefix included."""
+        return len(self.prefix) + (self.length if self.path else len(self.data))
+
+    def withPrefix(self, header: bytes) -> MessageSource:
+        """The same message with more header lines (each ended by CRLF) before it."""
+        return evolve(self, prefix=header + self.prefix)
+
+    def read(self) -> bytes:
+        """The whole content at once."""
+        if not self.path:
+            return self.prefix + self.data if self.prefix else self.data
+        return b"".join(self.chunks(self.length or 1))
+
+    def chunks(self, length: int = 65536) -> Iterator[bytes]:
+        """The content in pieces of at most `length` octets (the prefix apart)."""
+        if self.prefix:
+            yield self.prefix
+        if not self.path:
+            for start in range(0, len(self.data), length):
+                yield self.data[start : start + length]
+            return
+        with open(self.path, "rb") as file:
+            file.seek(self.offset)
+            rest = self.length
+            while rest and (piece := file.read(min(rest, length))):
+                rest -= len(piece)
+                yield piece
+            if rest:
+                raise EOFError(f"a spooled message lost {rest} octets")
+
+
+# --- Flags and UIDs --------------------------------------------------------------------------------------------------
+
+
+class Flag:
+    """The flags that RFC 9051 §2.3.2 and the IANA keyword registry define. A flag travels as `str`; a set of them as `frozenset[str]`.
+
+    System flags are spelled as here. Keywords keep the case in which they were first used in an account, and compare without it.
+    """
+
+    SEEN = "\\Seen"
+    ANSWERED = "\\Answered"
+    FLAGGED = "\\Flagged"
+    DELETED = "\\Deleted"
+    DRAFT = "\\Draft"
+    SYSTEM = (SEEN, ANSWERED, FLAGGED, DELETED, DRAFT)
+    FORWARDED = "$Forwarded"
+    JUNK = "$Junk"
+    NOT_JUNK = "$NotJunk"
+    PHISHING = "$Phishing"
+    MDN_SENT = "$MDNSent"
+
+
+_SYSTEM_FLAGS = {flag.lower(): flag for flag in Flag.SYSTEM}
+
+
+def canonicalFlag(flag: str) -> str:
+    """System flags in their own spelling whatever the case they came in; keywords as they are."""
+    return _SYSTEM_FLAGS.get(flag.lower(), flag)
+
+
+@frozen
+class UIDSet:
+    """A set of UIDs (or of sequence numbers) as sorted, disjoint, non-adjacent ranges (RFC 9051 §9 `sequence-set`, without `*`).
+
+    Every operation is linear in the number of ranges, never in the number of UIDs.
+    """
+
+    ranges: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def of(cls, *uids: int) -> UIDSet:
+        """The set of these numbers."""
+        return cls.fromUIDs(uids)
+
+    @classmethod
+    def fromUIDs(cls, uids: Iterable[int]) -> UIDSet:
+        """From numbers in any order, repeats allowed. Sorted input costs no sort."""
+        ranges: list[tuple[int, int]] = []
+        isSorted = True
+        low = high = -1
+        for uid in uids:
+            if uid == high + 1 and high >= 0:
+                high = uid
+            elif low <= uid <= high:
+                continue
+            else:
+                if high >= 0:
+                    ranges.append((low, high))
+                    isSorted = isSorted and uid > high
+                low = high = uid
+        if high >= 0:
+            ranges.append((low, high))
+        return cls(tuple(ranges)) if isSorted else cls.fromRanges(ranges)
+
+    @classmethod
+    def fromRanges(cls, ranges: Iterable[tuple[int, int]]) -> UIDSet:
+        """From ranges in any order, overlapping or reversed (`4:2` is `2:4`, RFC 9051 §9)."""
+        merged: list[tuple[int, int]] = []
+        for low, high in sorted((low, high) if low <= high else (high, low) for low, high in ranges):
+            if merged and low <= merged[-1][1] + 1:
+                if high > merged[-1][1]:
+                    merged[-1] = (merged[-1][0], high)
+            else:
+                merged.append((low, high))
+        return cls(tuple(merged))
+
+    @classmethod
+    def parse(cls, text: str) -> UIDSet:
+        """Read what `str` wrote: `1:3,7`; the empty string is the empty set."""
+        ranges = []
+        for piece in filter(None, text.split(",")):
+            low, _, high = piece.partition(":")
+            ranges.append((int(low), int(high or low)))
+        return cls.fromRanges(ranges)
+
+    def __str__(self) -> str:
+        return ",".join(f"{low}:{high}" if low != high else str(low) for low, high in self.ranges)
+
+    def __len__(self) -> int:
+        return sum(high - low + 1 for low, high in self.ranges)
+
+    def __bool__(self) -> bool:
+        return bool(self.ranges)
+
+    def __iter__(self) -> Iterator[int]:
+        for low, high in self.ranges:
+            yield from range(low, high + 1)
+
+    def __contains__(self, uid: int) -> bool:
+        at = bisect_right(self.ranges, (uid, 1 << 62)) - 1
+        return at >= 0 and uid <= self.ranges[at][1]
+
+    def __or__(self, other: UIDSet) -> UIDSet:
+        return UIDSet.fromRanges(self.ranges + other.ranges)
+
+    def __and__(self, other: UIDSet) -> UIDSet:
+        found: list[tuple[int, int]] = []
+        mine, theirs = list(self.ranges), list(other.ranges)
+        i = j = 0
+        while i < len(mine) and j < len(theirs):
+            low, high = max(mine[i][0], theirs[j][0]), min(mine[i][1], theirs[j][1])
+            if low <= high:
+                found.append((low, high))
+            if mine[i][1] < theirs[j][1]:
+                i += 1
+            else:
+                j += 1
+        return UIDSet(tuple(found))
+
+    def __sub__(self, other: UIDSet) -> UIDSet:
+        left: list[tuple[int, int]] = []
+        j = 0
+        for low, high in self.ranges:
+            while j and other.ranges[j - 1][1] >= low:
+                j -= 1
+            while j < len(other.ranges) and other.ranges[j][0] <= high:
+                cutLow, cutHigh = other.ranges[j]
+                if cutHigh >= low:
+                    if cutLow > low:
+                        left.append((low, cutLow - 1))
+                    low = cutHigh + 1
+                j += 1
+            if low <= high:
+                left.append((low, high))
+        return UIDSet(tuple(left))
+
+    @property
+    def first(self) -> int:
+        """The lowest UID. The set is not empty."""
+        return self.ranges[0][0]
+
+    @property
+    def last(self) -> int:
+        """The highest UID. The set is not empty."""
+        return self.ranges[-1][1]
+
+
+ALL_UIDS = UIDSet(((1, 0xFFFFFFFF),))
+
+
+# --- What a mailbox is -----------------------------------------------------------------------------------------------
+
+
+class SpecialUse(enum.Enum):
+    """Mailbox attributes of RFC 6154 §2, RFC 8457."""
+
+    ALL = "\\All"
+    ARCHIVE = "\\Archive"
+    DRAFTS = "\\Drafts"
+    FLAGGED = "\\Flagged"
+    IMPORTANT = "\\Important"
+    JUNK = "\\Junk"
+    SENT = "\\Sent"
+    TRASH = "\\Trash"
+
+
+@frozen
+class MailboxInfo:
+    """A name in an account's tree.
+
+    :ivar mailboxId: RFC 8474 MAILBOXID; empty where only a name is left (\\NonExistent).
+    :ivar isSelectable: messages can be in it; False for a name that only has children or is only subscribed.
+    """
+
+    name: str
+    mailboxId: str = ""
+    uidValidity: int = 0
+    isSelectable: bool = True
+    isSubscribed: bool = False
+    specialUse: frozenset[SpecialUse] = frozenset()
+
+
+@frozen
+class MailboxStatus:
+    """A mailbox's counters, all from one moment (RFC 9051 §6.3.11).
+
+    :ivar size: octets of all messages.
+    :ivar recentFrom: messages with this UID or a higher one are `\\Recent` to the session that asked (RFC 3501 §2.3.2).
+    """
+
+    mailboxId: str
+    uidValidity: int
+    uidNext: int
+    highestModSeq: int
+    messages: int
+    unseen: int
+    deleted: int
+    size: int
+    recentFrom: int
+
+
+@frozen(eq=False)
+class Snapshot:
+    """A mailbox as it stood at one moment: what a session's view starts from.
+
+    :ivar uids: ascending; shared between sessions and never changed: whoever diverges copies it.
+    :ivar firstUnseen: UID of the first message without \\Seen; 0 where there is none.
+    :ivar keywords: every keyword in use in the mailbox.
+    """
+
+    status: MailboxStatus
+    uids: memoryview
+    firstUnseen: int
+    keywords: tuple[str, ...] = ()
+
+
+class Column(enum.Enum):
+    """What can be asked about a message, one value a message each, in `IMailbox.rows`.
+
+    The type of each value is written behind it.
+    """
+
+    UID = "uid"  # int
+    FLAGS = "flags"  # frozenset[str]; equal sets are mostly the same object
+    MODSEQ = "modseq"  # int
+    INTERNAL_DATE = "internal date"  # float, seconds since the epoch, UTC
+    SAVE_DATE = "save date"  # float: when the message came into this mailbox (RFC 8514)
+    SIZE = "size"  # int, octets
+    EMAIL_ID = "email id"  # str, RFC 8474
+    THREAD_ID = "thread id"  # str, RFC 8474
+    UIDL = "uidl"  # str, 1 to 70 printable ASCII characters (RFC 1939 §7)
+    ENVELOPE = "envelope"  # bytes as IMAP sends them, parentheses included
+    BODY_STRUCTURE = "body structure"  # bytes as IMAP sends them, extension data included
+    PREVIEW = "preview"  # str, at most 256 characters (RFC 8970)
+    HEADER = "header"  # bytes up to and with the empty line after the header
+    CONTENT = "content"  # values.IContent: read by range, blocking, only inside `render`
+
+
+@frozen
+class MessageChange:
+    """A message that came or whose flags changed."""
+
+    uid: int
+    modSeq: int
+    flags: frozenset[str]
+
+
+@frozen
+class Changes:
+    """What happened in a mailbox after a MODSEQ.
+
+    :ivar modSeq: the mailbox's HIGHESTMODSEQ when this was read: ask from here next time.
+    :ivar changed: messages that came or changed, ascending by UID, each with its present flags.
+    :ivar vanished: UIDs expunged since; may name UIDs the reader never knew.
+    :ivar isComplete: False when the log no longer reaches back that far: compare all UIDs and flags anew.
+    """
+
+    modSeq: int
+    uidNext: int
+    changed: tuple[MessageChange, ...] = ()
+    vanished: UIDSet = UIDSet()
+    isComplete: bool = True
+
+
+# --- Operations: the only way to change an account -------------------------------------------------------------------
+
+
+class FlagChange(enum.Enum):
+    """How `SetFlags` uses its flags (RFC 9051 §6.4.6)."""
+
+    REPLACE = "replace"
+    ADD = "add"
+    REMOVE = "remove"
+
+
+@frozen
+class NewMessage:
+    """A message to be appended.
+
+    :ivar internalDate: None is now.
+    """
+
+    source: MessageSource
+    flags: frozenset[str] = frozenset()
+    internalDate: float | None = None
+
+
+@frozen
+class Create:
+    """Make a mailbox, and its parents as names (RFC 9051 §6.3.4). → `MailboxInfo`; raises MailboxExists, InvalidName."""
+
+    name: str
+    specialUse: frozenset[SpecialUse] = frozenset()
+
+
+@frozen
+class Rename:
+    """Rename a mailbox with all below it; INBOX keeps its name and gives its messages (RFC 9051 §6.3.6). → `MailboxInfo`."""
+
+    name: str
+    newName: str
+
+
+@frozen
+class Delete:
+    """Delete a mailbox and its messages; its children stay, and then so does its name, not selectable (RFC 9051 §6.3.5). → None."""
+
+    name: str
+
+
+@frozen
+class Subscribe:
+    """Subscribe to a name, whether or not there is such a mailbox, or end that (RFC 9051 §6.3.7). → None."""
+
+    name: str
+    isSubscribed: bool = True
+
+
+@frozen
+class Append:
+    """Add messages, all or none (RFC 9051 §6.3.12, RFC 3502). → `Appended`; raises NoSuchMailbox, OverQuota."""
+
+    mailbox: str
+    messages: tuple[NewMessage, ...]
+
+
+@frozen
+class SetFlags:
+    """Change flags (RFC 9051 §6.4.6; UNCHANGEDSINCE of RFC 7162 §3.1.3). → `FlagsSet`.
+
+    :ivar uidValidity: of the mailbox that the UIDs belong to; 0 does not ask.
+    :ivar unchangedSince: leave messages alone whose MODSEQ is above it; compared under the write lock.
+    """
+
+    mailbox: str
+    uids: UIDSet
+    change: FlagChange
+    flags: frozenset[str]
+    unchangedSince: int | None = None
+    uidValidity: int = 0
+
+
+@frozen
+class Copy:
+    """Copy messages, all or none, flags and internal dates kept (RFC 9051 §6.4.7). → `Copied`.
+
+    :ivar account: the account the target mailbox is in; empty for the same.
+    """
+
+    mailbox: str
+    uids: UIDSet
+    target: str
+    account: str = ""
+    uidValidity: int = 0
+
+
+@frozen
+class Move:
+    """Move messages, all or none (RFC 6851). → `Copied`, the source UIDs being gone."""
+
+    mailbox: str
+    uids: UIDSet
+    target: str
+    account: str = ""
+    uidValidity: int = 0
+
+
+@frozen
+class Expunge:
+    """Remove messages for good (RFC 9051 §6.4.3, §6.4.9). → `Expunged`.
+
+    :ivar onlyDeleted: only those with \\Deleted, which is looked up under the write lock.
+    """
+
+    mailbox: str
+    uids: UIDSet = ALL_UIDS
+    onlyDeleted: bool = True
+    uidValidity: int = 0
+
+
+Operation = Create | Rename | Delete | Subscribe | Append | SetFlags | Copy | Move | Expunge
+
+
+@frozen
+class Appended:
+    """:ivar uids: in the order of the messages (RFC 4315 APPENDUID)."""
+
+    uidValidity: int
+    uids: tuple[int, ...]
+    modSeq: int
+
+
+@frozen
+class FlagsSet:
+    """:ivar changed: messages whose flags are different now, with their new state.
+    :ivar unchanged: messages asked for and already so (they keep their MODSEQ).
+    :ivar failed: messages left alone because of `unchangedSince`.
+    """
+
+    changed: tuple[MessageChange, ...]
+    unchanged: UIDSet
+    failed: UIDSet
+    modSeq: int
+
+
+@frozen
+class Copied:
+    """:ivar sources: and :ivar copies: pairwise (RFC 4315 COPYUID); messages that were already gone are in neither."""
+
+    uidValidity: int
+    sources: tuple[int, ...]
+    copies: tuple[int, ...]
+    modSeq: int
+
+
+@frozen
+class Expunged:
+    """:ivar uids: those that were there and now are gone."""
+
+    uids: UIDSet
+    modSeq: int
+
+
+Result = MailboxInfo | Appended | FlagsSet | Copied | Expunged | None
+
+
+# --- Simple stores ---------------------------------------------------------------------------------------------------
+
+
+@frozen
+class Entry:
+    """One message as a simple store's `scan` finds it.
+
+    :ivar key: names the message for as long as it is in the folder, whatever becomes of its flags.
+    :ivar locator: where its bytes are now (a file name, an offset): a hint that may grow stale.
+    :ivar flags: None where the format keeps none: then the engine's own record is the truth.
+    :ivar size: octets as `read` returns them; -1 where only reading would tell.
+    """
+
+    key: str
+    locator: str
+    flags: frozenset[str] | None = None
+    internalDate: float = 0.0
+    size: int = -1
+
+
+# --- Credentials -----------------------------------------------------------------------------------------------------
+
+
+@frozen
+class PasswordCredentials:
+    """A name and a password in clear, as PLAIN, LOGIN and USER/PASS bring them.
+
+    :ivar user: as the client wrote it: an address, or a local part alone (the first configured domain is then meant).
+    :ivar service: `smtp`, `submission`, `imap`, `pop3` …: what the login is for (app passwords can be bound to one).
+    """
+
+    user: str
+    password: str = field(repr=False)
+    service: str = ""
+    peer: str = ""
+
+
+Credentials = PasswordCredentials
