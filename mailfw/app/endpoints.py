@@ -165,6 +165,6 @@ def _askTwisted(kind: str, endpoint: str) -> None:
     if kind not in known:
         raise ValueError(f'there is no endpoint type "{kind}"{didYouMean(kind, known)}')
     try:
-        serverFromString(reactor, endpoint)  # type: ignore[no-untyped-call]
+        serverFromString(reactor, endpoint)
     except Exception as error:
         raise ValueError(f"{kind}: {' '.join(str(error).split())}") from None
