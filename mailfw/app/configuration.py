@@ -53,11 +53,11 @@ class Source:
     """Where the configuration comes from.
 
     :ivar file: absolute path of the TOML file; empty: development mode.
-    :ivar options: what the command line says, by the key it overrides.
+    :ivar options: what the command line says, by the path of the key it overrides.
     """
 
     file: str = ""
-    options: Mapping[str, Any] = field(factory=dict)
+    options: Mapping[Path, Any] = field(factory=dict)
     directory: str = field(factory=os.getcwd)
 
     @property
@@ -72,7 +72,8 @@ class Source:
             raw, text = _parse(self.file)
         else:
             raw = development.configuration()
-        raw.update(copy.deepcopy(dict(self.options)))
+        for path, value in self.options.items():
+            _override(raw, path, copy.deepcopy(value))
         places = _Places(text, self.options)
         raw["data"] = data = self._dataDirectory(raw.get("data"))
         context = {"plugins": plugins, "data": data if isinstance(data, str) else self.directory}
@@ -84,7 +85,7 @@ class Source:
             value = "/var/lib/mailfw"
         elif not isinstance(value, str) or not value:
             return value
-        base = os.path.dirname(self.file) if self.file and "data" not in self.options else self.directory
+        base = os.path.dirname(self.file) if self.file and ("data",) not in self.options else self.directory
         return os.path.normpath(os.path.join(base, value))
 
 
@@ -103,21 +104,37 @@ def _parse(file: str) -> tuple[dict[str, Any], str]:
         raise ConfigurationError(file, [Mistake(where, f"is not TOML: {problem or error}")]) from None
 
 
+def _override(raw: dict[str, Any], path: Path, value: Any) -> None:
+    """Put a value where an option wants it; a section that is no table is left for the validator to find."""
+    *sections, last = path
+    inner: Any = raw
+    for section in sections:
+        inner = inner.setdefault(section, {})
+        if not isinstance(inner, dict):
+            return
+    inner[last] = value
+
+
 class _Places:
     """Says where a value came from: a line of the file, or an option."""
 
-    def __init__(self, text: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, text: str, options: Mapping[Path, Any]) -> None:
         self._positions = Positions(text)
         self._hasFile = bool(text)
         self._options = options
 
     def order(self, path: Path) -> tuple[int, str]:
-        return (0, str(path[0])) if path and path[0] in self._options else (self._positions.lineOf(path), "")
+        option = self._optionOf(path)
+        return (0, option) if option else (self._positions.lineOf(path), "")
 
     def name(self, path: Path) -> str:
-        if path and path[0] in self._options:
-            return "--" + {"domains": "domain"}.get(str(path[0]), str(path[0]))
-        return f"line {self._positions.lineOf(path)}" if self._hasFile else ""
+        return self._optionOf(path) or (f"line {self._positions.lineOf(path)}" if self._hasFile else "")
+
+    def _optionOf(self, path: Path) -> str:
+        for given in self._options:
+            if path[: len(given)] == given:
+                return "--" + {"domains": "domain"}.get(str(given[0]), str(given[0]))
+        return ""
 
 
 class _Reader:
