@@ -1,12 +1,13 @@
 """What can go wrong, in words that every room shares.
 
-A `Refusal` says that something was asked for and not done, and that everything is as it was before. Each is temporary
-(asking again later may succeed) or permanent. No refusal knows a wire code: every protocol's `grammar` maps these classes
-to its own words (SMTP 452 4.2.2, IMAP NO [OVERQUOTA], POP3 -ERR [SYS/TEMP]), in one table. The text is safe to show to
-the client: it holds no secret, no path of the server and no traceback; what caused the refusal is logged, never sent.
+A `Refusal` says that something was asked for and not done, and that everything is as it was before. Each is
+temporary (asking again later may succeed) or permanent. No refusal knows a wire code: every protocol's `grammar` maps
+these classes to its own words (SMTP 452 4.2.2, IMAP NO [OVERQUOTA], POP3 -ERR [SYS/TEMP]), in one table. The text is
+safe to show to the client: it holds no secret, no path of the server and no traceback; what caused the refusal is
+logged, never sent.
 
-Anything raised that is no `Refusal` is a fault of ours or of a plugin: the protocol answers as for `Unavailable`, and logs it
-with its traceback once.
+Anything raised that is no `Refusal` is a fault of ours or of a plugin: the protocol answers as for `Unavailable`, and
+logs it with its traceback once.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ class MessageRefused(Refusal):
 
 
 class OverQuota(Refusal):
-    """The account's quota would be passed. Permanent for IMAP (OVERQUOTA); SMTP answers 452 4.2.2, for mail may be deleted."""
+    """The account's quota would be passed. IMAP says OVERQUOTA; SMTP answers 452 4.2.2, for mail may be deleted."""
 
     summary = "mailbox is over its quota"
 

@@ -1,14 +1,15 @@
 """The nouns of mail, as frozen values: what rooms hand to each other.
 
-Everything here is immutable, compares by value, pickles, and imports nothing of ours, so that a value can cross a thread,
-a process or a protocol unchanged. Times are `float` seconds since the epoch, UTC, unless a name says otherwise; sizes are
-octets; a mailbox name is a `str` with `/` between its levels, `INBOX` in capitals.
+Everything here is immutable, compares by value, pickles, and imports nothing of ours, so that a value can cross a
+thread, a process or a protocol unchanged. Times are `float` seconds since the epoch, UTC, unless a name says
+otherwise; sizes are octets; a mailbox name is a `str` with `/` between its levels, `INBOX` in capitals.
 """
 
 from __future__ import annotations
 
 import enum
 import re
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
@@ -16,7 +17,12 @@ from attrs import evolve, field, frozen
 
 # --- Addresses and envelopes -----------------------------------------------------------------------------------------
 
-_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+)*")
+_ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+"
+_DOT_ATOM = re.compile(rf"{_ATEXT}(?:\.{_ATEXT})*")
+
+
+def _lower(text: str) -> str:
+    return text.lower()
 
 
 @frozen
@@ -29,11 +35,11 @@ class Address:
     """
 
     local: str
-    domain: str = field(converter=str.lower)
+    domain: str = field(converter=_lower)
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Read an address that a person or a configuration file wrote: `local@domain`, the local part quoted where it must be.
+        """Read an address that a person or a configuration file wrote; the local part is quoted where it must be.
 
         :raises ValueError: it is no address. (The wire's stricter grammar is in `smtp.grammar`.)
         """
@@ -42,7 +48,7 @@ class Address:
             raise ValueError(f"{text!r} is not an address")
         if local.startswith('"') and local.endswith('"') and len(local) > 2:
             local = re.sub(r"\\(.)", r"\1", local[1:-1])
-        elif not _ATOM.fullmatch(local):
+        elif not _DOT_ATOM.fullmatch(local):
             raise ValueError(f"{text!r} is not an address")
         if re.search(r"[\x00-\x1f\x7f]", local):
             raise ValueError(f"{text!r} is not an address")
@@ -56,9 +62,25 @@ class Address:
     def __str__(self) -> str:
         """`local@domain`, the local part quoted where RFC 5321 asks for it."""
         local = self.local
-        if not _ATOM.fullmatch(local):
+        if not _DOT_ATOM.fullmatch(local):
             local = '"' + re.sub(r'(["\\])', r"\\\1", local) + '"'
         return f"{local}@{self.domain}" if self.domain else local
+
+
+def accountName(user: str, domain: str) -> str:
+    """The canonical name of the account that a user name means: NFC, lower case, with its domain.
+
+    :param user: as a client or an administrator wrote it.
+    :param domain: the first configured domain, which a local part alone is of.
+    :raises ValueError: no account can have that name (empty, over 320 characters, spaces, control characters).
+    """
+    name = unicodedata.normalize("NFC", unicodedata.normalize("NFC", user).lower()) if len(user) <= 320 else ""
+    local, at, host = name.rpartition("@")
+    if not at:
+        local, host = name, domain.lower()
+    if not local or not host or not name.isprintable() or " " in name:
+        raise ValueError(f"{user[:320]!r} cannot be the name of an account")
+    return f"{local}@{host}"
 
 
 @frozen
@@ -146,7 +168,7 @@ class Target:
 
 @frozen
 class Resolution:
-    """What a directory knows about an address: the accounts it ends in, and the addresses elsewhere it is forwarded to."""
+    """What a directory knows about an address: the accounts it ends in, the addresses elsewhere it is forwarded to."""
 
     targets: tuple[Target, ...] = ()
     forwards: tuple[Address, ...] = ()
@@ -184,10 +206,10 @@ class Outcome:
 
 @frozen
 class MessageSource:
-    """A message's octets before a store has them: a prefix of stamped headers, then bytes in memory or a part of a file.
+    """A message's octets before a store has them: a prefix of stamped headers, then bytes in memory or part of a file.
 
-    The file belongs to whoever made the source (a spool), and stays unchanged while the source is used. A source can be read
-    many times and from any thread, and can cross to another process of the same machine.
+    The file belongs to whoever made the source (a spool), and stays unchanged while the source is used. A source can be
+    read many times and from any thread, and can cross to another process of the same machine.
 
     :ivar data: the content after the prefix, when it is in memory.
     :ivar path: the file that holds it otherwise, from `offset`, `length` octets.
@@ -236,9 +258,11 @@ class MessageSource:
 
 
 class Flag:
-    """The flags that RFC 9051 §2.3.2 and the IANA keyword registry define. A flag travels as `str`; a set of them as `frozenset[str]`.
+    """The flags that RFC 9051 §2.3.2 and the IANA keyword registry define. A flag travels as `str`, a set of them as
+    `frozenset[str]`.
 
-    System flags are spelled as here. Keywords keep the case in which they were first used in an account, and compare without it.
+    System flags are spelled as here. Keywords keep the case in which they were first used in an account, and compare
+    without it.
     """
 
     SEEN = "\\Seen"
@@ -264,7 +288,7 @@ def canonicalFlag(flag: str) -> str:
 
 @frozen
 class UIDSet:
-    """A set of UIDs (or of sequence numbers) as sorted, disjoint, non-adjacent ranges (RFC 9051 §9 `sequence-set`, without `*`).
+    """A set of UIDs, or of sequence numbers, as sorted, disjoint, non-adjacent ranges (RFC 9051 §9 `sequence-set`).
 
     Every operation is linear in the number of ranges, never in the number of UIDs.
     """
@@ -521,7 +545,7 @@ class NewMessage:
 
 @frozen
 class Create:
-    """Make a mailbox, and its parents as names (RFC 9051 §6.3.4). → `MailboxInfo`; raises MailboxExists, InvalidName."""
+    """Make a mailbox, and its parents as names (RFC 9051 §6.3.4). → `MailboxInfo`; MailboxExists, InvalidName."""
 
     name: str
     specialUse: frozenset[SpecialUse] = frozenset()
@@ -529,7 +553,7 @@ class Create:
 
 @frozen
 class Rename:
-    """Rename a mailbox with all below it; INBOX keeps its name and gives its messages (RFC 9051 §6.3.6). → `MailboxInfo`."""
+    """Rename a mailbox with all below it; INBOX stays and gives its messages (RFC 9051 §6.3.6). → `MailboxInfo`."""
 
     name: str
     newName: str
@@ -537,7 +561,10 @@ class Rename:
 
 @frozen
 class Delete:
-    """Delete a mailbox and its messages; its children stay, and then so does its name, not selectable (RFC 9051 §6.3.5). → None."""
+    """Delete a mailbox and its messages (RFC 9051 §6.3.5). → None.
+
+    Its children stay, and then so does its name, not selectable.
+    """
 
     name: str
 

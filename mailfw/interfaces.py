@@ -1,0 +1,384 @@
+"""Every contract that a plugin meets, and nothing else.
+
+Rooms never import each other; they meet here and are wired in `mailfw.app`. What may wait is `async def` and runs in the
+reactor's thread (await Deferreds or coroutines); a stream is a plain `def` that returns an async iterator. What is said to
+block is called in a thread. Errors are the classes of `mailfw.errors`; anything else that a plugin raises costs the one
+session or recipient concerned a temporary failure.
+
+mypy-zope reads these as protocols; `mailfw.testing` has a contract class for each that says by tests what the words
+here promise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, BinaryIO, TypeVar
+
+from zope.interface import Attribute, Interface
+
+from mailfw.values import (
+    Address,
+    Changes,
+    Column,
+    Credentials,
+    Entry,
+    Envelope,
+    Identity,
+    MailboxInfo,
+    MailboxStatus,
+    MessageSource,
+    NewMessage,
+    Operation,
+    Outcome,
+    Peer,
+    Recipient,
+    Resolution,
+    Result,
+    Snapshot,
+    Target,
+    UIDSet,
+)
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+"""One message's values, in the order of the columns that were asked for (`values.Column` gives the type of each)."""
+
+# --- Stores, the full contract ---------------------------------------------------------------------------------------
+
+
+class IContent(Interface):
+    """A stored message's octets, read by range. Blocking: only to be used inside a `render` function."""
+
+    size: int = Attribute("octets")
+
+    def read(start: int = 0, length: int = -1) -> bytes:
+        """Octets from `start`, at most `length` (-1: to the end); fewer past the end.
+
+        :raises Vanished: the message was expunged and its content is gone.
+        """
+
+
+class IMailStore(Interface):
+    """A place where accounts keep their mail.
+
+    What every implementation promises, and `mailfw.testing.MailStoreContract` checks:
+
+    - UIDs only grow. UIDVALIDITY of a name never repeats. MODSEQ is one counter per account, never repeats, never goes back.
+    - A reader that polls `uid > last` or `modseq > last` never misses a message.
+    - What `apply` or `deliver` reported done is on disk. A crash leaves every `apply` done or not done at all.
+    - An expunged message can be read for ten minutes by a session that has not been told; simple stores raise Vanished.
+    """
+
+    async def openAccount(identity: Identity, owner: str) -> IAccount:
+        """The account named `owner` as `identity` may use it; made, with its INBOX, where it is not there yet.
+
+        :raises NoPermission: the identity has no rights there.
+        """
+
+    async def deliver(message: MessageSource, targets: Sequence[Target]) -> list[Outcome]:
+        """Put a message into each target; durable for those that are DELIVERED when this returns. Outcomes in their order.
+
+        Never raises for a single target. Return-Path has been stamped by the caller.
+        """
+
+    async def close() -> None:
+        """Finish what is under way, and let go of files and threads."""
+
+
+class IAccount(Interface):
+    """One account's mailboxes, seen by one identity. Cheap: a session holds one; it need not be closed."""
+
+    owner: str = Attribute("canonical account name")
+
+    async def mailboxes() -> list[MailboxInfo]:
+        """Every name in the tree, sorted with each parent before its children: mailboxes, names that only have children, and
+        names that are only subscribed."""
+
+    async def open(name: str) -> IMailbox:
+        """:raises NoSuchMailbox: there is none of that name, or it cannot be selected."""
+
+    async def apply(operations: Sequence[Operation]) -> list[Result]:
+        """Do all of it in one transaction, or nothing; the only way to change an account.
+
+        Results are in the order of the operations; `values` says which each yields and raises. The caller's message sources
+        must stay until this returns.
+        """
+
+    async def changedSince(modSeq: int) -> tuple[int, list[str]]:
+        """The account's MODSEQ now, and the names of mailboxes that anything happened to after `modSeq`, tree included."""
+
+    def watch(bell: Callable[[str], None]) -> Callable[[], None]:
+        """Call `bell(mailboxId)` in the reactor's thread after changes, whoever made them; rings may merge or get lost.
+
+        Returns what ends the watch. The bell must not block, and asks `changesSince` for what happened.
+        """
+
+
+class IMailbox(Interface):
+    """One mailbox of one account. It stands for a mailbox id: renaming does not disturb it.
+
+    Every method raises UIDValidityChanged once the mailbox has been deleted.
+    """
+
+    info: MailboxInfo = Attribute("as it was when opened")
+
+    async def status() -> MailboxStatus:
+        """The counters, in constant time. \\Recent is not claimed."""
+
+    async def snapshot(claimRecent: bool = False) -> Snapshot:
+        """All UIDs with the counters of the same moment; `claimRecent`: later askers see those messages not recent."""
+
+    def rows(uids: UIDSet, columns: Sequence[Column], render: Callable[[Sequence[Row]], Iterable[T]]) -> AsyncIterator[list[T]]:
+        """Read messages, ascending by UID; UIDs that are not there are passed over.
+
+        `render` is a pure function that is called in a reader thread with up to 500 rows at a time and whose result is walked
+        there; its items come back in lists of about 256 KiB (of `bytes`; other items count as 500 octets) for each crossing to
+        the reactor. Nothing is read ahead: a reader that does not ask for more costs no memory, and holds no transaction.
+        """
+
+    async def read(uid: int, start: int = 0, length: int = -1) -> bytes:
+        """Octets of one message. :raises Vanished: it is not there any more."""
+
+    async def changesSince(modSeq: int) -> Changes:
+        """What happened after `modSeq`, from durable state."""
+
+    async def candidates(criterion: Any) -> UIDSet | None:
+        """UIDs among which all matches of a `message.criteria` criterion are, found by indexes; None: no index helps.
+
+        The asker verifies; a candidate set is never too small.
+        """
+
+
+# --- Stores, the simple contract -------------------------------------------------------------------------------------
+
+
+class ISimpleStore(Interface):
+    """Folders of messages somewhere, for a stranger to write in about fifty lines. Every method blocks and is called in threads.
+
+    The engine stands beside it and supplies UIDs, MODSEQ, search, notification and whatever else mail protocols ask for. The
+    files (or rows, or whatever they are) are the truth for bytes, and for flags where the format has them. Calls for one
+    account never overlap; calls for different accounts do.
+    """
+
+    def folders(account: str) -> Iterable[str]:
+        """Names of the account's folders, `/` between levels. INBOX is always there, listed or not."""
+
+    def token(account: str, folder: str) -> str:
+        """A cheap mark that changes whenever the folder does; empty: unknown, scan every time."""
+
+    def scan(account: str, folder: str) -> Iterable[Entry]:
+        """Every message, in the order in which they came."""
+
+    def read(account: str, folder: str, entry: Entry) -> bytes:
+        """The whole message. :raises Vanished: no message has that key any more."""
+
+    def newKey(account: str, folder: str, message: NewMessage) -> str:
+        """The key under which `append` would store this message now; the engine notes it first, to recover from a crash."""
+
+    def append(account: str, folder: str, messages: Sequence[tuple[str, NewMessage]]) -> Sequence[Entry]:
+        """Add messages under their keys; on return they are durable. All or none: when it raises, none is there."""
+
+    def remove(account: str, folder: str, entries: Sequence[Entry]) -> None:
+        """Remove messages for good; one that is gone already is no error."""
+
+
+class ISimpleFlags(Interface):
+    """A simple store whose format has flags."""
+
+    permanentFlags: frozenset[str] | None = Attribute(
+        "flags that the format keeps; None: all, keywords too. The engine's record keeps the others."
+    )
+
+    def setFlags(account: str, folder: str, entries: Sequence[tuple[Entry, frozenset[str]]]) -> Sequence[Entry]:
+        """Give each message these flags; durable on return. Returns the entries as they are now (locators may change)."""
+
+
+class ISimpleFolders(Interface):
+    """A simple store in which folders can be made."""
+
+    def createFolder(account: str, folder: str) -> None:
+        """Make it; no error when it is there."""
+
+    def renameFolder(account: str, folder: str, newName: str) -> None:
+        """Rename this one folder (the engine calls it for each child). Atomic; messages keep their keys."""
+
+    def deleteFolder(account: str, folder: str) -> None:
+        """Remove it with its messages."""
+
+
+class ISimpleStream(Interface):
+    """A simple store that can read a part of a message without reading all of it."""
+
+    def open(account: str, folder: str, entry: Entry) -> BinaryIO:
+        """The message as a seekable file of exactly what `read` returns. :raises Vanished:"""
+
+
+class ISimpleUIDs(Interface):
+    """A simple store that finds UIDs another program gave to its messages, asked once when the engine first sees a folder."""
+
+    def uids(account: str, folder: str) -> tuple[int, int, Mapping[str, int]] | None:
+        """UIDVALIDITY, UIDNEXT and the UID for each key; None where nobody has numbered the folder."""
+
+
+class IMailStorePlugin(Interface):
+    """How a store is named in configuration: `prefix:rest`."""
+
+    prefix: str = Attribute("the word before the colon")
+
+    def openStore(argument: str, context: IStoreContext) -> IMailStore:
+        """Open the full store that `argument`, the text after the colon, describes."""
+
+
+class ISimpleStorePlugin(Interface):
+    """How a simple store is named in configuration; the core puts the engine beside what it opens."""
+
+    prefix: str = Attribute("the word before the colon")
+
+    def openSimpleStore(argument: str, context: IStoreContext) -> ISimpleStore:
+        """Open the store that `argument`, the text after the colon, describes."""
+
+
+class IStoreContext(Interface):
+    """What a store is given when it is opened."""
+
+    reactor: Any = Attribute("IReactorTime, IReactorThreads")
+    data: str = Attribute("the data directory; relative paths start here")
+    domains: Sequence[str] = Attribute("the configured domains, the first one first")
+    now: Callable[[], float] = Attribute("seconds since the epoch, UTC")
+    isInline: bool = Attribute("do blocking work at once in the caller's thread: for tests on a fake clock")
+
+
+# --- Who somebody is -------------------------------------------------------------------------------------------------
+
+
+class IAuthenticator(Interface):
+    """A source of accounts that can tell whether credentials are right."""
+
+    async def authenticate(credentials: Credentials) -> Identity:
+        """Who that is. Takes as long for an unknown user as for a wrong password.
+
+        :raises AuthenticationFailed: wrong, or unknown to this source (another may know).
+        :raises AuthenticationUnavailable: this source cannot tell now.
+        """
+
+
+class IVerifierSource(Interface):
+    """An authenticator that keeps what challenge-response mechanisms need, so that SCRAM can be offered."""
+
+    def mechanisms() -> Collection[str]:
+        """Of `SCRAM-SHA-256` and `SCRAM-SHA-1` those that every account can use now. Cheap: asked for each connection."""
+
+    async def verifier(user: str, mechanism: str) -> Any:
+        """A `sasl` verifier (salt, iterations, stored key, server key) for `SCRAM-SHA-256` or `SCRAM-SHA-1`; None: unknown user,
+        or no verifier for that mechanism (the sasl room then goes on with a made-up one, so that nobody can tell)."""
+
+    async def identify(user: str) -> Identity:
+        """The identity of a user who has proved to know the password. :raises AccountSuspended:"""
+
+
+class IAuthenticatorPlugin(Interface):
+    """How a source is named in `[auth] sources`: `prefix:rest`."""
+
+    prefix: str = Attribute("the word before the colon")
+
+    def openAuthenticator(argument: str, context: IStoreContext) -> IAuthenticator:
+        """:raises ValueError: the argument makes no sense; the text says why."""
+
+
+class IDirectory(Interface):
+    """What addresses lead to."""
+
+    async def resolve(address: Address) -> Resolution:
+        """Where mail for an address of ours goes; aliases, subaddressing, catch-all and postmaster are seen to.
+
+        :raises NoSuchRecipient: the domain is ours and the address leads nowhere.
+        :raises RelayDenied: the domain is not ours.
+        :raises Unavailable: cannot be told now.
+        """
+
+    async def owns(identity: Identity, address: Address) -> bool:
+        """Whether the identity may send as that address."""
+
+    async def expand(address: Address) -> list[Address]:
+        """Where an alias leads, one level, for EXPN; empty when it is no alias."""
+
+    def isLocalDomain(domain: str) -> bool:
+        """Whether mail for the domain ends here."""
+
+
+class IUserList(Interface):
+    """An authenticator that can say which accounts exist (a directory asks it)."""
+
+    async def hasAccount(account: str) -> bool:
+        """Whether that canonical name is an account that takes mail."""
+
+    async def admins() -> list[str]:
+        """Canonical names of the accounts with the admin flag, the oldest first; the first is postmaster where nobody else is."""
+
+
+class IAliases(Interface):
+    """An authenticator's account database that also keeps aliases."""
+
+    async def aliasTargets(address: str) -> list[str]:
+        """What the alias leads to, lower-case addresses; empty: no such alias."""
+
+
+# --- The way of a message --------------------------------------------------------------------------------------------
+
+
+class IRouter(Interface):
+    """Opens the way for a message that a listener is receiving."""
+
+    def begin(envelope: Envelope, peer: Peer) -> IDelivery:
+        """A delivery for a message from `envelope.sender`; its recipients are still to come."""
+
+
+class IDelivery(Interface):
+    """One message under way: `recipient` for each, then `commit` with the body; or `abort` at any point.
+
+    >>> delivery = router.begin(envelope, peer)
+    >>> await delivery.recipient(Recipient(Address("jsmith", "example.org")))
+    >>> outcomes = await delivery.commit(source)
+    """
+
+    async def recipient(recipient: Recipient) -> None:
+        """Accept one more recipient. Raising leaves the delivery as it was.
+
+        :raises NoSuchRecipient, RelayDenied, NoRoute, OverQuota, Unavailable:
+        """
+
+    async def commit(message: MessageSource) -> list[Outcome]:
+        """Bring the message to every accepted recipient, in their order; what is DELIVERED or QUEUED is durable."""
+
+    def abort() -> None:
+        """Forget it. Nothing was changed."""
+
+
+class IRoute(Interface):
+    """A way on which messages leave for some domains."""
+
+    def begin(envelope: Envelope) -> IDelivery:
+        """A delivery on this route."""
+
+
+class IRoutePlugin(Interface):
+    """How a route is named in `[[route]] via`: `prefix:rest`."""
+
+    prefix: str = Attribute("the word before the colon")
+
+    def openRoute(argument: str, context: Any) -> IRoute:
+        """:raises ValueError: the argument makes no sense; the text says why."""
+
+
+# --- Services --------------------------------------------------------------------------------------------------------
+
+
+class IMailService(Interface):
+    """A listening protocol, found as a plugin and named in `[[listen]] service`."""
+
+    name: str = Attribute("the word in the configuration: smtp, imap …")
+    port: int = Attribute("the standard port")
+    isTLS: bool = Attribute("TLS from the first octet (submissions, imaps, pop3s)")
+
+    def factory(context: Any) -> Any:
+        """A Twisted `IProtocolFactory` for one listener. `context` is a `mailfw.net.context.ServiceContext`."""
