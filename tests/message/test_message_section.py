@@ -22,7 +22,10 @@ MIXED = (
 )
 SIMPLE = b"From: a@b\r\nTo: c@d\r\n\r\nhello\r\n"
 FORWARD = b"Content-Type: message/rfc822\r\n\r\nContent-Type: message/rfc822\r\nA: 1\r\n\r\nA: 2\r\n\r\ndeep\r\n"
-DIGEST = b"Content-Type: multipart/digest; boundary=d\r\n\r\n--d\r\n\r\nSubject: 1\r\n\r\none\r\n--d\r\nX: y\r\n\r\nSubject: 2\r\n\r\ntwo\r\n--d--"
+DIGEST = (
+    b"Content-Type: multipart/digest; boundary=d\r\n\r\n--d\r\n\r\nSubject: 1\r\n\r\none\r\n"
+    b"--d\r\nX: y\r\n\r\nSubject: 2\r\n\r\ntwo\r\n--d--"
+)
 
 
 def section(text: str) -> Section:

@@ -37,7 +37,8 @@ ENVELOPE = b'(NIL "in" NIL NIL NIL NIL NIL NIL NIL NIL)'
         (b"Content-Type: multipart/mixed; boundary=b\r\nContent-Disposition: inline\r\n\r\n--b\r\n\r\n1\r\n--b\r\n"
          b"Content-Type: multipart/alternative; boundary=c\r\n\r\n--c\r\n\r\n\r\n--c--\r\n--b--\r\n",
          b'(("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 1 0 NIL NIL NIL NIL)'
-         b'(("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0 NIL NIL NIL NIL) "alternative" ("boundary" "c") NIL NIL NIL)'
+         b'(("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0 NIL NIL NIL NIL) "alternative" ("boundary" "c") NIL NIL'
+         b' NIL)'
          b' "mixed" ("boundary" "b") ("inline" NIL) NIL NIL)',
          b'(("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 1 0)'
          b'(("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0) "alternative") "mixed")'),
@@ -47,7 +48,8 @@ ENVELOPE = b'(NIL "in" NIL NIL NIL NIL NIL NIL NIL NIL)'
          + b' ("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 3 1 NIL NIL NIL NIL) 3 NIL NIL NIL NIL)',
          b'("message" "rfc822" NIL NIL NIL "7bit" 18 ' + ENVELOPE
          + b' ("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 3 1) 3)'),
-        (b"Content-Type: Message/Rfc822\r\n\r\nSubject: in\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n1\r\n--b--",
+        (b"Content-Type: Message/Rfc822\r\n\r\nSubject: in\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+         b"--b\r\n\r\n1\r\n--b--",
          b'("Message" "Rfc822" NIL NIL NIL "7bit" 73 ' + ENVELOPE
          + b' (("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 1 0 NIL NIL NIL NIL) "mixed" ("boundary" "b") NIL NIL NIL)'
          b" 6 NIL NIL NIL NIL)",
@@ -119,7 +121,8 @@ def cut(body: list[object]) -> list[object]:
 PIECES = st.lists(
     st.sampled_from(
         [b"Content-Type: multipart/mixed; boundary=b\r\n\r\n", b"Content-Type: message/rfc822\r\n\r\n", b"--b\r\n", b"--b--\r\n",
-         b"Content-Type: message/global\n\n", b"Content-Type: text/x; a=\"(\\\")\"\r\n", b"Content-ID: {3}\r\n", b"Subject: \xe4)(\r\n",
+         b"Content-Type: message/global\n\n", b"Content-Type: text/x; a=\"(\\\")\"\r\n", b"Content-ID: {3}\r\n",
+         b"Subject: \xe4)(\r\n",
          b"Content-Disposition: a; b=c\r\n", b"\r\n", b"text (", b"From: \"(\" <a@b>\r\n", b"Content-Language: a b\r\n"]
     ),
     max_size=25,
