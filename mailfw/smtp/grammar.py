@@ -9,15 +9,15 @@ People type too: `mail from: a@b`, with a space and without angle brackets, is t
 
 from __future__ import annotations
 
-import binascii
 import re
-from base64 import b64decode, b64encode
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from typing import NoReturn
 
 from attrs import field, frozen
 
+from mailfw.sasl import wire
+from mailfw.sasl.steps import MalformedResponse
 from mailfw.smtp.reply import Reply, reply
 from mailfw.values import Address
 
@@ -175,7 +175,7 @@ class Auth:
     def __bytes__(self) -> bytes:
         if self.initial is None:
             return b"AUTH " + self.mechanism.encode()
-        return b"AUTH %b %b" % (self.mechanism.encode(), b64encode(self.initial) or b"=")
+        return b"AUTH %b %b" % (self.mechanism.encode(), wire.encode(self.initial) or b"=")
 
 
 @frozen
@@ -184,14 +184,21 @@ class Foreign:
 
     verb: str
 
+    def __bytes__(self) -> bytes:
+        return self.verb.encode()
 
-Command = (
-    Hello | Mail | Rcpt | Data | Bdat | Rset | Noop | Quit | Help | Vrfy | Expn | Verb | StartTLS | Auth | Foreign
-)  # fmt: skip
+
+Command = Hello | Mail | Rcpt | Data | Bdat | Rset | Noop | Quit | Help | Vrfy | Expn | Verb | StartTLS | Auth | Foreign
 
 # --- Lines -----------------------------------------------------------------------------------------------------------
 
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+# UTF8-non-ascii (RFC 6531 §3.3) without what no name holds: C1 controls, white space, line and paragraph separators, marks of
+# direction, surrogates.
+_UTF8 = (
+    "\u00a1-\u1fff\u200c-\u200d\u2010-\u2027\u2030-\u205e\u2070-\u2fff\u3001-\ud7ff"
+    "\ue000-\ufefe\uff00-\ufff0\U00010000-\U0010ffff"
+)
 
 
 def parseCommand(line: bytes) -> Command:
@@ -204,7 +211,7 @@ def parseCommand(line: bytes) -> Command:
     verb, _, rest = line.partition(b" ")
     parse = _PARSERS.get(verb.upper())
     if parse is None:
-        bad(500, "5.5.2" if line else "5.5.1", "command not recognized; HELP lists those there are")
+        bad(500, "5.5.2", "command not recognized; HELP lists those there are")
     return parse(rest.strip(b" "))
 
 
@@ -215,7 +222,7 @@ def _text(octets: bytes) -> str:
         bad(501, "5.5.2", "not UTF-8")
 
 
-_HELLO_NAME = re.compile(r"\[[0-9A-Za-z.:_-]{1,250}\]|[0-9A-Za-z\u00a1-\U0010ffff_](?:[0-9A-Za-z\u00a1-\U0010ffff._:-]{0,254})")
+_HELLO_NAME = re.compile(rf"\[[0-9A-Za-z.:_-]{{1,250}}\]|[0-9A-Za-z_{_UTF8}][0-9A-Za-z._:{_UTF8}-]{{0,254}}")
 
 
 def _hello(verb: str) -> Callable[[bytes], Command]:
@@ -259,7 +266,7 @@ def _alone(command: Command) -> Callable[[bytes], Command]:
     def parse(rest: bytes) -> Command:
         """A command without arguments."""
         if rest:
-            bad(501, "5.5.4", f"{bytes(command).decode()} has no arguments")  # type: ignore[arg-type]
+            bad(501, "5.5.4", f"{bytes(command).decode()} has no arguments")
         return command
 
     return parse
@@ -307,9 +314,12 @@ def _auth(rest: bytes) -> Command:
     match = re.fullmatch(rb"([A-Za-z0-9_-]{1,20})(?: +([^ ]+))?", rest)
     if match is None:
         bad(501, "5.5.4", "syntax: AUTH mechanism [initial-response]")
-    initial = match[2]
-    decoded = None if initial is None else b"" if initial == b"=" else parseResponse(initial)
-    return Auth(match[1].decode().upper(), decoded)
+    mechanism, initial = match[1].decode().upper(), match[2]
+    if initial is None or initial == b"=":
+        return Auth(mechanism, initial and b"")
+    if initial == b"*":
+        bad(501, "5.5.2", "there is nothing to cancel yet")
+    return Auth(mechanism, parseResponse(initial))
 
 
 def parseResponse(line: bytes) -> bytes | None:
@@ -320,9 +330,9 @@ def parseResponse(line: bytes) -> bytes | None:
     if line == b"*":
         return None
     try:
-        return b64decode(line, validate=True)
-    except (binascii.Error, ValueError):
-        bad(501, "5.5.2", "not base64")
+        return wire.decodeResponse(line)
+    except MalformedResponse as error:
+        bad(501, "5.5.2", error.text)
 
 
 _PARSERS: dict[bytes, Callable[[bytes], Command]] = {
@@ -390,9 +400,6 @@ def _joined(parameters: Parameters) -> str:
     return "".join(f" {keyword}" if value is None else f" {keyword}={value}" for keyword, value in parameters)
 
 
-# UTF8-non-ascii (RFC 6531 §3.3) without what no address holds: C1 controls, white space, line and paragraph separators,
-# marks of direction, surrogates.
-_UTF8 = "\u00a1-\u1fff\u200c-\u200d\u2010-\u2027\u2030-\u205e\u2070-\u2fff\u3001-\ud7ff\ue000-\ufefe\uff00-\ufff0\U00010000-\U0010ffff"
 _ATOM = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~{_UTF8}-]++"
 # Let-dig [Ldh-str]; the underscore is in too many hosts' names to be refused.
 _LABEL = rf"[A-Za-z0-9_{_UTF8}](?:[A-Za-z0-9_{_UTF8}-]{{0,61}}[A-Za-z0-9_{_UTF8}])?"
@@ -409,8 +416,8 @@ _PART_LIMIT = 255
 def parseMailbox(text: str) -> Address | None:
     """`Path = "<" [ A-d-l ":" ] Mailbox ">"` without the brackets (RFC 5321 §4.1.2, RFC 6531 §3.3); None: it is none.
 
-    A source route is accepted and has no meaning (RFC 5321 Appendix C). Local parts over the 64 octets of §4.5.3.1.1 are common in
-    return paths, so only 255 end it.
+    A source route is accepted and has no meaning (RFC 5321 Appendix C). Local parts over the 64 octets of §4.5.3.1.1 are
+    common in return paths, so the bound is 255.
     """
     match = _MAILBOX.fullmatch(text) if len(text) <= COMMAND_LIMIT else None
     if match is None:
