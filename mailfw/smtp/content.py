@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Content:
     """One message's octets, over all of DATA or of a sequence of BDAT chunks.
 
-    Whatever goes wrong, it goes on counting and keeps nothing more, so that the client can be told at the end, in the right place.
-    Only a client that sends twice what is allowed is not heard out: `isHopeless`.
+    Whatever goes wrong, it goes on counting and keeps nothing more, so that the client can be told at the end, in the right
+    place. Only a client that sends twice what is allowed is not heard out: `isHopeless`.
 
     :param isNormalized: bare CR and LF are made CRLF, not refused.
     :param failed: is told once when the spool cannot be written.

@@ -15,6 +15,7 @@ class Role:
     :ivar offersLogin: AUTH is there; :ivar requiresLogin: and needed before MAIL.
     :ivar isLMTP: each recipient gets its own reply to the message (RFC 2033 §4.2).
     :ivar completesMessages: a missing Date and Message-ID are added, Bcc is taken out (RFC 6409 §8).
+    :ivar normalizesLines: a bare CR or LF in a message is made a CRLF; otherwise such a message is refused.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Role:
     requiresLogin: bool = False
     isLMTP: bool = False
     completesMessages: bool = False
+    normalizesLines: bool = False
 
 
 _SMTP_HELLOS = frozenset({"HELO", "EHLO"})

@@ -16,7 +16,8 @@ from mailfw.values import Address, MessageSource, Peer
 HEADER_LIMIT = 1 << 20
 """Octets in a message's header; `message.header` does not look further either."""
 
-_NO_FIELD = re.compile(rb"(?!\r\n|From |[!-9;-~\x80-\xff]++[ \t]*+:)[^\r\n]|(?=\r\n[^\r\n])(?!)")
+# field-name = 1*ftext, ":" (RFC 5322 §3.6.8); an empty header; mbox's line, which is followed by fields.
+_HEADER_START = re.compile(rb"[!-9;-~\x80-\xff]++[ \t]*+:|\r\n|From |$")
 _BLIND = (b"Bcc", b"Resent-Bcc")
 
 
@@ -82,10 +83,10 @@ def countReceived(header: bytes) -> int:
 def separated(stamp: bytes, header: bytes) -> bytes:
     """The stamp as it can stand before that content.
 
-    Content that does not start with a header field is a body alone: it gets the empty line that ends the stamp's header. So people
-    can type a message without a header, and no content can go on with a line of ours (by starting with white space).
+    Content that does not start with a header field is a body alone: it gets the empty line that ends the stamp's header. So
+    people can type a message without a header, and no content can go on with a line of ours (by starting with white space).
     """
-    return stamp + b"\r\n" if _NO_FIELD.match(header) else stamp
+    return stamp if _HEADER_START.match(header) else stamp + b"\r\n"
 
 
 def complete(source: MessageSource, header: bytes, time: float, messageId: str) -> tuple[MessageSource, bytes]:
