@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mailfw.smtp.data import Inspection, Normalizer
 from mailfw.smtp.reply import Reply, reply
@@ -115,3 +115,23 @@ class Content:
     def discard(self) -> None:
         """Forget it; its source is used no more."""
         self._spool.discard()
+
+
+class Sink(Protocol):
+    """Takes a message's octets off the wire: `data.DataDecoder`, `data.ChunkCounter`."""
+
+    def feed(self, data: bytes, /) -> bytes | None:
+        """None: wants more; octets: has had enough, and these are left over."""
+
+
+class BoundedSink:
+    """A sink that has had enough, too, when its content is beyond hope."""
+
+    def __init__(self, sink: Sink, content: Content) -> None:
+        self._sink = sink
+        self._content = content
+
+    def feed(self, data: bytes) -> bytes | None:
+        """As the sink does."""
+        rest = self._sink.feed(data)
+        return b"" if rest is None and self._content.isHopeless else rest

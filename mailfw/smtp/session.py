@@ -15,15 +15,13 @@ import enum
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from attrs import define, field
-
-from mailfw.errors import AuthenticationFailed, Refusal, RelayDenied
-from mailfw.interfaces import IDelivery
+from mailfw.errors import AuthenticationFailed, Refusal
+from mailfw.interfaces import IDirectory
 from mailfw.sasl import wire
 from mailfw.sasl.exchange import Exchange
 from mailfw.sasl.steps import MalformedResponse
-from mailfw.smtp import extension, stamp
-from mailfw.smtp.content import Content
+from mailfw.smtp import extension, inquiry, stamp
+from mailfw.smtp.content import BoundedSink, Content, Sink
 from mailfw.smtp.data import ChunkCounter, DataDecoder
 from mailfw.smtp.grammar import (
     Auth,
@@ -45,18 +43,18 @@ from mailfw.smtp.grammar import (
     Vrfy,
     bad,
     parseCommand,
-    parseMailbox,
     parseResponse,
 )
 from mailfw.smtp.help import explain
 from mailfw.smtp.reply import Reply, each, final, refusal, reply
 from mailfw.smtp.role import Role
-from mailfw.values import Address, Envelope, Fate, Identity, MessageSource, Outcome, Peer, Recipient
+from mailfw.smtp.transaction import Transaction
+from mailfw.values import Envelope, Fate, Identity, MessageSource, Outcome, Peer, Recipient
 
 if TYPE_CHECKING:
     from mailfw.net.context import ServiceContext
 
-PATIENCE = 3
+PATIENCE = 5
 """Mistakes that a person may make before each further one takes longer to be answered."""
 
 _MISTAKES = frozenset({500, 501, 502, 503, 504, 530, 538, 555})
@@ -100,50 +98,6 @@ class Expects(enum.Enum):
     BODY = "body"  # feed `sink`
     TLS = "TLS"  # begin TLS, then make a new session
     NOTHING = "nothing"  # close
-
-
-class Sink(Protocol):
-    """Takes a message's octets."""
-
-    def feed(self, data: bytes, /) -> bytes | None:
-        """None: wants more; octets: has had enough, these are left over."""
-
-
-@define(eq=False)
-class Transaction:
-    """A message under way, from MAIL on."""
-
-    envelope: Envelope
-    delivery: IDelivery
-    recipients: list[Address] = field(factory=list)
-    hasRefused: bool = False
-    content: Content | None = None
-    isChunked: bool = False
-    isOver: bool = field(init=False, default=False)
-
-    def abandon(self) -> None:
-        """End it, with nothing done. No effect after `finish`."""
-        if not self.isOver:
-            self.finish()
-            self.delivery.abort()
-
-    def finish(self) -> None:
-        """Let go of the content."""
-        self.isOver = True
-        if self.content is not None:
-            self.content.discard()
-
-
-class _Bounded:
-    """A sink that has had enough too when the content is beyond hope."""
-
-    def __init__(self, sink: Sink, content: Content) -> None:
-        self._sink = sink
-        self._content = content
-
-    def feed(self, data: bytes) -> bytes | None:
-        rest = self._sink.feed(data)
-        return b"" if rest is None and self._content.isHopeless else rest
 
 
 class Session:
@@ -437,7 +391,7 @@ class Session:
 
     def _expectBody(self, sink: Sink, content: Content | None) -> None:
         self.expects = Expects.BODY
-        self.sink = sink if content is None else _Bounded(sink, content)
+        self.sink = sink if content is None else BoundedSink(sink, content)
 
     async def bodyReceived(self) -> Sequence[Reply]:
         """The sink has had enough: all of DATA, or one chunk."""
@@ -478,19 +432,16 @@ class Session:
     ) -> Sequence[Outcome]:
         """A fault of the delivery's, or of ours, defers the message for everybody."""
         try:
-            outcomes = await transaction.delivery.commit(self._stamped(source, content, transaction, messageId))
+            return await transaction.commit(self._stamped(source, content, transaction, messageId))
         except Exception as error:
             if not isinstance(error, Refusal):
                 self._channel.faulted("a delivery failed")
-            outcomes = [Outcome(Fate.DEFERRED, error)] * len(transaction.recipients)
-        transaction.finish()
-        return outcomes
+            return [Outcome(Fate.DEFERRED, error)] * len(transaction.recipients)
 
     def _stamped(self, source: MessageSource, content: Content, transaction: Transaction, messageId: str) -> MessageSource:
         """The message with our Received field before it, and mended where that is our role."""
         assert self._hello is not None
         header, now, channel = content.header(), self._context.now(), self._channel
-        recipients = transaction.recipients
         isExtended = self._hello.verb != "HELO"
         isUTF8 = transaction.envelope.isSMTPUTF8
         trace = stamp.Trace(
@@ -501,7 +452,7 @@ class Session:
             messageId=messageId,
             time=now,
             tls=channel.tlsName,
-            recipient=recipients[0] if len(recipients) == 1 else None,
+            recipient=transaction.onlyRecipient,
         ).field()
         if self.role.completesMessages:
             source, added = stamp.complete(source, header, now, f"<{messageId}.{int(now):x}@{self._context.hostname}>")
@@ -516,39 +467,16 @@ class Session:
     # --- Asking about addresses ------------------------------------------------------------------------------------
 
     async def _verify(self, command: Vrfy) -> Reply:
-        """RFC 5321 §3.5.1."""
-        address = self._asked(command)
-        if address is None:
-            return reply(252, "2.0.0", "send some mail, and it will be seen")
-        try:
-            await self._context.directory.resolve(address)
-        except RelayDenied:
-            return reply(252, "2.0.0", f"<{address}> is not of this system")
-        except Refusal as error:
-            return refusal(error, f"<{address}> ")
-        return reply(250, "2.1.5", f"<{address}>")
+        return await self._asked(command, inquiry.verify)
 
     async def _expand(self, command: Expn) -> Reply:
-        """RFC 5321 §3.5.1."""
-        address = self._asked(command)
-        if address is None:
-            return reply(252, "2.0.0", "log in, and you will be told")
-        members = await self._context.directory.expand(address)
-        if not members:
-            return reply(550, "5.1.1", f"<{address}> is no alias")
-        return reply(250, "2.1.5", *(f"<{member}>" for member in members))
+        return await self._asked(command, inquiry.expand)
 
-    def _asked(self, command: Vrfy | Expn) -> Address | None:
-        """The address that is asked about; None where the client is not to know."""
+    async def _asked(self, command: Vrfy | Expn, ask: Callable[[IDirectory, str, str], Awaitable[Reply]]) -> Reply:
         self.isUTF8 = self.isUTF8 or command.isSMTPUTF8
         if self.identity is None:
-            return None
-        name = command.name.removeprefix("<").removesuffix(">")
-        domain = next(iter(self._context.domains), self._context.hostname)
-        address = parseMailbox(name if "@" in name else f"{name}@{domain}")
-        if address is None:
-            bad(501, "5.1.3", "that is no address")
-        return address
+            return inquiry.UNTOLD
+        return await ask(self._context.directory, command.name, next(iter(self._context.domains), self._context.hostname))
 
     _HANDLERS: ClassVar[dict[type, Callable[[Any, Any], Awaitable[Reply | None]]]] = {
         Hello: _greet,
