@@ -16,6 +16,7 @@ from mailfw.net.context import ServiceContext
 from mailfw.net.limits import Limits
 from mailfw.net.sessions import SessionRegistry
 from mailfw.net.spool import SpoolDirectory
+from mailfw.sasl.exchange import Logins
 from mailfw.testing.fakes import START, FakeAuthenticator, FakeDirectory, FakeRouter, NoStore
 from mailfw.testing.transport import MemoryTransport
 
@@ -46,7 +47,7 @@ class World:
             hostname="mail.localhost",
             domains=("localhost",),
             store=store or NoStore(),
-            authenticator=self.users,
+            logins=Logins(self.users, domain="localhost", secret=b"fake"),
             directory=self.directory,
             router=router or FakeRouter(self.directory),
             spool=spool,
