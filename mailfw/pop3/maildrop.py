@@ -103,7 +103,7 @@ class Maildrop:
         """The message's unique id (RFC 1939 §7). :raises NoSuchMessage: :raises Vanished: it has been expunged meanwhile."""
         uid = self._uid(number)
         async for lines in self._mailbox.rows(UIDSet.of(uid), (Column.UID, Column.UIDL), _second):
-            return lines[0]
+            return str(lines[0])
         raise Vanished()
 
     async def sizeLines(self) -> AsyncGenerator[bytes, None]:

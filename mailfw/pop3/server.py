@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from mailfw.errors import Refusal, Unavailable
 from mailfw.interfaces import IMailService
-from mailfw.net.connection import Connection, Handled, Listener
+from mailfw.net.connection import Connection, Listener
 from mailfw.net.context import ServiceContext
 from mailfw.net.factory import MailFactory
 from mailfw.pop3.grammar import BadCommand, Code, Reply, challengeLine, err, parseCommand, parseResponse, refusalReply
@@ -74,9 +74,6 @@ class POP3Server(Connection):
         self._say(self._session.greeting())
         self._expectCommand()
 
-    def lineReceived(self, line: bytes) -> Handled:
-        return self._handle(line)
-
     def lineTooLong(self) -> None:
         self._say(err("line too long"))
 
@@ -105,7 +102,7 @@ class POP3Server(Connection):
 
     # --- Commands and answers --------------------------------------------------------------------------------------
 
-    async def _handle(self, line: bytes) -> None:
+    async def lineReceived(self, line: bytes) -> None:
         session = self._session
         try:
             if session.isChallenging:

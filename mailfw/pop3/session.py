@@ -39,7 +39,9 @@ PATIENCE = 5
 class Channel(Protocol):
     """What a session asks of the connection that it runs on."""
 
-    peerHost: str
+    @property
+    def peerHost(self) -> str:
+        """The client's address."""
 
     def mayUsePlaintext(self) -> bool:
         """Whether a password may come now."""
