@@ -11,8 +11,6 @@ Pure: no I/O, no Twisted. Invariants:
 
 from __future__ import annotations
 
-import base64
-import binascii
 import enum
 import re
 from typing import ClassVar
@@ -30,8 +28,10 @@ from mailfw.errors import (
     Refusal,
     TemporaryRefusal,
     UIDValidityChanged,
+    Unavailable,
     Vanished,
 )
+from mailfw.sasl.wire import decodeBase64, encode
 
 
 class BadCommand(Refusal):
@@ -132,7 +132,7 @@ class Auth(Command):
     def arguments(self) -> tuple[bytes, ...]:
         if self.initialResponse is None:
             return (self.mechanism.encode(),) if self.mechanism else ()
-        return self.mechanism.encode(), base64.b64encode(self.initialResponse) or b"="
+        return self.mechanism.encode(), encode(self.initialResponse) or b"="
 
 
 @frozen
@@ -344,10 +344,9 @@ def _parseAuth(words: list[bytes]) -> Auth:
 
 
 def _decodeBase64(octets: bytes) -> bytes:
-    """RFC 4648 §4, padding included; nothing else in between (RFC 5034 §4)."""
     try:
-        return base64.b64decode(octets, validate=True)
-    except (binascii.Error, ValueError):
+        return decodeBase64(octets)
+    except ValueError:
         raise BadCommand("not base64") from None
 
 
@@ -446,9 +445,23 @@ def parseReply(line: bytes) -> Reply:
     return Reply(False, (match[3] or b"").decode(errors="replace"), (match[2] or b"").decode(errors="replace").upper())
 
 
+_MEANINGS: dict[str, type[Refusal]] = {
+    Code.AUTH.value: AuthenticationFailed,
+    Code.IN_USE.value: InUse,
+    Code.LOGIN_DELAY.value: TemporaryRefusal,
+    Code.SYS_TEMP.value: Unavailable,
+}
+
+
+def refusalOf(reply: Reply) -> Refusal:
+    """What a server's negative reply means to a client."""
+    text = "".join(character for character in reply.text if character.isprintable())
+    return _MEANINGS.get(reply.code, Refusal)(text)
+
+
 def challengeLine(challenge: bytes) -> bytes:
     """What a mechanism asks next (RFC 5034 §4), without CRLF: `+ ` and base64, which may be empty."""
-    return b"+ " + base64.b64encode(challenge)
+    return b"+ " + encode(challenge)
 
 
 def parseChallenge(line: bytes) -> bytes | None:
