@@ -26,7 +26,10 @@ from mailfw.net.factory import MailFactory
 from mailfw.pop3.grammar import BadCommand, Code, Reply, challengeLine, err, parseCommand, parseResponse, refusalReply
 from mailfw.pop3.maildrop import MaildropLeases
 from mailfw.pop3.multiline import Stuffer
-from mailfw.pop3.session import Answer, Challenge, POP3Session, State, Then
+from mailfw.pop3.session import Answer, Challenge, Gone, POP3Session, State, Then
+
+RESPONSE_LIMIT = 12288
+"""Octets of a line that answers a challenge: a ticket may be longer than any command."""
 
 
 class POP3Server(Connection):
@@ -58,13 +61,13 @@ class POP3Server(Connection):
         return self.context.tls is not None and not self.isTLS
 
     async def pause(self, seconds: float) -> None:
-        """Wait; ends at once when the connection is lost."""
+        """Wait. :raises Gone: the client has not waited."""
         if seconds > 0 and self.isOpen:
             self._pausing = deferLater(self.context.reactor, seconds)
             try:
                 await self._pausing
             except CancelledError:
-                pass
+                raise Gone() from None
             finally:
                 self._pausing = None
 
@@ -85,6 +88,7 @@ class POP3Server(Connection):
 
     def failed(self, failure: Failure) -> None:
         self._say(refusalReply(Unavailable()))
+        self._expectCommand()
         if self._session.state is State.UPDATE:
             self.hangUp()
 
@@ -132,6 +136,7 @@ class POP3Server(Connection):
 
     def _expectCommand(self) -> None:
         session, limits = self._session, self.context.limits
+        self.lineLimit = RESPONSE_LIMIT if session.isChallenging else Connection.lineLimit
         self.state = session.state.value
         if session.identity is not None:
             self.account = session.identity.account

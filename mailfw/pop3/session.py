@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -36,6 +37,12 @@ PATIENCE = 5
 """Bad commands that a person may type before each further one takes longer to be answered."""
 
 
+class Gone(Refusal):
+    """There is nobody left to do it for."""
+
+    summary = "the client has left"
+
+
 class Channel(Protocol):
     """What a session asks of the connection that it runs on."""
 
@@ -50,7 +57,7 @@ class Channel(Protocol):
         """Whether STLS would do."""
 
     async def pause(self, seconds: float) -> None:
-        """Wait; ends at once when the connection is lost."""
+        """Wait. :raises Gone: the client has not waited."""
 
 
 class State(enum.Enum):
@@ -129,19 +136,14 @@ class POP3Session:
         states, method = _RULES[type(command)]
         if self.state not in states:
             return await self.complain(BadCommand(f"{command.keyword.decode()} is not for {self.state.value} state"))
-        try:
-            return await method(self, command)
-        except BadCommand as refusal:
-            return await self.complain(refusal)
-        except Refusal as refusal:
-            return Answer(refusalReply(refusal))
+        return await self._refusable(method(self, command))
 
     async def respond(self, response: bytes | None) -> Answer | Challenge:
         """Go on with the SASL exchange under way; None: the client cancels it."""
         exchange, self._exchange = self._exchange, None
         if exchange is None or response is None:
             return Answer(err("authentication cancelled"))
-        return await self._proceed(exchange, response)
+        return await self._refusable(self._proceed(exchange, response))
 
     async def complain(self, refusal: BadCommand) -> Answer:
         """Answer what is no command, or not one for now: ever more slowly, and in the end not at all."""
@@ -149,8 +151,17 @@ class POP3Session:
         self._badCommands += 1
         if self._badCommands >= self._limits.badCommands:
             return Answer(err("too many bad commands"), then=Then.CLOSE)
-        await self._channel.pause(max(0, self._badCommands - PATIENCE) * 0.05)
+        with suppress(Gone):
+            await self._channel.pause(max(0, self._badCommands - PATIENCE) * 0.05)
         return Answer(refusalReply(refusal))
+
+    async def _refusable(self, doing: Awaitable[Answer | Challenge]) -> Answer | Challenge:
+        try:
+            return await doing
+        except BadCommand as refusal:
+            return await self.complain(refusal)
+        except Refusal as refusal:
+            return Answer(refusalReply(refusal))
 
     def secured(self) -> None:
         """TLS has begun: all that was said before it is forgotten (RFC 2595 §4)."""
@@ -206,8 +217,6 @@ class POP3Session:
             step = await exchange.step(data)
         except AuthenticationFailed as refusal:
             return self._fail(refusal)
-        except Refusal as refusal:
-            return Answer(refusalReply(refusal))
         if isinstance(step, bytes):
             self._exchange = exchange
             return Challenge(step)
@@ -215,15 +224,12 @@ class POP3Session:
 
     async def _enter(self, identity: Identity) -> Answer:
         """Take the maildrop and number it; TRANSACTION state begins, or nothing has happened (RFC 1939 §4)."""
+        release = self._leases.acquire(self._store, identity.account)
         try:
-            release = self._leases.acquire(self._store, identity.account)
-            try:
-                maildrop = await Maildrop.open(await self._store.openAccount(identity, identity.account))
-            except BaseException:
-                release()
-                raise
-        except Refusal as refusal:
-            return Answer(refusalReply(refusal))
+            maildrop = await Maildrop.open(await self._store.openAccount(identity, identity.account))
+        except BaseException:
+            release()
+            raise
         self.identity, self.state = identity, State.TRANSACTION
         self._maildrop, self._release = maildrop, release
         return Answer(ok(_count(maildrop)))
@@ -247,7 +253,7 @@ class POP3Session:
 
     async def _utf8(self, command: grammar.UTF8) -> Answer:
         # Replies are ASCII, arguments are read as UTF-8 and messages are sent as they are stored, before and after.
-        return Answer(ok("UTF-8 it is"))
+        return Answer(ok("UTF8 enabled"))
 
     # --- Any state -------------------------------------------------------------------------------------------------
 
@@ -323,7 +329,7 @@ class POP3Session:
 
 
 def _count(maildrop: Maildrop) -> str:
-    return f"{maildrop.messages} messages ({maildrop.octets} octets)"
+    return f"{maildrop.messages} message{'' if maildrop.messages == 1 else 's'} ({maildrop.octets} octets)"
 
 
 async def _lines(lines: Iterable[str]) -> AsyncGenerator[bytes, None]:

@@ -21,6 +21,9 @@ from mailfw.net.sessions import SessionRegistry
 from mailfw.pop3.server import pop3, pop3s
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL")
+
+
 @pytest.fixture(scope="module")
 def certificate():
     """A certificate for 127.0.0.1 and its key, as PEM."""

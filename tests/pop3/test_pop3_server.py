@@ -84,7 +84,11 @@ def test_aClientThatLeavesWhileItIsHeldBackLeavesNothingBehind(world, connect):
         delayFor = staticmethod(lambda peer, user="": 8.0)
         failed = succeeded = staticmethod(lambda *what: None)
 
-    world.context.logins = Logins(world.users, guard=Guard())
+    class Nobody:
+        async def authenticate(self, credentials):
+            raise AssertionError("asked for somebody who has left")
+
+    world.context.logins = Logins(Nobody(), guard=Guard())
     client = connect()
     client.logIn()
     client.transport.hangUp()
