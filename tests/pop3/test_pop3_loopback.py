@@ -20,7 +20,6 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from mailfw.net.sessions import SessionRegistry
 from mailfw.pop3.server import pop3, pop3s
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL")
 
 
