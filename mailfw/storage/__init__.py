@@ -1,0 +1,1 @@
+"""Where mail is kept: the one engine, and the places in which it, or other programs, keep the octets."""
