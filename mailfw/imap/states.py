@@ -1,0 +1,45 @@
+"""Which command may come when: everything that a session's state decides is in these tables (RFC 3501 §3, RFC 9051 §3)."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+
+class State(enum.Enum):
+    """Where a session is. LOGOUT has no commands: the connection is being closed."""
+
+    NOT_AUTHENTICATED = "not authenticated"
+    AUTHENTICATED = "authenticated"
+    SELECTED = "selected"
+    LOGOUT = "logout"
+
+
+_LOGGED_IN = frozenset((State.AUTHENTICATED, State.SELECTED))
+_ANY = frozenset((State.NOT_AUTHENTICATED, *_LOGGED_IN))
+_BEFORE_LOGIN = frozenset((State.NOT_AUTHENTICATED,))
+_SELECTED = frozenset((State.SELECTED,))
+
+
+def _table(*rows: tuple[frozenset[State], bytes]) -> Mapping[bytes, frozenset[State]]:
+    return {name.strip(): states for states, names in rows for name in names.split(b",")}
+
+
+COMMANDS = _table(
+    (_ANY, b"CAPABILITY, NOOP, LOGOUT, ID"),
+    (_BEFORE_LOGIN, b"STARTTLS, AUTHENTICATE, LOGIN"),
+    (_LOGGED_IN, b"ENABLE, SELECT, EXAMINE, CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE, LIST, LSUB, NAMESPACE, STATUS"),
+    (_LOGGED_IN, b"APPEND, IDLE"),
+    (_SELECTED, b"CHECK, CLOSE, UNSELECT, EXPUNGE, SEARCH, FETCH, STORE, COPY, MOVE"),
+    (_SELECTED, b"UID EXPUNGE, UID SEARCH, UID FETCH, UID STORE, UID COPY, UID MOVE"),
+)
+"""The states in which each command is valid."""
+
+KEEPS_NUMBERS = frozenset((b"FETCH", b"STORE", b"SEARCH"))
+"""Commands during which no EXPUNGE is sent, for it would change what the numbers in them mean (RFC 3501 §7.4.1)."""
+
+ASKS_FOR_NEWS = frozenset(
+    (b"NOOP", b"CHECK", b"IDLE", b"EXPUNGE", b"UID EXPUNGE", b"STORE", b"UID STORE", b"COPY", b"UID COPY", b"MOVE", b"UID MOVE",
+     b"APPEND")
+)  # fmt: skip
+"""Commands after which the store is asked what happened in the mailbox; after others only when the bell rang."""
