@@ -11,7 +11,7 @@ here promise.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, TypeVar
 
 from zope.interface import Attribute, Interface
@@ -265,6 +265,9 @@ class IAuthenticator(Interface):
 class IVerifierSource(Interface):
     """An authenticator that keeps what challenge-response mechanisms need, so that SCRAM can be offered."""
 
+    def mechanisms() -> Collection[str]:
+        """Of `SCRAM-SHA-256` and `SCRAM-SHA-1` those that every account can use now. Cheap: asked for each connection."""
+
     async def verifier(user: str, mechanism: str) -> Any:
         """A `sasl` verifier (salt, iterations, stored key, server key) for `SCRAM-SHA-256` or `SCRAM-SHA-1`; None: unknown user,
         or no verifier for that mechanism (the sasl room then goes on with a made-up one, so that nobody can tell)."""
@@ -308,6 +311,9 @@ class IUserList(Interface):
 
     async def hasAccount(account: str) -> bool:
         """Whether that canonical name is an account that takes mail."""
+
+    async def admins() -> list[str]:
+        """Canonical names of the accounts with the admin flag, the oldest first; the first is postmaster where nobody else is."""
 
 
 class IAliases(Interface):

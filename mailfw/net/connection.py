@@ -1,0 +1,486 @@
+"""One client connection: octets in, lines and sinks out, one command at a time.
+
+Invariants:
+
+- Commands are handled strictly one after another. While one waits (its handler returned a coroutine that has not ended), further
+  input is kept, at most `INPUT_HIGH_WATER` octets and one read; beyond that the connection is not read. So pipelining cannot
+  reorder anything, and no client can make the server remember more than that.
+- Nothing that came before TLS is ever seen after it: `startTLS` drops a connection with input behind the command.
+- Output that the client does not read stops input first (`drain`, and the wait before each further command), and ends the
+  connection after `Limits.writeTimeout`.
+- `connectionEnded` is called exactly once, whatever way the connection ends, and never while a handler is running.
+"""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IPushProducer
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mailfw.net.peer import peerOf
+from mailfw.values import Peer
+
+if TYPE_CHECKING:
+    from mailfw.net.context import ServiceContext
+
+INPUT_HIGH_WATER = 65536
+"""Octets of unread input, pipelined behind a command under way, above which the connection is not read."""
+
+DISCARD_LIMIT = 1 << 20
+"""Octets that a client may still send after it was told that the connection is over."""
+
+LINGER = 5.0
+"""Seconds that a client has to read why it is cut off, and to close its side."""
+
+Handled = Coroutine[Any, Any, None] | Deferred[None] | None
+"""What a handler returns: nothing when it is done, or what to wait for."""
+
+_log = Logger("mailfw.net")
+_counter = itertools.count(1)
+
+
+class Sink(Protocol):
+    """Takes input that is not lines: a message's data, a chunk, a literal."""
+
+    def feed(self, data: bytes, /) -> bytes | None:
+        """Take input. None: all taken, and more is wanted; bytes: it has had enough, and these are left over."""
+
+
+@frozen
+class Listener:
+    """Which listener a connection came in by.
+
+    :ivar service: the configuration's word: `smtp`, `imaps` …
+    :ivar isTLS: TLS from the first octet.
+    """
+
+    service: str
+    isTLS: bool = False
+
+
+@implementer(IPushProducer)
+class _Output:
+    """Stands between a transport's buffer and those who fill it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.isBlocked = False
+        self.waiting: list[Deferred[None]] = []
+
+    def pauseProducing(self) -> None:
+        self.isBlocked = True
+        self.connection.outputBlocked()
+
+    def resumeProducing(self) -> None:
+        self.isBlocked = False
+        waiting, self.waiting = self.waiting, []
+        for deferred in waiting:
+            deferred.callback(None)
+
+    def stopProducing(self) -> None:
+        self.resumeProducing()
+
+
+class Connection(TwistedProtocol):
+    """What SMTP, POP3 and IMAP servers have in common; a subclass says what lines mean.
+
+    :cvar lineLimit: octets that a line may have, its end not counted.
+    :ivar id: names the connection in logs and in `sessions()`.
+    :ivar account: whose session it is, once that is known.
+    :ivar state: one word for people: what the session is at.
+    """
+
+    lineLimit = 4096
+
+    def __init__(self, context: ServiceContext, listener: Listener) -> None:
+        self.context = context
+        self.listener = listener
+        self.id = f"{listener.service}-{next(_counter):x}"
+        self.isTLS = listener.isTLS
+        self.account = ""
+        self.state = "connected"
+        self.peer = Peer("")
+        self.since = 0.0
+        self.octetsIn = self.octetsOut = 0
+        self.log = Logger("mailfw." + type(self).__module__.split(".")[-2], source=self)
+        self.lineEndedByCRLF = True
+        self._buffer = b""  # input not looked at yet
+        self._at = 0  # where in it the next line starts
+        self._partial: list[bytes] = []  # the start of a line whose end has not come
+        self._partialSize = 0
+        self._waiting: list[bytes] = []  # input that came while a command was under way
+        self._waitingSize = 0
+        self._sink: Sink | None = None
+        self._isSinkNew = False  # one that wants no octets at all is done before any come
+        self._isBusy = False
+        self._isPaused = False
+        self._isStopping = False
+        self._isClosing = False
+        self._isLost = False
+        self._isEnded = False
+        self._discarded = 0  # octets that came after we closed our side
+        self._output = _Output(self)
+        self._deadline: float | None = None
+        self._deadlineCall: IDelayedCall | None = None
+        self._blockedSince = 0.0
+        self._hangUpCall: IDelayedCall | None = None
+
+    # --- What a subclass supplies ----------------------------------------------------------------------------------
+
+    def greet(self) -> None:
+        """Write the greeting."""
+
+    def lineReceived(self, line: bytes) -> Handled:
+        """A line, without its end. `lineEndedByCRLF` tells whether that was CRLF or LF alone."""
+        raise NotImplementedError
+
+    def sinkDone(self, sink: Sink) -> Handled:
+        """The sink that `setSink` set has had enough."""
+        raise NotImplementedError
+
+    def lineTooLong(self) -> None:
+        """A line is longer than `lineLimit`: say so; the connection is closed then."""
+
+    def timedOut(self) -> None:
+        """The deadline passed: say so; the connection is closed then."""
+
+    def stopping(self) -> None:
+        """The server stops: say so; the connection is closed then. Never called while a command is under way."""
+
+    def failed(self, failure: Failure) -> None:
+        """A handler raised what it should not have; it has been logged. Say so in the protocol's words; the session goes on."""
+
+    def connectionEnded(self) -> None:
+        """The connection is gone: let go of what the session holds."""
+
+    @classmethod
+    def refusal(cls, text: str) -> bytes:
+        """What a client is told that gets no session because of a limit."""
+        return b""
+
+    # --- What a subclass uses --------------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send octets. Never blocks; whoever sends much awaits `drain` in between."""
+        if not self._isLost:
+            self.octetsOut += len(data)
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait while the client does not read. Returns at once when the connection is lost: ask `isOpen` in long loops."""
+        if self._output.isBlocked and not self._isLost:
+            deferred: Deferred[None] = Deferred()
+            self._output.waiting.append(deferred)
+            await deferred
+
+    @property
+    def isOpen(self) -> bool:
+        """Whether there is still somebody to talk to."""
+        return not (self._isLost or self._isClosing)
+
+    def setSink(self, sink: Sink) -> None:
+        """Give all further input to `sink` until it has had enough; then `sinkDone` is called, and lines come again."""
+        self._sink = sink
+        self._isSinkNew = True
+
+    def hasInput(self) -> bool:
+        """Whether the client has sent more than the commands handled so far."""
+        return bool(self._partial or self._waiting or self._at < len(self._buffer))
+
+    def hasEarlyInput(self) -> bool:
+        """Whether the client talks before it was greeted: looks into the socket without taking anything from it."""
+        if self.hasInput():
+            return True
+        handle = getattr(self.transport, "socket", None)
+        if not isinstance(handle, socket.socket) or self.listener.isTLS:
+            return False
+        try:
+            return bool(handle.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except OSError:
+            return False
+
+    def startTLS(self) -> bool:
+        """Begin TLS; the reply that invites the client to it has been written.
+
+        Returns False, and drops the connection, when the client had already sent something behind its command: those octets
+        could have been put there by somebody in the middle (RFC 3207 §4.2, and the STARTTLS injection of 2011).
+        """
+        if self.hasInput():
+            self.log.warn("input behind STARTTLS in the clear: connection dropped")
+            self.abort()
+            return False
+        self._transport.startTLS(self.context.tls)
+        self.isTLS = True
+        return True
+
+    def setDeadline(self, seconds: float | None) -> None:
+        """Call `timedOut` after so many seconds unless this is called again before; None: no deadline."""
+        clock = self.context.reactor
+        if seconds is None or self._isLost:
+            self._deadline = None
+            return
+        self._deadline = clock.seconds() + seconds
+        call = self._deadlineCall
+        if call is None:
+            self._deadlineCall = clock.callLater(seconds, self._checkDeadline)
+        elif call.getTime() > self._deadline:
+            call.reset(seconds)
+
+    def close(self) -> None:
+        """Send what is left and close; a client that does not take it is cut off after `Limits.writeTimeout`."""
+        if self._isLost or self._isClosing:
+            return
+        self._isClosing = True
+        self._deadline = None
+        self._forgetInput()
+        self._cancelHangUp()
+        self._hangUpCall = self.context.reactor.callLater(self.context.limits.writeTimeout, self.abort)
+        self._transport.unregisterProducer()
+        self._transport.loseConnection()
+
+    def hangUp(self) -> None:
+        """Close on a client that may still be sending, so that it can read why.
+
+        Closing a socket with unread input makes the kernel reset the connection, and the reset overtakes the last reply.
+        So only our side is closed first; what still comes is thrown away, bounded by `DISCARD_LIMIT` and `LINGER`.
+        """
+        if self.isTLS or not hasattr(self.transport, "loseWriteConnection"):
+            self.close()
+        elif self.isOpen:
+            self._isClosing = True
+            self._deadline = None
+            self._forgetInput()
+            self._cancelHangUp()
+            self._hangUpCall = self.context.reactor.callLater(LINGER, self.abort)
+            self._transport.unregisterProducer()
+            self._transport.loseWriteConnection()
+
+    def abort(self) -> None:
+        """Close at once, whatever is under way."""
+        if not self._isLost:
+            self._isClosing = True
+            self._forgetInput()
+            self._transport.abortConnection()
+
+    def stop(self) -> None:
+        """Say goodbye and close, after the command under way if there is one."""
+        self._isStopping = True
+        if not self._isBusy and not self._isLost and not self._isClosing:
+            self.stopping()
+            self.close()
+
+    # --- Twisted's side --------------------------------------------------------------------------------------------
+
+    @property
+    def _transport(self) -> Any:
+        # ITCPTransport, ISSLTransport or a Unix transport: what they share with startTLS has no interface of its own.
+        return self.transport
+
+    def connectionMade(self) -> None:
+        self.peer = peerOf(self._transport.getPeer())
+        self.since = self.context.now()
+        if hasattr(self.transport, "setTcpNoDelay"):
+            self._transport.setTcpNoDelay(True)
+        self._transport.registerProducer(self._output, True)
+        self.context.sessions.add(self)
+        self.greet()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.octetsIn += len(data)
+        if self._isClosing:
+            self._discarded += len(data)
+            if self._discarded > DISCARD_LIMIT:
+                self._transport.abortConnection()
+            return
+        if self._isBusy:
+            self._waiting.append(data)
+            self._waitingSize += len(data)
+            if self._waitingSize > INPUT_HIGH_WATER and not self._isPaused:
+                self._isPaused = True
+                self._transport.pauseProducing()
+            return
+        self._buffer = data if self._at >= len(self._buffer) else self._buffer[self._at :] + data
+        self._at = 0
+        self._process()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._isLost = True
+        self._isClosing = True
+        self._deadline = None
+        self._cancelHangUp()
+        if self._deadlineCall is not None:
+            self._deadlineCall.cancel()
+            self._deadlineCall = None
+        self._forgetInput()
+        self.context.sessions.discard(self)
+        self._output.resumeProducing()
+        self._end()
+
+    # --- The loop --------------------------------------------------------------------------------------------------
+
+    def _process(self) -> None:
+        while not self._isBusy and not self._isClosing:
+            if self._isStopping:
+                self.stop()
+                return
+            if self._output.isBlocked:
+                self._hold(self.drain())
+                return
+            if self._at >= len(self._buffer) and not self._takeWaiting() and not self._isSinkNew:
+                return
+            self._next()
+
+    def _next(self) -> None:
+        """Take a step with the input there is: feed the sink, or handle a line."""
+        if self._sink is not None:
+            data = self._buffer[self._at :] if self._at else self._buffer
+            self._buffer, self._at = b"", 0
+            self._isSinkNew = False
+            rest = self._sink.feed(data)
+            if rest is not None:
+                self._buffer = rest
+                sink, self._sink = self._sink, None
+                self._handle(self.sinkDone, sink)
+            return
+        line = self._nextLine()
+        if line is not None:
+            self._handle(self.lineReceived, line)
+
+    def _nextLine(self) -> bytes | None:
+        end = self._buffer.find(b"\n", self._at)
+        if end < 0:
+            piece = self._buffer[self._at :]
+            self._buffer, self._at = b"", 0
+            self._partial.append(piece)
+            self._partialSize += len(piece)
+            if self._partialSize > self.lineLimit + 1:
+                self._refuseLine()
+            return None
+        line = self._buffer[self._at : end]
+        self._at = end + 1
+        if self._partial:
+            line = b"".join([*self._partial, line])
+            self._partial, self._partialSize = [], 0
+        self.lineEndedByCRLF = line.endswith(b"\r")
+        if self.lineEndedByCRLF:
+            line = line[:-1]
+        if len(line) > self.lineLimit:
+            self._refuseLine()
+            return None
+        return line
+
+    def _refuseLine(self) -> None:
+        self.lineTooLong()
+        self.hangUp()
+
+    def _handle(self, handler: Any, argument: Any) -> None:
+        try:
+            handled: Handled = handler(argument)
+        except Exception:
+            self._fail(Failure())  # type: ignore[no-untyped-call]
+            return
+        if handled is not None:
+            self._hold(handled)
+
+    def _hold(self, handled: Coroutine[Any, Any, None] | Deferred[None]) -> None:
+        deferred = handled if isinstance(handled, Deferred) else Deferred.fromCoroutine(handled)
+        self._isBusy = True
+        if deferred.called and not deferred.paused:
+            # Done without waiting: stay in the loop rather than recurse into it.
+            deferred.addCallbacks(self._freed, self._freedByFailure)
+        else:
+            deferred.addCallbacks(self._freed, self._freedByFailure).addCallback(self._goOn)
+
+    def _freed(self, _: object) -> None:
+        self._isBusy = False
+
+    def _freedByFailure(self, failure: Failure) -> None:
+        self._isBusy = False
+        self._fail(failure)
+
+    def _goOn(self, _: object) -> None:
+        if self._isLost:
+            self._end()
+        else:
+            self._process()
+
+    def _fail(self, failure: Failure) -> None:
+        self.log.failure("a command failed", failure)
+        if self.isOpen:
+            try:
+                self.failed(failure)
+            except Exception:
+                self.log.failure("answering for a failed command failed")
+                self.abort()
+
+    def _takeWaiting(self) -> bool:
+        """Look at the input that came meanwhile; False when there is none."""
+        if not self._waiting:
+            return False
+        self._buffer, self._at = b"".join(self._waiting), 0
+        self._waiting, self._waitingSize = [], 0
+        if self._isPaused:
+            self._isPaused = False
+            self._transport.resumeProducing()
+        return True
+
+    def _forgetInput(self) -> None:
+        self._buffer, self._at, self._sink, self._isSinkNew = b"", 0, None, False
+        self._partial, self._partialSize = [], 0
+        self._waiting, self._waitingSize = [], 0
+
+    def _end(self) -> None:
+        if not self._isBusy and not self._isEnded:
+            self._isEnded = True
+            try:
+                self.connectionEnded()
+            except Exception:
+                self.log.failure("ending a session failed")
+
+    # --- Deadlines and backpressure ----------------------------------------------------------------------------------
+
+    def _checkDeadline(self) -> None:
+        self._deadlineCall = None
+        if self._deadline is None or self._isClosing:
+            return
+        left = self._deadline - self.context.reactor.seconds()
+        if left > 0:
+            self._deadlineCall = self.context.reactor.callLater(left, self._checkDeadline)
+        elif self._isBusy:
+            # A deadline is for the client. While we are the slow side it starts anew.
+            self.setDeadline(60.0)
+        else:
+            self.timedOut()
+            self.close()
+
+    def outputBlocked(self) -> None:
+        """The transport's buffer is full: the client has `Limits.writeTimeout` seconds to read some of it."""
+        self._blockedSince = self.context.reactor.seconds()
+        if self._hangUpCall is None and not self._isLost:
+            self._hangUpCall = self.context.reactor.callLater(self.context.limits.writeTimeout, self._checkOutput)
+
+    def _checkOutput(self) -> None:
+        self._hangUpCall = None
+        if not self._output.isBlocked:
+            return
+        left = self._blockedSince + self.context.limits.writeTimeout - self.context.reactor.seconds()
+        if left > 0:
+            self._hangUpCall = self.context.reactor.callLater(left, self._checkOutput)
+        else:
+            self.log.info("the client does not read: connection dropped")
+            self.abort()
+
+    def _cancelHangUp(self) -> None:
+        if self._hangUpCall is not None and self._hangUpCall.active():
+            self._hangUpCall.cancel()
+        self._hangUpCall = None

@@ -1,0 +1,50 @@
+"""What a listening service is given to work with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field
+
+from mailfw.interfaces import IDirectory, IMailStore, IRouter
+from mailfw.net.connection import Connection
+from mailfw.net.limits import Limits
+from mailfw.net.sessions import SessionRegistry
+from mailfw.net.spool import SpoolDirectory
+from mailfw.sasl.exchange import Logins
+
+
+@define(eq=False)
+class ServiceContext:
+    """The system as one listening service sees it. Reloading the configuration changes attributes in place.
+
+    :ivar hostname: what the server calls itself.
+    :ivar domains: the domains that mail ends in here, the first one being that of users without a domain.
+    :ivar logins: who may come in, and by which mechanisms.
+    :ivar reactor: `IReactorTime` and what else the reactor gives.
+    :ivar tls: `IOpenSSLServerConnectionCreator`; None: no certificate, so TLS is not offered.
+    :ivar plaintext: where passwords may come without TLS: `loopback`, `never`, `always`.
+    :ivar now: seconds since the epoch, UTC.
+    """
+
+    hostname: str
+    domains: tuple[str, ...]
+    store: IMailStore
+    logins: Logins
+    directory: IDirectory
+    router: IRouter
+    spool: SpoolDirectory
+    reactor: Any
+    sessions: SessionRegistry
+    limits: Limits = field(factory=Limits)
+    tls: Any = None
+    plaintext: str = "loopback"
+    now: Callable[[], float] = field(default=time.time)
+
+    def mayUsePlaintext(self, connection: Connection) -> bool:
+        """Whether a password may come on this connection as it is now."""
+        if connection.isTLS or self.plaintext == "always":
+            return True
+        return self.plaintext == "loopback" and connection.peer.isLoopback

@@ -1,0 +1,46 @@
+"""The bounds that keep a hostile or broken client from costing more than it may."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+
+@frozen
+class Limits:
+    """Octets and seconds; `[limits]` of the configuration sets them by the same names in snake_case.
+
+    :ivar messageSize: of one message, as SMTP's SIZE and IMAP's APPENDLIMIT announce it.
+    :ivar recipients: of one SMTP transaction; more get 452.
+    :ivar receivedHeaders: a message with more is in a loop.
+    :ivar bodyLine: the longest line of a message that is accepted.
+    :ivar connections: in all; :ivar connectionsPerAddress: from one IP address (IPv6: one /64).
+    :ivar loopbackExempt: connectionsPerAddress does not count loopback and Unix peers.
+    :ivar commandTimeout: seconds that an SMTP client may take for its next command.
+    :ivar dataTimeout: seconds in which some message data must come.
+    :ivar minimumRate: octets a second that a message must come at on average, looked at after the first minute.
+    :ivar idleTimeout: seconds an IMAP session may be silent. :ivar pop3IdleTimeout: the same for POP3.
+    :ivar loginTimeout: seconds that an IMAP or POP3 client has to log in.
+    :ivar writeTimeout: seconds that a client may leave our output unread.
+    :ivar badCommands: in a session, before it is closed. :ivar authFailures: likewise.
+    :ivar spoolMemory: octets of a message under way kept in memory; what is longer goes to a file.
+    :ivar stopTimeout: seconds that sessions get to finish when the server stops.
+    """
+
+    messageSize: int = 50 << 20
+    recipients: int = 1000
+    receivedHeaders: int = 50
+    bodyLine: int = 65536
+    connections: int = 10000
+    connectionsPerAddress: int = 100
+    loopbackExempt: bool = True
+    commandTimeout: float = 300.0
+    dataTimeout: float = 180.0
+    minimumRate: int = 64
+    idleTimeout: float = 1800.0
+    pop3IdleTimeout: float = 600.0
+    loginTimeout: float = 60.0
+    writeTimeout: float = 120.0
+    badCommands: int = 20
+    authFailures: int = 5
+    spoolMemory: int = 262144
+    stopTimeout: float = 10.0

@@ -1,0 +1,1 @@
+"""For people who write plugins: contracts to run, conversations, fakes and a clock. Nothing in production imports this."""

@@ -1,0 +1,107 @@
+"""Peers, counts per address, and the spool."""
+
+import os
+
+import pytest
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+
+from mailfw.net.connection import Connection, Listener
+from mailfw.net.factory import MailFactory
+from mailfw.net.limits import Limits
+from mailfw.net.peer import peerOf
+from mailfw.net.spool import SpoolDirectory
+from mailfw.testing.transport import MemoryTransport
+from mailfw.testing.world import World
+from mailfw.values import Peer
+
+
+@pytest.mark.parametrize(
+    ("address", "peer"),
+    [
+        (IPv4Address("TCP", "192.0.2.1", 5), Peer("192.0.2.1", 5)),
+        (IPv4Address("TCP", "127.0.0.9", 5), Peer("127.0.0.9", 5, isLoopback=True)),
+        (IPv6Address("TCP", "::ffff:192.0.2.1", 5), Peer("192.0.2.1", 5)),
+        (IPv6Address("TCP", "::ffff:127.0.0.1", 5), Peer("127.0.0.1", 5, isLoopback=True)),
+        (IPv6Address("TCP", "::1", 5), Peer("::1", 5, isLoopback=True)),
+        (IPv6Address("TCP", "fe80::1%eth0", 5), Peer("fe80::1", 5)),
+        (UNIXAddress(b"/run/x"), Peer("/run/x", isLoopback=True, isUnix=True)),
+    ],
+)
+def test_peers(address, peer):
+    assert peerOf(address) == peer
+
+
+class Polite(Connection):
+    def greet(self):
+        self.write(b"hello\r\n")
+
+    @classmethod
+    def refusal(cls, text):
+        return b"421 " + text.encode() + b"\r\n"
+
+
+def dial(world, address):
+    protocol = MailFactory(Polite, world.context, Listener("polite")).buildProtocol(address)
+    return MemoryTransport(protocol, address).connect()
+
+
+def test_connections_per_address_are_counted_by_host_and_freed():
+    world = World(limits=Limits(connectionsPerAddress=2))
+    here, there = IPv4Address("TCP", "192.0.2.1", 1), IPv4Address("TCP", "192.0.2.2", 1)
+    first, second = dial(world, here), dial(world, here)
+    refused = dial(world, here)
+    assert refused.take() == b"421 too many connections from your address\r\n"
+    assert refused.isClosed
+    assert dial(world, there).take() == b"hello\r\n"
+    first.hangUp()
+    assert dial(world, here).take() == b"hello\r\n"
+    assert second.take() == b"hello\r\n"
+
+
+def test_ipv6_is_counted_by_its_network():
+    world = World(limits=Limits(connectionsPerAddress=1))
+    dial(world, IPv6Address("TCP", "2001:db8::1", 1))
+    assert dial(world, IPv6Address("TCP", "2001:db8::2", 1)).isClosed
+    assert not dial(world, IPv6Address("TCP", "2001:db8:0:1::2", 1)).isClosed
+
+
+@pytest.mark.parametrize("exempt", [True, False])
+def test_loopback_is_exempt_when_so_configured(exempt):
+    world = World(limits=Limits(connectionsPerAddress=1, loopbackExempt=exempt))
+    here = IPv4Address("TCP", "127.0.0.1", 1)
+    dial(world, here)
+    assert dial(world, here).isClosed is not exempt
+
+
+def test_connections_in_all_are_bounded():
+    world = World(limits=Limits(connections=1))
+    here = IPv4Address("TCP", "127.0.0.1", 1)
+    dial(world, here)
+    assert dial(world, here).take() == b"421 too many connections\r\n"
+
+
+@pytest.mark.parametrize("pieces", [[], [b"abc"], [b"a" * 9, b"b" * 3], [b"x" * 10, b"y" * 20, b"z"]])
+def test_a_spool_returns_what_was_written(tmp_path, pieces):
+    directory = SpoolDirectory(str(tmp_path / "spool"), memory=16)
+    directory.prepare()
+    spool = directory.open()
+    for piece in pieces:
+        spool.write(piece)
+    source = spool.finish().withPrefix(b"A: b\r\n")
+    content = b"A: b\r\n" + b"".join(pieces)
+    assert source.read() == content
+    assert b"".join(source.chunks(7)) == content
+    assert source.size == len(content)
+    spool.discard()
+    spool.discard()
+    assert os.listdir(directory.path) == []
+
+
+def test_spool_files_of_a_killed_process_are_removed_and_nobody_else_can_read_them(tmp_path):
+    directory = SpoolDirectory(str(tmp_path), memory=0)
+    spool = directory.open()
+    spool.write(b"secret")
+    (name,) = os.listdir(tmp_path)
+    assert os.stat(tmp_path / name).st_mode & 0o777 == 0o600
+    directory.prepare()
+    assert os.listdir(tmp_path) == []
