@@ -1,9 +1,9 @@
 """Puts a command together from the lines and literals that it comes in (RFC 3501 §2.2.1, §4.3; RFC 7888).
 
-A literal is judged when it is announced, before its first octet is read: whether the command may come now at all, whether the
-literal is too large, whether it is a message, which goes to a spool and not into memory. A synchronising literal that is
-refused is never sent. A non-synchronising one comes anyway, and is read and thrown away so that the next command is found, up
-to a bound; beyond it the only way to get back in step is to end the connection.
+A literal is judged when it is announced, before its first octet is read: whether the command may come now at all,
+whether the literal is too large, whether it is a message, which goes to a spool and not into memory. A synchronising
+literal that is refused is never sent. A non-synchronising one comes anyway, and is read and thrown away so that the
+next command is found, up to a bound; beyond it the only way to get back in step is to end the connection.
 """
 
 from __future__ import annotations
@@ -103,7 +103,9 @@ class Ready:
 
 @frozen(eq=False)
 class WantsLiteral:
-    """Write the prompt, give the input to the sink, and call `literalDone` when it has had enough; then lines come again."""
+    """Write the prompt, give the input to the sink, and call `literalDone` when it has had enough; then lines come
+    again.
+    """
 
     prompt: bytes
     sink: LiteralSink

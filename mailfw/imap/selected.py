@@ -2,23 +2,24 @@
 
 Invariants:
 
-- `uids` holds every message that the client knows of, in order, those included that others have expunged since and that it has
-  not been told about: they keep their numbers until an EXPUNGE can be sent (RFC 3501 §7.4.1).
-- Every message of the store with a UID up to `lastUID` is in `uids`: so a range of numbers is a range of UIDs, and sets are
-  translated by their ends alone.
-- `uids` is shared between all sessions of a mailbox, and with threads that render, until it must differ. It is replaced then,
-  and never changed in place.
+- `uids` holds every message that the client knows of, in order, those included that others have expunged since and that
+  it has not been told about: they keep their numbers until an EXPUNGE can be sent (RFC 3501 §7.4.1).
+- Every message of the store with a UID up to `lastUID` is in `uids`: so a range of numbers is a range of UIDs, and sets
+  are translated by their ends alone.
+- `uids` is shared between all sessions of a mailbox, and with threads that render, until it must differ. It is replaced
+  then, and never changed in place.
 """
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from mailfw.imap.grammar import response
 from mailfw.imap.grammar.sequence import SequenceSet
 from mailfw.imap.grammar.tokens import BadSyntax
+from mailfw.imap.trees import TreeKeeper
 from mailfw.interfaces import IMailbox
 from mailfw.values import Changes, Flag, MessageChange, Snapshot, UIDSet
 
@@ -33,6 +34,7 @@ class SelectedMailbox:
     :ivar uids: the UID of message n at n - 1.
     :ivar recentFrom: messages with this UID and above are \\Recent to this session.
     :ivar modSeq: what happened up to here is in the view.
+    :ivar hasArrivals: messages came while it was selected, and were told of as \\Recent.
     :ivar isRung: something may have happened since.
     """
 
@@ -45,6 +47,8 @@ class SelectedMailbox:
         self.recentFrom = snapshot.status.recentFrom
         self.modSeq = snapshot.status.highestModSeq
         self.isRung = False
+        self.hasArrivals = False
+        self.trees = TreeKeeper()
         self._keywords = frozenset(snapshot.keywords)
         self._gone = UIDSet()
         self._told: dict[int, int] = {}
@@ -116,6 +120,10 @@ class SelectedMailbox:
         if ranges:
             yield UIDSet.fromRanges(ranges)
 
+    def countOf(self, uids: UIDSet) -> int:
+        """How many messages of a set the client knows of."""
+        return sum(end - start for start, end in self.spans(uids))
+
     def isGone(self, uids: UIDSet) -> bool:
         """Whether any of these was expunged without the client knowing yet."""
         return bool(self._gone & uids)
@@ -142,11 +150,19 @@ class SelectedMailbox:
         """A message's flags as this session sees them, without parentheses."""
         return response.flags((*flags, RECENT) if uid >= self.recentFrom else flags)
 
-    def knows(self, changes: Iterable[MessageChange]) -> None:
-        """The client knows of these changes: it made them, and has been told, or asked not to be (RFC 3501 §6.4.6 .SILENT)."""
+    def knows(self, changes: Sequence[MessageChange]) -> bytes:
+        """The client knows of these changes: it made them, and is told, or asked not to be (RFC 3501 §6.4.6 .SILENT).
+
+        Returns what it is told in either case: keywords that the mailbox did not have.
+        """
         self._told.update((change.uid, change.modSeq) for change in changes)
+        return self.learn(flag for flags in {change.flags for change in changes} for flag in flags)
 
     # --- News ------------------------------------------------------------------------------------------------------
+
+    def notice(self, vanished: UIDSet) -> None:
+        """These were expunged; the client is told at a later time."""
+        self._gone |= UIDSet.fromRanges((self.uids[start], self.uids[end - 1]) for start, end in self.spans(vanished))
 
     def update(self, changes: Changes, mayExpunge: bool, isUID: bool = False) -> Iterator[bytes]:
         """Take in what happened, and say what the client is to be told of it: expunges, arrivals, flags.
@@ -156,13 +172,14 @@ class SelectedMailbox:
         :param mayExpunge: numbers may change now; otherwise they do at a later time.
         :param isUID: FETCH responses name the UID.
         """
-        self._gone |= UIDSet.fromRanges((self.uids[start], self.uids[end - 1]) for start, end in self.spans(changes.vanished))
+        self.notice(changes.vanished)
         if mayExpunge and self._gone:
             yield from self._expunge()
         last = self.lastUID
         arrived = [change.uid for change in changes.changed if change.uid > last]
         if arrived:
             self._extend(arrived)
+            self.hasArrivals = True
             yield b"* %d EXISTS\r\n* %d RECENT\r\n" % (self.count, self.recent)
         for change in changes.changed:
             if change.uid <= last and self._told.get(change.uid) != change.modSeq and change.uid not in self._gone:
@@ -174,20 +191,35 @@ class SelectedMailbox:
         self.modSeq = changes.modSeq
         self._told.clear()
 
+    def owesExpunge(self, mayExpunge: bool) -> bool:
+        """Whether an expunge that could not be told before can be now."""
+        return mayExpunge and bool(self._gone)
+
+    def compare(self, snapshot: Snapshot, changes: Changes) -> Changes:
+        """What must have happened between this view and the mailbox as it is, where the log does not tell."""
+        present = set(snapshot.uids)
+        vanished = UIDSet.fromUIDs(uid for uid in self.uids if uid not in present)
+        keywords = frozenset(snapshot.keywords)
+        last = self.lastUID
+        arrived = tuple(MessageChange(uid, 0, keywords) for uid in snapshot.uids if uid > last)
+        return Changes(snapshot.status.highestModSeq, changes.uidNext, arrived, vanished)
+
     def _flagsLine(self, number: int, change: MessageChange, isUID: bool) -> bytes:
         uid = b"UID %d " % change.uid if isUID else b""
         flags = self.flags(change.uid, change.flags)
         return b"%b* %d FETCH (%bFLAGS (%b))\r\n" % (self.learn(change.flags), number, uid, flags)
 
     def _expunge(self) -> Iterator[bytes]:
-        """Take the expunged messages out, and announce them from the last to the first, so that no number changes meanwhile."""
+        """Take the expunged messages out, and announce them from the last to the first, so that no number changes
+        meanwhile.
+        """
         spans = list(self.spans(self._gone))
         kept = array("I")
         at = 0
         for start, end in spans:
-            kept.frombytes(self.uids[at:start])  # type: ignore[arg-type]  # any buffer will do
+            kept.frombytes(self.uids[at:start])
             at = end
-        kept.frombytes(self.uids[at:])  # type: ignore[arg-type]
+        kept.frombytes(self.uids[at:])
         self.uids, self._gone = kept, UIDSet()
         for start, end in reversed(spans):
             for number in range(end, start, -1):
@@ -195,6 +227,6 @@ class SelectedMailbox:
 
     def _extend(self, arrived: list[int]) -> None:
         uids = array("I")
-        uids.frombytes(self.uids)  # type: ignore[arg-type]
+        uids.frombytes(self.uids)
         uids.extend(arrived)
         self.uids = uids

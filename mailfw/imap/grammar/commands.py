@@ -1,5 +1,5 @@
-"""Commands as values, read from what a client sent (RFC 3501 §9 `command`); here those of any state and of logging in, and the table
-that joins all families."""
+"""Commands as values, read from what a client sent (RFC 3501 §9 `command`); here those of any state and of logging in,
+and the table that joins all families."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attrs import frozen
 from mailfw.errors import Refusal
 from mailfw.imap.grammar import fetch, mailboxes, messages, search
 from mailfw.imap.grammar.response import Reply, bad, refused
-from mailfw.imap.grammar.tokens import BadSyntax, CommandText, Scanner
+from mailfw.imap.grammar.tokens import BadSyntax, CommandText, RefusedArgument, Scanner
 
 MAX_ID_PAIRS = 30
 """RFC 2971 §3.3: an ID list has at most 30 field-value pairs."""
@@ -126,7 +126,7 @@ def _authenticate(scanner: Scanner) -> Authenticate:
 
 
 def _enable(scanner: Scanner) -> Enable:
-    capabilities = []
+    capabilities: list[bytes] = []
     while not scanner.isAtEnd or not capabilities:
         scanner.space()
         capabilities.append(scanner.keyword())
@@ -164,9 +164,10 @@ def commandName(scanner: Scanner) -> bytes:
     return name
 
 
-def parse(text: CommandText) -> Tagged:
+def parse(text: CommandText, objection: Callable[[bytes], Reply | None] = lambda name: None) -> Tagged:
     """Read a whole command.
 
+    :param objection: why the command of that name may not come now, if it may not; its arguments are not read then.
     :raises Unreadable: it is not in the grammar, or names what cannot be.
     """
     scanner = Scanner(text)
@@ -177,10 +178,14 @@ def parse(text: CommandText) -> Tagged:
         syntax = SYNTAX.get(name)
         if syntax is None:
             raise BadSyntax(UNKNOWN_COMMAND)
+        if (reply := objection(name)) is not None:
+            raise Unreadable(tag, reply)
         command = syntax(scanner)
         scanner.end()
     except BadSyntax as error:
         raise Unreadable(tag, bad(str(error))) from None
+    except RefusedArgument as argument:
+        raise Unreadable(tag, argument.reply) from None
     except Refusal as refusal:
         raise Unreadable(tag, refused(refusal)) from None
     return Tagged(tag, name, command)

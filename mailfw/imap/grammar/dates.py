@@ -38,7 +38,9 @@ def searchDate(scanner: Scanner) -> date:
 
 
 def dateTime(scanner: Scanner) -> float:
-    """`date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE` → seconds since the epoch, UTC."""
+    """`date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE` → seconds since the
+    epoch, UTC.
+    """
     found = _DATE_TIME.fullmatch(scanner.quoted())
     if found is None:
         raise scanner.bad('expected a date and time such as " 1-Feb-1994 08:00:00 +0100"')

@@ -50,7 +50,9 @@ class Subscribe:
 
 @frozen
 class ListMailboxes:
-    """`list = "LIST" SP mailbox SP list-mailbox` (RFC 3501 §6.3.8); both as they came, for the reference is no mailbox's name."""
+    """`list = "LIST" SP mailbox SP list-mailbox` (RFC 3501 §6.3.8); both as they came, for the reference is no
+    mailbox's name.
+    """
 
     reference: bytes
     pattern: bytes

@@ -1,7 +1,7 @@
 """Modified UTF-7, in which IMAP4rev1 writes mailbox names (RFC 3501 §5.1.3).
 
-A name has exactly one right spelling. Others are refused, not repaired: two spellings of one name would be two mailboxes to a
-client, and one to the store.
+A name has exactly one right spelling. Others are refused, not repaired: two spellings of one name would be two
+mailboxes to a client, and one to the store.
 """
 
 from __future__ import annotations

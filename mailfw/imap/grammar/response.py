@@ -88,7 +88,7 @@ _CODES: tuple[tuple[type[errors.Refusal], bytes], ...] = (
     (errors.OverQuota, b"OVERQUOTA"),
     (errors.NoSuchMailbox, b"NONEXISTENT"),
     (errors.MailboxExists, b"ALREADYEXISTS"),
-    (errors.HasChildren, b"CANNOT"),
+    (errors.HasChildren, b"HASCHILDREN"),
     (errors.InvalidName, b"CANNOT"),
     (errors.Vanished, b"EXPUNGEISSUED"),
     (errors.UIDValidityChanged, b"NONEXISTENT"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from attrs import frozen
@@ -11,15 +12,11 @@ from mailfw.values import UIDSet
 STAR = 0
 """Stands for `*`: no message has this number."""
 
-_MAX_NUMBER = 0xFFFFFFFF
-
-
-def _number(text: bytes) -> int:
-    if text == b"*":
-        return STAR
-    if not text.isdigit() or text[0] == 0x30 or len(text) > 10:
-        raise ValueError(f"{text.decode('ascii')[:20]!r} is not a message number")
-    return int(text)
+_MAX_NUMBER = b"4294967295"
+_LONG_NUMBER = re.compile(rb"[0-9]{10}")
+_NUMBER = rb"(?:[1-9][0-9]{0,9}|\*)"
+_RANGE = _NUMBER + rb"(?::" + _NUMBER + rb")?"
+_SET = re.compile(_RANGE + rb"(?:," + _RANGE + rb")*+")
 
 
 @frozen
@@ -33,17 +30,21 @@ class SequenceSet:
 
     @classmethod
     def parse(cls, text: bytes) -> SequenceSet:
-        """Read digits, `*`, `:` and `,`; other octets were sorted out by the caller.
+        """Read a set.
 
-        :raises ValueError: they are not in the right order, or a number is 0 or above 2^32 - 1.
+        :raises ValueError: it is none, or a number is 0 or above 2^32 - 1.
         """
-        ranges = []
-        for item in text.split(b","):
-            low, colon, high = item.partition(b":")
-            first = _number(low)
-            ranges.append((first, _number(high) if colon else first))
-        if max(map(max, ranges)) > _MAX_NUMBER:
+        if not _SET.fullmatch(text):
+            raise ValueError("not a set of message numbers")
+        if any(number > _MAX_NUMBER for number in _LONG_NUMBER.findall(text)):
             raise ValueError("a message number is too large")
+        items = text.replace(b"*", b"0").split(b",")  # STAR
+        if b":" in text:
+            pairs = [item.partition(b":") for item in items]
+            ranges = [(int(low), int(high or low)) for low, _, high in pairs]
+        else:
+            numbers = list(map(int, items))
+            ranges = list(zip(numbers, numbers, strict=True))
         return cls(tuple(ranges))
 
     @property
@@ -52,12 +53,14 @@ class SequenceSet:
         return any(STAR in pair for pair in self.ranges)
 
     def resolve(self, highest: int) -> UIDSet:
-        """The numbers meant, where `*` is `highest`. `n:*` holds the highest even when `n` is above it (RFC 3501 §9)."""
+        """The numbers meant, where `*` is `highest`. `n:*` holds the highest even when `n` is above it (RFC 3501 §9).
+        """
         return UIDSet.fromRanges((low or highest, high or highest) for low, high in self.ranges)
 
 
 def runs(numbers: Iterable[int]) -> bytes:
-    """Numbers in their own order as a `uid-set` (RFC 4315 §4): ascending neighbours become ranges, nothing is sorted."""
+    """Numbers in their own order as a `uid-set` (RFC 4315 §4): ascending neighbours become ranges, nothing is sorted.
+    """
     parts: list[tuple[int, int]] = []
     low = high = -1
     for number in numbers:

@@ -1,7 +1,7 @@
 """The words that IMAP commands are made of (RFC 3501 §4, §9), read from left to right.
 
-A command is its lines with the literals taken out: where a literal stood, the text keeps its announcement (`{5}` and CRLF), and
-the octets are in a list beside it. CRLF stands nowhere else, so neither can be taken for the other.
+A command is its lines with the literals taken out: where a literal stood, the text keeps its announcement (`{5}` and
+CRLF), and the octets are in a list beside it. CRLF stands nowhere else, so neither can be taken for the other.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from attrs import frozen
 
 from mailfw.errors import InvalidName
 from mailfw.imap.grammar import mutf7
+from mailfw.imap.grammar.response import Reply
 from mailfw.imap.grammar.sequence import SequenceSet
-from mailfw.values import MessageSource, canonicalFlag
+from mailfw.values import Flag, MessageSource, canonicalFlag
 
 T = TypeVar("T")
 
@@ -35,6 +36,14 @@ _ESCAPE = re.compile(rb"\\(.)")
 
 class BadSyntax(Exception):
     """What the client sent is not in the grammar; the text tells a person why."""
+
+
+class RefusedArgument(Exception):
+    """What the client sent is in the grammar, and names something that there is not."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.text)
+        self.reply = reply
 
 
 @frozen
@@ -129,12 +138,23 @@ class Scanner:
         """An atom that is a word of the protocol: in any case, returned in capitals."""
         return self.atom().upper()
 
+    def takesWord(self, word: bytes) -> bool:
+        """Whether this word of the protocol comes next, in any case; it is taken then."""
+        start = self.at
+        found = _ATOM.match(self.octets, start)
+        if found is None or found[0].upper() != word:
+            return False
+        self.at = found.end()
+        return True
+
     def fetchKeyword(self) -> bytes:
         """The first word of a `fetch-att` (RFC 3501 §9), which a `[` may follow without a space; in capitals."""
         return self._match(_FETCH_WORD, "a FETCH item").upper()
 
     def quoted(self) -> bytes:
-        """`quoted = DQUOTE *QUOTED-CHAR DQUOTE` (RFC 3501 §9); octets above 127 are let through for those who can use them."""
+        """`quoted = DQUOTE *QUOTED-CHAR DQUOTE` (RFC 3501 §9); octets above 127 are let through for those who can use
+        them.
+        """
         found = _QUOTED.match(self.octets, self.at)
         if found is None:
             raise self.bad("a quoted string does not end, or holds what it may not")
@@ -143,7 +163,9 @@ class Scanner:
         return _ESCAPE.sub(rb"\1", inside) if b"\\" in inside else inside
 
     def literal(self) -> Literal:
-        """`literal = "{" number ["+"] "}" CRLF *CHAR8` (RFC 3501 §9, RFC 7888 §8), or `literal8 = "~" literal` (RFC 3516 §7)"""
+        """`literal = "{" number ["+"] "}" CRLF *CHAR8` (RFC 3501 §9, RFC 7888 §8), or `literal8 = "~" literal` (RFC
+        3516 §7)
+        """
         self._match(_LITERAL, "a literal")
         return next(self._literals)
 
@@ -223,12 +245,14 @@ class Scanner:
         return mailboxName(self.astring())
 
     def listMailbox(self) -> bytes:
-        """`list-mailbox = 1*list-char / string` (RFC 3501 §9), as it came: wildcards may stand inside what is encoded."""
+        """`list-mailbox = 1*list-char / string` (RFC 3501 §9), as it came: wildcards may stand in what is encoded."""
         return self.string() if self._isAtString() else self._match(_LIST_MAILBOX, "a mailbox pattern")
 
     def flag(self) -> str:
-        """`flag = "\\Answered" / … / flag-keyword / flag-extension` (RFC 3501 §9), as a client may set it: no `\\Recent`, and no
-        system flag that RFC 3501 §2.3.2 does not name, for the server could not keep its promise about it."""
+        """`flag = "\\Answered" / … / flag-keyword / flag-extension` (RFC 3501 §9), as a client may set it.
+
+        That is no `\\Recent`, and no system flag that RFC 3501 §2.3.2 does not name: what it means could not be kept.
+        """
         isSystem = self.takes(b"\\")
         flag = canonicalFlag(("\\" if isSystem else "") + self.atom().decode("ascii"))
         if isSystem and flag not in SYSTEM_FLAGS:
@@ -240,7 +264,7 @@ class Scanner:
         return frozenset(self.parenthesised(self.flag, isEmptyAllowed=True))
 
 
-SYSTEM_FLAGS = frozenset(canonicalFlag(flag) for flag in ("\\Seen", "\\Answered", "\\Flagged", "\\Deleted", "\\Draft"))
+SYSTEM_FLAGS = frozenset(Flag.SYSTEM)
 
 
 def mailboxName(octets: bytes) -> str:
