@@ -96,10 +96,9 @@ class System:
         specification = self.configuration.store
         plugin, argument = self._plugin(Kind.STORE, specification)
         context = self._pluginContext(specification)
-        if IMailStorePlugin.providedBy(plugin):
-            store = self._opened(specification, lambda: plugin.openStore(argument, context))
-        else:
-            store = self._opened(specification, lambda: openBeside(plugin, argument, context))
+        if not IMailStorePlugin.providedBy(plugin):
+            raise Problem(f"{specification}: simple stores are not available in this version")
+        store = self._opened(specification, lambda: plugin.openStore(argument, context))
         self._checked(specification, IMailStore, store)
         self._isStoreOpen = True
         return IMailStore(store)

@@ -16,10 +16,13 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
 from twisted.protocols import amp
+from twisted.python.failure import Failure
+from twisted.python.log import callWithContext
 
+from mailfw.app.logs import QUIET
 from mailfw.app.problem import Problem
 from mailfw.app.remote import Reachable, cut, join
 from mailfw.errors import Refusal
@@ -56,6 +59,15 @@ class ControlProtocol(amp.AMP):
     def __init__(self, operate: Operate) -> None:
         super().__init__()
         self._operate = operate
+
+    def makeConnection(self, transport: Any) -> None:
+        """Begin, without the line that AMP logs for each connection."""
+        amp.BinaryBoxProtocol.makeConnection(self, transport)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """End likewise."""
+        amp.BinaryBoxProtocol.connectionLost(self, reason)
+        self.transport = None
 
     @Perform.responder
     def perform(self, operation: str, arguments: dict[str, Any]) -> Deferred[dict[str, Any]]:
@@ -104,7 +116,8 @@ class ControlSocket(Service):
                     os.umask(mask)
                 listening.listen(16)
                 listening.setblocking(False)
-                self._port = self._reactor.adoptStreamPort(listening.fileno(), socket.AF_UNIX, factory)
+                adopt = self._reactor.adoptStreamPort
+                self._port = callWithContext({QUIET: True}, adopt, listening.fileno(), socket.AF_UNIX, factory)
         except OSError as error:
             raise Problem(f"control socket {self._path} cannot be made: {error.strerror or error}") from None
 

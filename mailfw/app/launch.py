@@ -25,9 +25,9 @@ class Options(UsageOptions):
 
     synopsis = "[options]"
     longdesc = (
-        "Serves mail: SMTP (25, submission, LMTP), POP3 and IMAP. With --config FILE, as the file says; other options override it. "
-        "Without, development mode: on loopback, standard ports + 1000, mail in ./mailfw-data, accounts mbrain@localhost and "
-        'jsmith@localhost with password "mailfw".'
+        "Serves mail: SMTP (25, submission, LMTP), POP3 and IMAP. With --config FILE, as the file says; other options "
+        "override it. Without, development mode: on loopback, standard ports + 1000, mail in ./mailfw-data, accounts "
+        'mbrain@localhost and jsmith@localhost with password "mailfw".'
     )
     optParameters = [
         ["config", "c", None, "configuration file (TOML); `mailfw check-config FILE` shows its mistakes"],

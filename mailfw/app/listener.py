@@ -105,7 +105,8 @@ def cannotListen(obstacles: list[tuple[str, Binding, BaseException]]) -> Problem
     """One line for all the sockets that cannot be had, with what to do about it."""
     taken = [each for each in obstacles if _isOf(each[2], errno.EADDRINUSE)]
     if taken:
-        which = ", ".join(f"{binding} ({service})" for service, binding, _ in taken)
+        which = ", ".join(f"{binding} ({service})" for service, binding, _ in taken[:3])
+        which += f" and {len(taken) - 3} more" if len(taken) > 3 else ""
         verb, noun = ("are", "they belong to") if len(taken) > 1 else ("is", "it belongs to")
         return Problem(
             f"{which} {verb} taken: stop the program {noun}, or choose other ports with --listen {taken[0][0]}=ENDPOINT"

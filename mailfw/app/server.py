@@ -127,7 +127,7 @@ class Server(MultiService):
             services = {each.service for each in self.listeners}
             needing = sorted(word for word in services if plugins().find(Kind.SERVICE, word).isTLS)
             if needing:
-                raise Problem(f"{', '.join(needing)} cannot be served without a certificate: write [tls] with certificate and key")
+                raise Problem(f"{', '.join(needing)} cannot be served without a certificate: say [tls] certificate and key")
 
     def _chooseLog(self) -> None:
         """Where twistd's own options say, or else the configuration."""

@@ -7,6 +7,7 @@ blocks the server.
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -61,7 +62,7 @@ def namespace(server: Server) -> dict[str, Any]:
     def sessions() -> Text:
         """Who is connected."""
         now = time.time()
-        rows = [("SESSION", "PEER", "ACCOUNT", "STATE", "TLS", "SECONDS", "IN", "OUT")]
+        rows: list[tuple[str, ...]] = [("SESSION", "PEER", "ACCOUNT", "STATE", "TLS", "SECONDS", "IN", "OUT")]
         for each in system.context.sessions.infos():
             isTLS = "yes" if each.isTLS else ""
             counters = (f"{now - each.since:.0f}", str(each.octetsIn), str(each.octetsOut))
@@ -84,7 +85,7 @@ def _aligned(rows: list[tuple[str, ...]]) -> str:
     return "\n".join("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
-class Prompt(ColoredManhole):  # type: ignore[misc]  # conch has no annotations
+class Prompt(ColoredManhole):
     """One prompt."""
 
     def connectionMade(self) -> None:
@@ -105,7 +106,7 @@ class AuthorizedKeys:
         """None where there is no such file; a line that is no key is logged and passed over."""
         try:
             with open(self._path(), "rb") as file:
-                lines = file.read().splitlines(keepends=True)
+                lines = file.read().splitlines()
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -114,7 +115,7 @@ class AuthorizedKeys:
         keys: list[Key] = []
         for number, line in enumerate(lines, 1):
             try:
-                keys.extend(readAuthorizedKeyFile([line]))
+                keys.extend(readAuthorizedKeyFile(io.BytesIO(line)))
             except (BadKeyError, ValueError):
                 _log.error("{path} line {number} is no public key", path=self._path(), number=number)
         return keys
@@ -129,11 +130,11 @@ class Administrators:
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    def requestAvatarId(self, credentials: Any) -> Deferred[bytes]:
+    def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """Who that is (ICredentialsChecker). :raises UnauthorizedLogin:"""
         return Deferred.fromCoroutine(self._check(credentials))
 
-    async def _check(self, credentials: Any) -> bytes:
+    async def _check(self, credentials: Any) -> bytes | tuple[()]:
         assert self._server.system is not None
         logins = self._server.system.context.logins
         user, password = credentials.username.decode("utf-8", "replace"), credentials.password.decode("utf-8", "replace")
@@ -147,7 +148,7 @@ class Administrators:
         return identity.account.encode()
 
 
-class _Realm(TerminalRealm):  # type: ignore[misc]  # conch has no annotations
+class _Realm(TerminalRealm):
     def requestAvatar(self, avatarId: bytes, mind: object, *interfaces: Any) -> Any:
         _log.warn("manhole: {user} came in", user=avatarId.decode("utf-8", "replace"))
         return super().requestAvatar(avatarId, mind, *interfaces)
@@ -155,7 +156,7 @@ class _Realm(TerminalRealm):  # type: ignore[misc]  # conch has no annotations
 
 def makeFactory(server: Server) -> Any:
     """What listens: an SSH factory for one server."""
-    realm = _Realm()
+    realm: Any = _Realm()
     realm.chainedProtocolFactory = lambda: ServerProtocol(Prompt, namespace(server))
     keys = AuthorizedKeys(lambda: server.configuration.path(server.configuration.manhole.authorizedKeys))
     portal = Portal(realm, [SSHPublicKeyChecker(keys), Administrators(server)])
@@ -169,10 +170,10 @@ def makeFactory(server: Server) -> Any:
 def _hostKey(path: str) -> Key:
     """The server's own key, made once."""
     try:
-        return Key.fromFile(path)
+        key: Key = Key.fromFile(path)
     except FileNotFoundError:
         key = Key(Ed25519PrivateKey.generate())
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as file:
             file.write(key.toString("openssh"))
-        return key
+    return key

@@ -30,7 +30,7 @@ def list_(ctx: click.Context, address: str, asJSON: bool) -> None:
         printJSON(found)
         return
     rows = (
-        (each["name"], each["messages"], each["unseen"], sizeText(each["size"])) if each["isSelectable"] else (each["name"], "", "", "")
+        (each["name"], each.get("messages", ""), each.get("unseen", ""), sizeText(each["size"]) if "size" in each else "")
         for each in found
     )
     printTable(("MAILBOX", "MESSAGES#", "UNSEEN#", "SIZE#"), rows, "there are no mailboxes")

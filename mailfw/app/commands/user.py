@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -12,7 +12,7 @@ from mailfw.app.commands.listing import asJSON, moment, printJSON, printTable
 from mailfw.app.problem import Problem
 from mailfw.app.quantities import octets, sizeText
 
-_passwordStdin = click.option("--password-stdin", "isStdin", is_flag=True, help="Read the password from standard input, one line.")
+_passwordStdin = click.option("--password-stdin", "isStdin", is_flag=True, help="Read the password from standard input.")
 
 
 @click.group()
@@ -41,24 +41,20 @@ def _password(isStdin: bool) -> str:
     return prompted
 
 
-class _Size(click.ParamType):
-    name = "SIZE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        try:
-            return octets(int(value) if str(value).isdigit() else value)
-        except ValueError as error:
-            self._refuse(error, param, ctx)
-
-    def _refuse(self, error: ValueError, param: click.Parameter | None, ctx: click.Context | None) -> NoReturn:
-        self.fail(str(error), param, ctx)
+def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    try:
+        return octets(int(value) if value.isdigit() else value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
 
 
 @command.command()
 @click.argument("address")
 @_passwordStdin
 @click.option("--admin", "isAdmin", is_flag=True, help="May use the manhole; the first one gets the mail for postmaster.")
-@click.option("--quota", type=_Size(), help='How much mail it may hold, as in "5 GiB".')
+@click.option("--quota", metavar="SIZE", callback=_size, help='How much mail it may hold, as in "5 GiB".')
 @click.pass_context
 def add(ctx: click.Context, address: str, isStdin: bool, isAdmin: bool, quota: int | None) -> None:
     """Make an account."""
