@@ -4,7 +4,8 @@ the data directory's lock and doing the work itself."""
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from mailfw.app.place import Place
@@ -29,47 +30,45 @@ class Access:
             remote.close()
 
     def _performHere(self, operation: str, arguments: dict[str, Any]) -> Any:
+        from mailfw.app.administration import Administration
         from mailfw.app.catalogue import plugins
         from mailfw.app.configuration import ConfigurationError, Source
+        from mailfw.app.context import System
         from mailfw.app.datadir import DataDirectory, DataInUse
+
+        async def work(reactor: Any) -> Any:
+            system = System(configuration, data, reactor)
+            try:
+                return await Administration(system).perform(operation, arguments)
+            finally:
+                await system.close()
 
         place = self._place
         if not place.file and not os.path.isdir(place.data):
             raise Problem(f"there is no data directory {place.data}")
-        _becomeOwner(place.data)
         try:
             configuration = Source(place.file, {("data",): place.data}).read(plugins())
         except ConfigurationError as error:
             raise Problem(str(error)) from None
         data = DataDirectory(place.data)
-        try:
-            data.claim()
-        except DataInUse as inUse:
-            raise Problem(
-                f"process {inUse.pid} holds data directory {place.data} and does not answer at its control socket: "
-                "it is starting or stopping, or another command is at work; try again"
-            ) from None
-        try:
-            return _run(lambda reactor: _perform(configuration, data, reactor, operation, arguments))
-        finally:
-            data.release()
+        with _asOwner(place.data):
+            try:
+                data.claim()
+            except DataInUse as inUse:
+                raise Problem(
+                    f"process {inUse.pid} holds data directory {place.data} and does not answer at its control socket: "
+                    "it is starting or stopping, or another command is at work; try again"
+                ) from None
+            try:
+                return _run(work)
+            finally:
+                data.release()
 
 
-async def _perform(configuration: Any, data: Any, reactor: Any, operation: str, arguments: dict[str, Any]) -> Any:
-    from mailfw.app.administration import Administration
-    from mailfw.app.context import System
-
-    system = System(configuration, data, reactor)
-    try:
-        return await Administration(system).perform(operation, arguments)
-    finally:
-        await system.close()
-
-
-def _run(work: Callable[[Any], Awaitable[Any]]) -> Any:
+def _run(work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
     """Run the reactor for as long as the work takes. :raises Problem: the work was refused, or interrupted."""
     from twisted.internet import reactor as globalReactor
-    from twisted.internet.defer import Deferred, ensureDeferred
+    from twisted.internet.defer import Deferred
     from twisted.logger import globalLogBeginner
     from twisted.python.failure import Failure
 
@@ -80,7 +79,7 @@ def _run(work: Callable[[Any], Awaitable[Any]]) -> Any:
     globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
 
     def begin() -> None:
-        done: Deferred[Any] = ensureDeferred(_awaited(work(reactor)))
+        done: Deferred[Any] = Deferred.fromCoroutine(work(reactor))
         done.addBoth(outcome.append)
         done.addBoth(lambda _: reactor.stop())
 
@@ -96,15 +95,17 @@ def _run(work: Callable[[Any], Awaitable[Any]]) -> Any:
     return result
 
 
-async def _awaited(awaitable: Awaitable[Any]) -> Any:
-    return await awaitable
-
-
-def _becomeOwner(path: str) -> None:
-    """Root works as the owner of the data directory, so that no file there comes to belong to root."""
-    if os.geteuid() == 0 and os.path.isdir(path):
-        status = os.stat(path)
-        if status.st_uid != 0:
-            os.setgroups([])
-            os.setgid(status.st_gid)
-            os.setuid(status.st_uid)
+@contextmanager
+def _asOwner(path: str) -> Iterator[None]:
+    """Let root work as the owner of the data directory, so that no file there comes to belong to root."""
+    status = os.stat(path) if os.path.isdir(path) else None
+    if os.geteuid() != 0 or status is None or status.st_uid == 0:
+        yield
+        return
+    os.setegid(status.st_gid)
+    os.seteuid(status.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(os.getgid())

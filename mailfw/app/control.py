@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
@@ -93,6 +93,7 @@ class ControlSocket(Service):
 
     def __init__(self, path: str, operate: Operate, reactor: Any) -> None:
         self._path = path
+        self._reachable = Reachable(path)
         self._operate = operate
         self._reactor = reactor
         self._port: IListeningPort | None = None
@@ -105,28 +106,20 @@ class ControlSocket(Service):
         super().startService()
         factory = Factory.forProtocol(lambda: ControlProtocol(self._operate))
         factory.noisy = False
+        mask = os.umask(0o177)
         try:
             if os.path.lexists(self._path):
                 os.unlink(self._path)
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening, Reachable(self._path) as address:
-                mask = os.umask(0o177)
-                try:
-                    listening.bind(address)
-                finally:
-                    os.umask(mask)
-                listening.listen(16)
-                listening.setblocking(False)
-                adopt = self._reactor.adoptStreamPort
-                self._port = callWithContext({QUIET: True}, adopt, listening.fileno(), socket.AF_UNIX, factory)
-        except OSError as error:
-            raise Problem(f"control socket {self._path} cannot be made: {error.strerror or error}") from None
+            listen = self._reactor.listenUNIX
+            self._port = callWithContext({QUIET: True}, listen, self._reachable.__enter__(), factory, mode=0o600)
+        except (OSError, CannotListenError) as error:
+            raise Problem(f"control socket {self._path} cannot be made: {error}") from None
+        finally:
+            os.umask(mask)
 
     def stopService(self) -> Deferred[Any]:
         """Stop listening and remove the socket."""
         super().stopService()
         port, self._port = self._port, None
-        if port is None:
-            return maybeDeferred(lambda: None)
-        if os.path.lexists(self._path):
-            os.unlink(self._path)
-        return maybeDeferred(port.stopListening)
+        stopped = maybeDeferred(port.stopListening if port is not None else lambda: None)
+        return stopped.addBoth(lambda _: self._reachable.__exit__())

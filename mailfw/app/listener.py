@@ -61,6 +61,9 @@ class Listener(Service):
         self._reactor = reactor
         self.setName(f"{service} {binding}")
 
+    def __repr__(self) -> str:
+        return f"<listener {self.service} {self.address or self.binding}>"
+
     def bind(self) -> None:
         """Take the socket.
 

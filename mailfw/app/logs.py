@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -76,12 +77,20 @@ class LineObserver:
 
     def __call__(self, event: LogEvent) -> None:
         level = event.get("log_level")
-        if (level is None or _LEVELS[level.name] >= self._least) and not event.get(QUIET):
+        if (level is None or _LEVELS[level.name] >= self._least) and not _isSaidBetter(event):
             self.output.write(self._render(event))
 
     def setLevel(self, level: str) -> None:
         """Write events of this level and above from now on."""
         self._least = _LEVELS[level]
+
+
+_PORT_CLOSED = re.compile(r"\((?:\S+ )?Port .* Closed\)")
+
+
+def _isSaidBetter(event: LogEvent) -> bool:
+    """Whether this is a line of Twisted's about a port, each of which our own lines name when the server starts and stops."""
+    return QUIET in event or (event.get("log_namespace") == "log_legacy" and bool(_PORT_CLOSED.fullmatch(formatEvent(event))))
 
 
 def renderer(form: str) -> Render:

@@ -49,6 +49,7 @@ class Reachable:
     def __exit__(self, *_: object) -> None:
         if self._handle is not None:
             os.close(self._handle)
+            self._handle = None
 
 
 class Remote:

@@ -88,11 +88,12 @@ def _aligned(rows: list[tuple[str, ...]]) -> str:
 class Prompt(ColoredManhole):
     """One prompt."""
 
-    def connectionMade(self) -> None:
-        """Greet."""
-        super().connectionMade()
+    def initializeScreen(self) -> None:
+        """Greet, then prompt."""
+        self.terminal.reset()
         self.terminal.write(GREETING)
-        self.terminal.write(self.ps[0])
+        self.terminal.write(self.ps[self.pn])
+        self.setInsertMode()
 
 
 @implementer(IAuthorizedKeysDB)
