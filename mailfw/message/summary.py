@@ -1,6 +1,6 @@
 """What a store keeps of a message beside its octets, all from one look at them.
 
-The wire forms in it belong to `envelope.FORMAT_VERSION`, which is to be stored with them.
+The wire forms in it belong to `FORMAT_VERSION`, which is to be stored with them.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from datetime import datetime
 from attrs import frozen
 
 from mailfw.message import date, words
-from mailfw.message.envelope import envelope
+from mailfw.message.envelope import FORMAT_VERSION, envelope
 from mailfw.message.header import unfold
 from mailfw.message.mime import Part, scan
 from mailfw.message.reference import messageId, messageIds
 from mailfw.message.structure import bodyStructure
 from mailfw.message.subject import baseSubject
+
+__all__ = ["FORMAT_VERSION", "Summary", "summarise", "summarisePart"]
 
 
 @frozen
