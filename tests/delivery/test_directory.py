@@ -164,6 +164,8 @@ def test_oneTargetThatIsGoneSparesTheOthers():
     users = Users(aliases={"info": ["gone", "mbrain", "not an address"]})
     assert resolve(directoryOf(users), "info@example.org") == (["mbrain@example.org"], [])
     assert leadsNowhere(directoryOf(Users(aliases={"info": ["gone"]})), "info@example.org")
+    users = Users(aliases={"info": ["postmaster", "mbrain"]})
+    assert resolve(directoryOf(users), "info@example.org") == (["mbrain@example.org"], [])
 
 
 def test_aliasesThatLeadTooFarArePutOff():
