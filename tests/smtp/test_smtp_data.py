@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from mailfw.smtp.data import ChunkCounter, DataDecoder, DataEncoder, Inspection, Normalizer
 
 # Mostly what matters: line ends, dots, NUL, and something else.
-octets = st.lists(st.sampled_from([b"\r", b"\n", b".", b"\r\n", b"\r\n.", b"\r\n.\r\n", b"\0", b"a", b"bcd", b"\xff"]), max_size=40).map(b"".join)
+parts = st.sampled_from([b"\r", b"\n", b".", b"\r\n", b"\r\n.", b"\r\n.\r\n", b"\0", b"a", b"bcd", b"\xff"])
+octets = st.lists(parts, max_size=40).map(b"".join)
 cuts = st.lists(st.integers(0, 200), max_size=8)
 
 
@@ -122,7 +123,9 @@ def test_normalizing_leaves_only_crlf(data, at):
     assert all(mended)
 
 
-@pytest.mark.parametrize("piece", [b"x" * 65536, b"\r\n." * 21845, b"\r" * 65536, b"\r\n" * 32768, b"." * 65536, b"\r\n.\r" * 16384])
+@pytest.mark.parametrize(
+    "piece", [b"x" * 65536, b"\r\n." * 21845, b"\r" * 65536, b"\r\n" * 32768, b"." * 65536, b"\r\n.\r" * 16384]
+)
 def test_ten_mebioctets_take_no_time_to_speak_of(piece):
     found = Inspection(65536)
     decoder = DataDecoder(found.feed)
