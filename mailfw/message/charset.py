@@ -38,12 +38,35 @@ def decode(data: bytes, charset: bytes | None = None) -> str:
         Windows-1252.
     """
     codec = codecName(charset) if charset else None
-    if codec is None or codec == "ascii":
-        return _undeclared(data)
+    if codec is not None and codec != "ascii":
+        try:
+            return data.decode(codec, "replace")
+        except UnicodeError:  # a codec that ignores "replace" for some faults
+            pass
     try:
-        return data.decode(codec, "replace")
-    except (UnicodeError, ValueError):  # a codec that ignores "replace" for some faults
-        return _undeclared(data)
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")
+
+
+def isTelling(charset: bytes | None) -> bool:
+    """Whether a declared charset says how octets above 127 are to be read."""
+    return charset is not None and codecName(charset) not in (None, "ascii")
+
+
+def guess(data: bytes) -> str:
+    """`data` as text where no charset is telling: UTF-8 if it is that, else what its beginning looks like.
+
+    Guessing costs about a millisecond: whoever calls this bounds how often a message may ask for it.
+    """
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
+    import chardet  # large, and needed only for mail that does not say what it is
+
+    found = chardet.detect(data[:_GUESSED_OCTETS])["encoding"]
+    return decode(data, found.encode("ascii") if found else None)
 
 
 def codecName(charset: bytes) -> str | None:
@@ -66,26 +89,3 @@ def _codecName(name: str) -> str | None:
             continue
         return codec.name
     return None
-
-
-def _undeclared(data: bytes) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")
-
-
-def guess(data: bytes) -> str:
-    """`data` as text where nothing says what it is: UTF-8 if it is that, else what its beginning looks like.
-
-    Guessing costs about a millisecond: whoever calls this bounds how often a message may ask for it.
-    """
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        pass
-    import chardet  # large, and needed only for mail that does not say what it is
-
-    found = chardet.detect(data[:_GUESSED_OCTETS])["encoding"]
-    codec = _codecName(found.lower()) if found else None
-    return data.decode(codec if codec and codec != "ascii" else "cp1252", "replace")

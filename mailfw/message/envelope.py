@@ -29,6 +29,7 @@ _PLAIN_ADDRESS = re.compile(
     rb"[ \t]*+(?:,(?=[ \t]*+[^ \t,])|\Z)" % (_ATEXT, _ATEXT, _ATEXT)
 )
 _GROUP_END = b"(NIL NIL NIL NIL)"
+_DATE = re.compile(rb'\((?:NIL|"((?:[^"\\]++|\\.)*+)"|\{(\d++)\}\r\n)')
 
 
 def envelope(fields: Mapping[bytes, bytes]) -> bytes:
@@ -69,6 +70,16 @@ def addressList(value: bytes) -> bytes:
         else:
             found.append(b'(NIL NIL "%b" "%b")' % (local, domain))
     return b"(%b)" % b"".join(found) if found else b"NIL"
+
+
+def dateOf(wire: bytes) -> bytes | None:
+    """The Date field of the message whose ENVELOPE this is; None where it has none."""
+    found = _DATE.match(wire)
+    if found is None:
+        return None
+    if found[2] is not None:
+        return wire[found.end() : found.end() + int(found[2])]
+    return None if found[1] is None else found[1].replace(b"\\", b"")
 
 
 def _anyAddressList(value: bytes) -> bytes:

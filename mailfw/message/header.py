@@ -85,19 +85,24 @@ def scan(content: bytes, start: int = 0, end: int | None = None) -> Iterator[Fie
 
 def firstFields(content: bytes, start: int, end: int) -> dict[bytes, bytes]:
     """The first field of each name, lower-case name → folded value; To, Cc and Bcc joined where they are repeated."""
-    found = _FIELD.findall(content, start, min(end, start + MAX_OCTETS))
-    if len(found) > MAX_FIELDS:
-        del found[MAX_FIELDS:]
+    found = _pairs(content, start, end)
     found.reverse()
-    fields: dict[bytes, bytes] = {name.lower(): value for name, value in found}
+    fields = {name.lower(): value for name, value in found}
     if len(fields) != len(found):
         seen: dict[bytes, list[bytes]] = {}
         for name, value in reversed(found):
             if (lowered := name.lower()) in _JOINED:
                 seen.setdefault(lowered, []).append(value)
-        for lowered, values in seen.items():
-            fields[lowered] = b", ".join(values)
+        for lowered, repeated in seen.items():
+            fields[lowered] = b", ".join(repeated)
     return fields
+
+
+def _pairs(content: bytes, start: int, end: int) -> list[tuple[bytes, bytes]]:
+    """Name and folded value of every field: what `scan` finds, all at once."""
+    found: list[tuple[bytes, bytes]] = _FIELD.findall(content, start, min(end, start + MAX_OCTETS))
+    del found[MAX_FIELDS:]
+    return found
 
 
 def unfold(value: bytes) -> bytes:
@@ -110,7 +115,7 @@ def unfold(value: bytes) -> bytes:
 def values(header: bytes, name: bytes) -> list[bytes]:
     """The unfolded values of every field of that name, in order."""
     wanted = name.lower()
-    return [field.value for field in scan(header) if field.name.lower() == wanted]
+    return [unfold(value) for each, value in _pairs(header, 0, len(header)) if each.lower() == wanted]
 
 
 def select(header: bytes, names: Collection[bytes]) -> bytes:

@@ -77,7 +77,7 @@ class Disposition:
     parameters: Parameters = ()
 
 
-TEXT_PLAIN = ContentType(b"text", b"plain", ((b"charset", b"us-ascii"),))
+TEXT_PLAIN = ContentType(b"text", b"plain")
 MESSAGE = ContentType(b"message", b"rfc822")
 OPAQUE = ContentType(b"application", b"octet-stream")
 

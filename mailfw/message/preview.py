@@ -22,7 +22,6 @@ _MAX_PARTS = 100
 _HIDDEN = re.compile(r"<(style|script|head|title)\b[^>]*+>.*?(?:</\1\s*+>|\Z)|<!--.*?(?:-->|\Z)", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[/!?A-Za-z][^<>]*+>?")
 _UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f\xad\u034f\u061c\u115f\u17b4\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
-_SPACE = re.compile(r"\s+")
 _QUOTED_LINE = re.compile(r"\s*(?:[>|].*|-+ ?original message ?-+\s*)", re.IGNORECASE)
 _ATTRIBUTION = re.compile(r"\S.{0,200}:\s*")
 
@@ -35,7 +34,8 @@ def preview(root: Part, content: bytes) -> str:
     isHTML = part.contentType.mediaType == b"text/html"
     text = _beginning(part, content, _HTML_OCTETS if isHTML else _PLAIN_OCTETS)
     text = withoutMarkup(text) if isHTML else _withoutQuotation(text)
-    return _SPACE.sub(" ", _UNSEEN.sub("", text)).strip()[:MAX_CHARACTERS].rstrip()
+    words = _UNSEEN.sub("", text).split(None, MAX_CHARACTERS)
+    return " ".join(words[:MAX_CHARACTERS])[:MAX_CHARACTERS].rstrip()
 
 
 def withoutMarkup(text: str) -> str:
@@ -64,14 +64,14 @@ def _beginning(part: Part, content: bytes, octets: int) -> str:
         data = decoding.decode(data, structure.encoding(part))
     except decoding.UnknownEncoding:
         return ""
+    if part.octets > octets:
+        data = _whole(data)
     declared = part.contentType.charset
-    # A character that the cut went through would be read as U+FFFD, or make UTF-8 look like something else.
-    text = charset.decode(data, declared) if declared else charset.guess(_whole(data))
-    return text.rstrip("\ufffd")
+    return charset.decode(data, declared) if charset.isTelling(declared) else charset.guess(data)
 
 
 def _whole(data: bytes) -> bytes:
-    """`data` without the beginning of a UTF-8 character at its end."""
+    """`data` without the beginning of a UTF-8 character at its end, which would make all of it look like something else."""
     for length in range(1, min(4, len(data) + 1)):
         octet = data[-length]
         if octet >= 0xC0:

@@ -17,13 +17,14 @@ import re
 from mailfw.message.envelope import envelope
 from mailfw.message.header import unfold
 from mailfw.message.mime import Part
-from mailfw.message.parameter import TEXT_PLAIN, ContentType, Parameters, disposition, parameter
+from mailfw.message.parameter import ContentType, Parameters, disposition, parameter
 from mailfw.message.wire import string
 
 _ENCODING = re.compile(rb'\s*+"?([^\x00-\x20\x7f-\xff()<>@,;:\\"/\[\]?=]++)')
 _LANGUAGE = re.compile(rb"[A-Za-z0-9*-]++")
 _EXTENSION_FIELDS = frozenset((b"content-md5", b"content-disposition", b"content-language", b"content-location"))
 _MAX_LANGUAGES = 100
+_DEFAULT_CHARSET = (b"charset", b"us-ascii")
 
 # Where a stored BODYSTRUCTURE is cut: type, subtype, parameters, id, description, encoding and octets belong to every
 # BODY.
@@ -73,7 +74,7 @@ def encoding(part: Part) -> bytes:
 def _mediaType(kind: ContentType) -> bytes:
     parameters = kind.parameters
     if kind.isText and parameter(parameters, b"charset") is None and parameter(parameters, b"charset*") is None:
-        parameters = (*parameters, *TEXT_PLAIN.parameters)
+        parameters = (*parameters, _DEFAULT_CHARSET)
     return b"%b %b %b" % (string(kind.type), string(kind.subtype), _parameters(parameters))
 
 

@@ -12,7 +12,6 @@ _REFWD = re.compile(r"(?:re|fwd?)\s*+(?:\[[^\[\]]*+\]\s*+)?:", re.IGNORECASE)
 _BLOB = re.compile(r"\[[^\[\]]*+\]\s*+")
 _TRAILER = re.compile(r"\(fwd\)\Z", re.IGNORECASE)
 _FORWARDED = re.compile(r"\[fwd:", re.IGNORECASE)
-_SPACE = re.compile(r"\s+")
 
 
 @frozen
@@ -27,7 +26,7 @@ class BaseSubject:
 
 def baseSubject(subject: str) -> BaseSubject:
     """The base subject of a decoded Subject. Only two offsets move, so that `Re: Re: …` costs linear time."""
-    text = _SPACE.sub(" ", subject).strip()
+    text = " ".join(subject.split())
     start, end = 0, len(text)
     isReply = False
     while True:

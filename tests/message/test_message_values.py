@@ -237,9 +237,7 @@ def test_ofTooManyIdsTheRootAndTheNewestStay() -> None:
     assert (found[0], found[1], found[-1]) == ("0@x", "401@x", "499@x")
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"), [(b"<a@b>", "a@b"), (b"a@b", "a@b"), (b"", ""), (b"<a@b> <c@d>", "a@b")]
-)
+@pytest.mark.parametrize(("value", "expected"), [(b"<a@b>", "a@b"), (b"a@b", "a@b"), (b"", ""), (b"<a@b> <c@d>", "a@b")])
 def test_messageId(value: bytes, expected: str) -> None:
     assert reference.messageId(value) == expected
 
