@@ -70,24 +70,21 @@ def test_dovecotReadsOurMaildir(stored, run, forDovecot):
 
 @onMaildir
 def test_muttReadsOurMaildir(stored, terminal, tmp_path):
-    check(
-        terminal("mutt", "-n", "-R", "-F", "/dev/null", "-f", stored.data / "mail" / "jsmith", HOME=str(tmp_path), TERM="xterm")
-    )
+    checkInMutt(stored.data / "mail" / "jsmith", terminal, tmp_path)
 
 
 @onTextFile
 def test_muttReadsOurTextFile(stored, terminal, tmp_path):
-    check(
-        terminal(
-            "mutt", "-n", "-R", "-F", "/dev/null", "-f", stored.data / "mail" / "JSMITH.TXT", HOME=str(tmp_path), TERM="xterm"
-        )
-    )
+    checkInMutt(stored.data / "mail" / "JSMITH.TXT", terminal, tmp_path)
 
 
-def check(screen):
+def checkInMutt(path, terminal, home):
+    rc = home / "muttrc"
+    rc.write_text(f"set folder={home}\nset sort=date-received\n")
+    screen = terminal("mutt", "-n", "-R", "-F", rc, "-f", path, HOME=str(home), TERM="xterm")
     shown = screen.shows("three")
     assert "one" in shown and "two" in shown
-    screen.type("2", "Enter", "Enter")
+    screen.type("/", "two", "Enter", "Enter")
     assert "Subject: two" in screen.shows("This is two.")
 
 

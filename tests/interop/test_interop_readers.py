@@ -82,7 +82,7 @@ def test_neomutt(server, terminal, tmp_path, letter, service, scheme):
     )
     screen = terminal("neomutt", "-n", "-F", rc, HOME=str(tmp_path), TERM="xterm")
     assert "Another one" in screen.shows("A matter of importance")
-    screen.type("1", "Enter", "Enter")
+    screen.type("/", "importance", "Enter", "Enter")
     assert "Mr Brain" in screen.shows("Read me aloud.")
 
 
