@@ -281,8 +281,24 @@ class IAuthenticatorPlugin(Interface):
 
     prefix: str = Attribute("the word before the colon")
 
-    def openAuthenticator(argument: str, context: IStoreContext) -> IAuthenticator:
-        """:raises ValueError: the argument makes no sense; the text says why."""
+    def openAuthenticator(argument: str, context: IAuthContext) -> IAuthenticator:
+        """The source may provide IVerifierSource, IUserList, IAliases and IClosable too.
+
+        :raises ValueError: the argument makes no sense; the text says why.
+        """
+
+
+class IAuthContext(IStoreContext):
+    """What a source of accounts is given when it is opened."""
+
+    rehash: bool = Attribute("whether a stored scheme weaker than argon2id is to be replaced at the next login")
+
+
+class IClosable(Interface):
+    """What holds files or threads, and is to be told of the end."""
+
+    async def close() -> None:
+        """Finish what is under way, and let go of files and threads."""
 
 
 class IDirectory(Interface):
@@ -320,7 +336,7 @@ class IAliases(Interface):
     """An authenticator's account database that also keeps aliases."""
 
     async def aliasTargets(address: str) -> list[str]:
-        """What the alias leads to, lower-case addresses; empty: no such alias."""
+        """What the alias leads to: addresses as they were given, domains in lower case; empty: no such alias."""
 
 
 # --- The way of a message --------------------------------------------------------------------------------------------

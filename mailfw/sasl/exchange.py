@@ -7,8 +7,8 @@ A session needs three calls::
     answer = await exchange.step(response)               # … an Identity: logged in
     identity = await logins.password(user, password, service="pop3", peer="192.0.2.1")    # USER/PASS, LOGIN
 
-Before either it waits `logins.delayFor(peer)` seconds. Base64 is in `wire`; cancelling (`*`) is the protocol's: it forgets the
-exchange.
+Before either it waits `logins.delayFor(peer)` seconds. Base64 is in `wire`; cancelling (`*`) is the protocol's: it
+forgets the exchange.
 """
 
 from __future__ import annotations
@@ -260,8 +260,8 @@ class Exchange:
         if isinstance(step, NeedPassword):
             return await self._logins.decide(step, self._service, self._peer)
         if isinstance(step, Succeeded):
-            # None of our protocols can carry data beside its word of success: it goes out as one more challenge, whose answer is
-            # empty (RFC 4954 §4, RFC 5034 §4, RFC 9051 §6.2.2).
+            # None of our protocols can carry data beside its word of success: it goes out as one more challenge,
+            # whose answer is empty (RFC 4954 §4, RFC 5034 §4, RFC 9051 §6.2.2).
             self._identity = await self._logins.decide(step, self._service, self._peer)
             return step.data
         if isinstance(step, Failed):

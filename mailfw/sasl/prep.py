@@ -21,8 +21,8 @@ _PROHIBITED = (
 def saslPrep(text: str) -> str:
     """`text` prepared as RFC 4013 §2 asks of a query string.
 
-    Code points that Unicode 3.2 did not know are let through (in stored strings too, where RFC 4013 forbids them): today's
-    passwords hold them, and every client sends them as they are.
+    Code points that Unicode 3.2 did not know are let through (in stored strings too, where RFC 4013 forbids them):
+    today's passwords hold them, and every client sends them as they are.
 
     :raises ValueError: it holds prohibited characters (controls, surrogates, …) or mixes directions (RFC 3454 §6).
     """

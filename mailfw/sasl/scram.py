@@ -1,7 +1,7 @@
 """SCRAM (RFC 5802, RFC 7677): both sides prove to know the password, and neither sends it.
 
-The -PLUS forms also bind the login to the TLS channel beneath (RFC 5929 tls-server-end-point, RFC 9266 tls-exporter), so that
-nobody in the middle can pass it on. What the channel's data are is the caller's to say: a `ChannelBinding`.
+The -PLUS forms also bind the login to the TLS channel beneath (RFC 5929 tls-server-end-point, RFC 9266 tls-exporter),
+so that nobody in the middle can pass it on. What the channel's data are is the caller's to say: a `ChannelBinding`.
 """
 
 from __future__ import annotations
@@ -177,8 +177,8 @@ class _Conversation:
 class ScramClient:
     """The client's half.
 
-    :param binding: type and data of the channel binding. With one, but without a -PLUS name, the client says `y`: it saw no -PLUS
-        on offer. A server that did offer one then knows that somebody is in the middle (RFC 5802 §6).
+    :param binding: type and data of the channel binding. With one, but without a -PLUS name, the client says `y`: it
+        saw no -PLUS on offer. A server that did offer one then knows that somebody is in the middle (RFC 5802 §6).
     """
 
     def __init__(

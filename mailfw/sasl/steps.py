@@ -110,7 +110,8 @@ class ClientMechanism(Protocol):
     def start(self) -> bytes | None:
         """The initial response; None: the server speaks first.
 
-        Where a protocol cannot carry it in its command, it is the answer to the server's first challenge, which is empty.
+        Where a protocol cannot carry it in its command, it is the answer to the server's first challenge, which is
+        empty.
         """
 
     def respond(self, challenge: bytes) -> bytes:

@@ -1,0 +1,262 @@
+"""What the stores that keep mail in files have in common: durable changes, dot-locks, the root's own record.
+
+Everything goes through `os`, so that a test can see each write, fsync and rename, and stop the world after any of them
+(`mailfw.testing.faults`). A function that says "durable" has synced the file and the directory that names it when it returns.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import tempfile
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import BinaryIO, Generic, TypeVar, cast
+
+from mailfw.errors import Unavailable
+from mailfw.interfaces import IStoreContext
+
+FILE_MODE = 0o600
+DIRECTORY_MODE = 0o700
+
+_RECORD = ".mailfw"
+_STALE_AFTER = 600.0  # seconds; other programs take away dot-locks after two to ten minutes
+_POLL = 0.05
+_IN_MEMORY = 1 << 20
+
+
+# --- Durable changes -------------------------------------------------------------------------------------------------
+
+
+def syncDirectory(path: str) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def makeDirectories(path: str) -> None:
+    """Make a directory and those above it that are missing, durably; no error when it is there."""
+    try:
+        os.mkdir(path, DIRECTORY_MODE)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        makeDirectories(os.path.dirname(path))
+        with suppress(FileExistsError):
+            os.mkdir(path, DIRECTORY_MODE)
+    syncDirectory(os.path.dirname(path))
+
+
+def writeAll(descriptor: int, data: bytes) -> None:
+    """Write all of it, however many calls that takes."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def writeAllAt(descriptor: int, data: bytes, offset: int) -> None:
+    """Write all of it at an offset."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def readAt(descriptor: int, offset: int, length: int) -> bytes:
+    """Exactly so many octets, fewer only where the file ends."""
+    pieces = []
+    while length and (piece := os.pread(descriptor, length, offset)):
+        pieces.append(piece)
+        length, offset = length - len(piece), offset + len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def readFile(path: str) -> bytes | None:
+    """What a small file holds; None: there is none."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def replaceFile(path: str, content: bytes) -> None:
+    """Give a file new content, durably: after a crash it has either the old or the new."""
+    temporary = f"{path}.new"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, FILE_MODE)
+    try:
+        writeAll(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.rename(temporary, path)
+    syncDirectory(os.path.dirname(path))
+
+
+def openRegular(path: str, flags: int = os.O_RDONLY) -> int:
+    """Open a regular file; a symbolic link cannot lead elsewhere, nor a FIFO stop us.
+
+    :raises OSError: it cannot be opened, or is no regular file (EINVAL).
+    """
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, FILE_MODE)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file")
+    return descriptor
+
+
+def spooled(chunks: Iterable[bytes]) -> BinaryIO:
+    """What the chunks make up, as a seekable file: in memory while it is small, in a nameless temporary file otherwise."""
+    file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - the caller closes it
+    try:
+        for chunk in chunks:
+            file.write(chunk)
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    return cast("BinaryIO", file)
+
+
+# --- Dot-locks -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def dotLock(path: str, timeout: float) -> Iterator[bool]:
+    """Hold `path`, a lock file as Dovecot, mutt and procmail make them. Yields whether it is held.
+
+    False: locks cannot be made in that directory (not ours to write in). A lock whose owner on this machine is dead, or that is
+    ten minutes old, is taken away.
+
+    :raises Unavailable: somebody else held it for `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
+            break
+        except FileExistsError:
+            if _isStale(path):
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
+            elif time.monotonic() >= deadline:
+                raise Unavailable("the mailbox is locked by another program") from None
+            else:
+                time.sleep(_POLL)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EROFS, errno.EPERM):
+                raise
+            yield False
+            return
+    try:
+        try:
+            writeAll(descriptor, f"{os.getpid()}:{socket.gethostname()}\n".encode())
+        finally:
+            os.close(descriptor)
+        yield True
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def _isStale(path: str) -> bool:
+    """Whether nobody holds a lock file any more. One with our own process id is of a former process: we hold each only once."""
+    try:
+        age = time.time() - os.stat(path).st_mtime
+        owner, _, host = (readFile(path) or b"").decode("ascii", "replace").strip().partition(":")
+    except OSError:
+        return False
+    if age > _STALE_AFTER:
+        return True
+    if not owner.isdecimal() or host.partition(":")[0] != socket.gethostname():
+        return False
+    if int(owner) == os.getpid():
+        return True
+    try:
+        os.kill(int(owner), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        return False
+    return False
+
+
+# --- The root of a store ---------------------------------------------------------------------------------------------
+
+
+def openRoot(path: str, context: IStoreContext, settings: Mapping[str, str]) -> str:
+    """The absolute path of a store's root, made where it is missing.
+
+    The root remembers, in `.mailfw`, which domain was the first and how else names and contents are laid out, because everything
+    in it would be found elsewhere, or misread, under other settings.
+
+    :raises ValueError: no path, no domain, or the root was made with other settings; the text says which.
+    """
+    if not path:
+        raise ValueError("a path is missing after the colon")
+    if not context.domains:
+        raise ValueError("no domain is configured")
+    root = os.path.join(os.path.abspath(context.data), path)
+    makeDirectories(root)
+    wanted = {"domain": context.domains[0].lower(), **settings}
+    record = os.path.join(root, _RECORD)
+    content = readFile(record)
+    if content is None:
+        replaceFile(record, "".join(f"{name} {value}\n" for name, value in wanted.items()).encode())
+        return root
+    kept = dict(line.partition(" ")[::2] for line in content.decode("utf-8", "replace").splitlines())
+    for name, value in wanted.items():
+        if kept.get(name, value) != value:
+            what = "first domain" if name == "domain" else name
+            raise ValueError(f"{root} was made with {kept[name]!r} as its {what}: it cannot be opened with {value!r}")
+    return root
+
+
+# --- What was read before --------------------------------------------------------------------------------------------
+
+Value = TypeVar("Value")
+
+
+class Remembered(Generic[Value]):
+    """What was read of folders lately, the least recently used forgotten first; for any thread.
+
+    :param limit: how much is kept in all, in the units of `put`'s weights (messages).
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._weight = 0
+        self._kept: OrderedDict[str, tuple[int, Value]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> Value | None:
+        with self._lock:
+            kept = self._kept.get(name)
+            if kept is None:
+                return None
+            self._kept.move_to_end(name)
+            return kept[1]
+
+    def put(self, name: str, value: Value, weight: int) -> None:
+        with self._lock:
+            self._drop(name)
+            self._kept[name] = (weight + 1, value)
+            self._weight += weight + 1
+            while self._weight > self._limit and self._kept:
+                self._drop(next(iter(self._kept)))
+
+    def forget(self, name: str) -> None:
+        with self._lock:
+            self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        weight, _ = self._kept.pop(name, (0, None))
+        self._weight -= weight
