@@ -275,8 +275,8 @@ def test_append(text, flags, when):
 
 @pytest.mark.parametrize(
     "when",
-    [b"7-Feb-1994 21:52:25 -0800", b"30-Feb-1994 21:52:25 +0000", b"07-Feb-1994 25:52:25 +0000", b"07-Feb-1994 21:52:25 GMT",
-     b"07-Feb-1994 21:52:25 +9900", b"07-Feb-0000 21:52:25 +0000"],
+    [b"7-Feb-1994 21:52:25 -0800", b"30-Feb-1994 21:52:25 +0000", b"07-Feb-1994 25:52:25 +0000",
+     b"07-Feb-1994 21:52:25 GMT", b"07-Feb-1994 21:52:25 +9900", b"07-Feb-0000 21:52:25 +0000"],
 )  # fmt: skip
 def test_append_with_a_date_that_is_none(when):
     with pytest.raises(Unreadable):

@@ -45,12 +45,12 @@ class SequenceSet:
         return cls((*zip(numbers, numbers, strict=True), *zip(ends[::2], ends[1::2], strict=True)))
 
     def resolve(self, highest: int) -> UIDSet:
-        """The numbers meant, where `*` is `highest`. `n:*` holds the highest even when `n` is above it (RFC 3501 §9)."""
+        """The numbers meant, where `*` is `highest`. `n:*` holds it even when `n` is above it (RFC 3501 §9)."""
         return UIDSet.fromRanges((low or highest, high or highest) for low, high in self.ranges)
 
 
 def runs(numbers: Iterable[int]) -> bytes:
-    """Numbers in their own order as a `uid-set` (RFC 4315 §4): ascending neighbours become ranges, nothing is sorted."""
+    """Numbers in their own order as a `uid-set` (RFC 4315 §4): neighbours become ranges, nothing is sorted."""
     parts: list[tuple[int, int]] = []
     low = high = -1
     for number in numbers:
