@@ -31,9 +31,17 @@ def _selectables() -> set[Any]:
     return {*watched.getReaders(), *watched.getWriters()} - watched._internalReaders
 
 
-def _busyThreads() -> list[str]:
-    """Threads that are not the reactor's idle pool."""
-    names = [thread.name for thread in threading.enumerate() if not thread.name.startswith("PoolThread-")]
+def _threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if not thread.name.startswith("PoolThread-")}
+
+
+def _busyThreads(known: set[threading.Thread]) -> list[str]:
+    """Threads beside those known that do not end by themselves at once, and work in the reactor's pool."""
+    names = []
+    for thread in _threads() - known:
+        thread.join(1.0)  # a thread whose last act was to report its end may still be on its way out
+        if thread.is_alive():
+            names.append(thread.name)
     pool = getattr(sys.modules["twisted.internet.reactor"], "threadpool", None)
     if pool is not None and pool._team.statistics().busyWorkerCount:
         names.append("work in the reactor's thread pool")
@@ -49,7 +57,7 @@ class _Remains:
 
     def __init__(self) -> None:
         self.selectables = _selectables()
-        self.threads = _busyThreads()
+        self.threads = _threads()
         self.unhandled: list[LogEvent] = []
 
     def observe(self, event: LogEvent) -> None:
@@ -67,11 +75,7 @@ class _Remains:
             left.append(f"open {selectable!r}")
             watched.removeReader(selectable)
             watched.removeWriter(selectable)
-        threads = _busyThreads()
-        for name in self.threads:
-            if name in threads:
-                threads.remove(name)
-        left += [f"thread {name}" for name in threads]
+        left += [f"thread {name}" for name in _busyThreads(self.threads)]
         return left + [f"unhandled: {event['log_failure'].getTraceback()}" for event in self.unhandled]
 
 
@@ -89,3 +93,15 @@ def nothingLeftBehind() -> Iterator[None]:
     left = remains.report()
     if left:
         pytest.fail("left behind: " + "; ".join(left), pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
+    """Take back what pytest-twisted wraps around a hypothesis test, so that the next parameter set does not get it twice."""
+    handle = getattr(pyfuncitem.obj, "hypothesis", None)
+    inner = getattr(handle, "inner_test", None)
+    try:
+        return (yield)
+    finally:
+        if handle is not None:
+            handle.inner_test = inner
