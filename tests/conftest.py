@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -31,6 +32,16 @@ def _selectables() -> set[Any]:
     return {*watched.getReaders(), *watched.getWriters()} - watched._internalReaders
 
 
+def _becomes(condition: Callable[[], bool]) -> bool:
+    """Whether something is so within a second: a worker that has reported its result may still be on its way out."""
+    deadline = time.monotonic() + 1.0
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.001)
+    return True
+
+
 def _threads() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if not thread.name.startswith("PoolThread-")}
 
@@ -43,7 +54,7 @@ def _busyThreads(known: set[threading.Thread]) -> list[str]:
         if thread.is_alive():
             names.append(thread.name)
     pool = getattr(sys.modules["twisted.internet.reactor"], "threadpool", None)
-    if pool is not None and pool._team.statistics().busyWorkerCount:
+    if pool is not None and not _becomes(lambda: not pool._team.statistics().busyWorkerCount):
         names.append("work in the reactor's thread pool")
     return names
 
