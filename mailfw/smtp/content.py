@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mailfw.smtp.data import Inspection, Normalizer
 from mailfw.smtp.reply import Reply, reply
-from mailfw.smtp.stamp import HEADER_LIMIT, countReceived, headerOf
+from mailfw.smtp.stamp import HEADER_LIMIT, headerOf, isLooping
 from mailfw.values import MessageSource
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ class Content:
         if (refused := self.fault()) is not None:
             return refused
         self._source = self._spool.finish()
-        return self._loop() or self._source
+        if isLooping(self.header(), self._limits.receivedHeaders):
+            return reply(554, "5.4.6", "too many Received fields: the message is in a loop")
+        return self._source
 
     def fault(self) -> Reply | None:
         """What can be said against the octets that came."""
@@ -100,11 +102,6 @@ class Content:
             return reply(554, "5.6.0", f"message contains a line over {self._limits.bodyLine} octets")
         if found.headerSize > HEADER_LIMIT:
             return reply(552, "5.3.4", f"message header over {HEADER_LIMIT} octets")
-        return None
-
-    def _loop(self) -> Reply | None:
-        if countReceived(self.header()) > self._limits.receivedHeaders:
-            return reply(554, "5.4.6", "too many Received fields: the message is in a loop")
         return None
 
     def header(self) -> bytes:

@@ -22,9 +22,6 @@ from mailfw.smtp.role import LMTP, MTA, SUBMISSION
 from mailfw.smtp.session import Expects, Session
 from mailfw.values import Envelope, Outcome
 
-GRACE = 60.0
-"""Seconds in which a message may come as slowly as it likes, before `Limits.minimumRate` counts."""
-
 
 class SMTPServer(Connection):
     """One SMTP or LMTP connection; a subclass for each role."""
@@ -164,11 +161,11 @@ class SMTPServer(Connection):
             self.setDeadline(self.context.limits.commandTimeout)
 
     def _expectMore(self) -> None:
-        """A message's octets may neither stop coming nor trickle in for ever."""
+        """A message's octets may neither stop coming nor trickle in for ever: it may fall `dataTimeout` behind `minimumRate`."""
         limits = self.context.limits
         since = self.context.reactor.seconds() - self._bodySince
-        credit = GRACE + (self.octetsIn - self._bodyFrom) / limits.minimumRate - since
-        self.setDeadline(max(0.0, min(limits.dataTimeout, credit)))
+        ahead = (self.octetsIn - self._bodyFrom) / limits.minimumRate - since
+        self.setDeadline(max(0.0, limits.dataTimeout + min(0.0, ahead)))
 
 
 class SubmissionServer(SMTPServer):

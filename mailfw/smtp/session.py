@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from mailfw.errors import AuthenticationFailed, Refusal
 from mailfw.interfaces import IDirectory
+from mailfw.message import edit
 from mailfw.sasl import wire
 from mailfw.sasl.exchange import Exchange
 from mailfw.sasl.steps import MalformedResponse
@@ -441,7 +442,10 @@ class Session:
             return [Outcome(Fate.DEFERRED, error)] * len(transaction.recipients)
 
     def _stamped(self, source: MessageSource, content: Content, transaction: Transaction, messageId: str) -> MessageSource:
-        """The message with our Received field before it, and mended where that is our role."""
+        """The message with our Received field before it, and mended where that is our role.
+
+        No content can go on with a line of ours by beginning with white space: it gets the empty line that it lacks.
+        """
         assert self._hello is not None
         header, now, channel = content.header(), self._context.now(), self._channel
         isExtended = self._hello.verb != "HELO"
@@ -457,9 +461,9 @@ class Session:
             recipient=transaction.onlyRecipient,
         ).field()
         if self.role.completesMessages:
-            source, added = stamp.complete(source, header, now, f"<{messageId}.{int(now):x}@{self._context.hostname}>")
-            trace += added
-        return source.withPrefix(stamp.separated(trace, header))
+            mended = edit.submitted(header, now, f"{messageId}.{int(now):x}@{self._context.hostname}")
+            source, header = stamp.withHeader(source, header, mended), mended
+        return source.withPrefix(trace + edit.separator(header))
 
     def _abandon(self) -> None:
         if self._transaction is not None:
