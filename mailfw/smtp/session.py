@@ -330,7 +330,9 @@ class Session:
             return reply(452, "4.5.3", f"a message may have {self._context.limits.recipients} recipients")
         try:
             await transaction.delivery.recipient(Recipient(address))
-        except Refusal as error:
+        except Exception as error:
+            if not isinstance(error, Refusal):
+                self._channel.faulted("a recipient could not be looked up")
             transaction.hasRefused = True
             return refusal(error, f"<{address}> ")
         transaction.recipients.append(address)
