@@ -12,6 +12,17 @@ import pytest
 from twisted.logger import LogEvent, globalLogPublisher
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make prove` runs the long loops in full."""
+    parser.addoption("--prove", action="store_true", help="run the loops marked `prove` in full")
+
+
+@pytest.fixture
+def isProof(request: pytest.FixtureRequest) -> bool:
+    """Whether a long loop is to run in full: `rounds = 50 if isProof else 2`."""
+    return bool(request.config.getoption("--prove"))
+
+
 def _selectables() -> set[Any]:
     """What the reactor watches, but for what it watches itself."""
     from twisted.internet import reactor

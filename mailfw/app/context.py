@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from mailfw.app import development
 from mailfw.app.catalogue import plugins
-from mailfw.app.configuration import pluginModel
+from mailfw.app.configuration import optionsModel
 from mailfw.app.datadir import DataDirectory
 from mailfw.app.problem import Problem
 from mailfw.app.sections import Configuration
@@ -27,7 +27,7 @@ from mailfw.auth.guard import LoginGuard
 from mailfw.delivery.directory import Directory
 from mailfw.delivery.router import Router
 from mailfw.errors import Refusal
-from mailfw.interfaces import IAuthContext, IAuthenticator, IMailStore, IMailStorePlugin, IVerifierSource
+from mailfw.interfaces import IAuthContext, IAuthenticator, IMailStore, IMailStorePlugin, IOptionsContext, IVerifierSource
 from mailfw.net.context import ServiceContext
 from mailfw.net.sessions import SessionRegistry
 from mailfw.net.spool import SpoolDirectory
@@ -35,7 +35,7 @@ from mailfw.plugins import BrokenPlugin, Kind, PluginError, check
 from mailfw.sasl.exchange import Logins
 
 
-@implementer(IAuthContext)
+@implementer(IAuthContext, IOptionsContext)
 @define(eq=False)
 class PluginContext:
     """What stores and sources of accounts are given when they are opened.
@@ -84,7 +84,8 @@ class System:
 
     def _openSource(self, specification: str) -> IAuthenticator:
         plugin, argument = self._plugin(Kind.AUTHENTICATOR, specification)
-        source = self._opened(specification, lambda: plugin.openAuthenticator(argument, self._pluginContext(specification)))
+        context = self._pluginContext(specification, plugin)
+        source = self._opened(specification, lambda: plugin.openAuthenticator(argument, context))
         self._checked(specification, IAuthenticator, source)
         return IAuthenticator(source)
 
@@ -95,7 +96,7 @@ class System:
         """The store that the configuration names, opened."""
         specification = self.configuration.store
         plugin, argument = self._plugin(Kind.STORE, specification)
-        context = self._pluginContext(specification)
+        context = self._pluginContext(specification, plugin)
         if not IMailStorePlugin.providedBy(plugin):
             raise Problem(f"{specification}: simple stores are not available in this version")
         store = self._opened(specification, lambda: plugin.openStore(argument, context))
@@ -109,16 +110,16 @@ class System:
         except PluginError as error:
             raise Problem(str(error)) from None
 
-    def _pluginContext(self, specification: str) -> PluginContext:
-        prefix = specification.partition(":")[0]
-        model = pluginModel(plugins(), prefix) if prefix in self.configuration.plugin else None
+    def _pluginContext(self, specification: str, plugin: object) -> PluginContext:
+        options = self.configuration.plugin.get(specification.partition(":")[0], {})
+        model = optionsModel(plugin)
         return PluginContext(
             reactor=self._reactor,
             data=self.configuration.data,
             domains=self.configuration.domains,
             rehash=self.configuration.auth.rehash,
             now=time.time,
-            options=model.model_validate(self.configuration.plugin[prefix]) if model else None,
+            options=model.model_validate(options) if model else None,
         )
 
     @staticmethod

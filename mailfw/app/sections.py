@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_snake
 
 from mailfw.app.endpoints import Binding, bindings
+from mailfw.app.place import SYSTEM_DATA
 from mailfw.app.quantities import octets, seconds
 from mailfw.net.limits import Limits
 from mailfw.plugins import Kind, PluginError
@@ -188,7 +189,7 @@ class Configuration(Section):
 
     hostname: Domain
     domains: Annotated[list[Domain], Field(min_length=1)]
-    data: Annotated[str, Field(min_length=1)] = "/var/lib/mailfw"
+    data: Annotated[str, Field(min_length=1)] = SYSTEM_DATA
     store: Annotated[str, _specification(Kind.STORE)] = "sqlite:mail"
     auth: Auth = Auth()
     tls: TLS | None = None
