@@ -9,17 +9,19 @@ from attrs import evolve
 from twisted.internet.address import IPv6Address, UNIXAddress
 from twisted.logger import globalLogPublisher
 from zope.interface import implementer
+from zope.interface.verify import verifyObject
 
 from mailfw.errors import AuthenticationUnavailable, NoSuchRecipient, Unavailable
-from mailfw.interfaces import IDelivery, IRouter
+from mailfw.interfaces import IDelivery, IMailService, IRouter
 from mailfw.net.limits import Limits
 from mailfw.sasl.exchange import Logins
 from mailfw.sasl.scram import ScramClient
 from mailfw.sasl.verifier import Verifier
 from mailfw.smtp.role import MTA
-from mailfw.smtp.server import SMTPServer, SMTPService
+from mailfw.smtp.server import SMTPServer, SMTPService, lmtp, smtp, submission, submissions
 from mailfw.values import Address, Envelope, Fate, Identity, Outcome, Recipient, Resolution, Target
 
+SERVICES = {service.name: service for service in (smtp, submission, submissions, lmtp)}
 MESSAGE = b"Subject: x\r\n\r\nhello"
 LOGIN = "AUTH PLAIN " + base64.b64encode(b"\0mbrain\0mailfw").decode()
 
@@ -580,6 +582,34 @@ def test_a_stopping_server_says_so(connect):
     assert [r.code for r in client.replies()] == [421]
     assert client.isClosed
     assert client.world.context.router.aborted == 1
+
+
+def test_a_stopping_server_takes_the_message_that_is_coming_in(connect):
+    client = connect()
+    client.begin()
+    client.say("DATA")
+    client.send(b"Subject: x\r\n")
+    client.connection.stop()
+    assert client.send(b"\r\nhello\r\n") == []
+    assert [r.code for r in client.send(b".\r\nNOOP\r\n")] == [250, 421]
+    assert client.isClosed
+    assert len(client.messages) == 1
+
+
+def test_sessions_show_what_they_are_at(connect):
+    client = connect(hello=False)
+    steps = [("EHLO x", "ready"), ("AUTH PLAIN", "login"), ("*", "ready"), ("MAIL FROM:<>", "envelope")]
+    for line, state in [*steps, ("RCPT TO:<jsmith@localhost>", "envelope"), ("DATA", "message"), (".", "ready")]:
+        client.say(line)
+        assert client.world.context.sessions.infos()[0].state == state
+
+
+def test_services_are_plugins():
+    for service in SERVICES.values():
+        assert verifyObject(IMailService, service)
+    assert {(s.name, s.port, s.isTLS) for s in SERVICES.values()} == {
+        ("smtp", 25, False), ("submission", 587, False), ("submissions", 465, True), ("lmtp", 24, False),
+    }  # fmt: skip
 
 
 def test_normalizing_mends_what_would_be_refused(connect):
