@@ -24,9 +24,7 @@ class LocalDelivery:
     def __init__(self, store: IMailStore) -> None:
         self._store = store
 
-    async def deliver(
-        self, message: MessageSource, sender: Address | None, groups: Sequence[Sequence[Target]]
-    ) -> list[Outcome]:
+    async def deliver(self, message: MessageSource, sender: Address | None, groups: Sequence[Sequence[Target]]) -> list[Outcome]:
         """Deliver to each group of targets, a group being what one recipient leads to; outcomes in their order.
 
         However many recipients lead to a mailbox, it gets the message once.

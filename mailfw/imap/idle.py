@@ -57,6 +57,7 @@ class Idling:
             self._session.channel.log.warn("news could not be read in IDLE: {refusal}", refusal=refusal)
         except Exception:
             self._session.channel.log.failure("telling news in IDLE failed")
+            self._session.end("internal error")
         finally:
             self._telling.release()
 

@@ -65,8 +65,7 @@ async def enable(session: Session, command: Enable) -> Reply:
 
 
 async def startTLS(session: Session, command: StartTLS) -> Reply | None:
-    """RFC 3501 §6.2.1. Whatever the client said in the clear is forgotten; there is nothing of it that a session keeps.
-    """
+    """RFC 3501 §6.2.1. What the client said in the clear is forgotten: a session keeps nothing of it."""
     if not session.channel.mayStartTLS():
         return bad("TLS is not available") if not session.channel.isTLS else bad("TLS is active already")
     session.answer(session.tag, ok("begin TLS now"))

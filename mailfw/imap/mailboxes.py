@@ -135,8 +135,7 @@ def _listLine(word: bytes, attributes: list[bytes], wireName: bytes) -> bytes:
 
 
 async def listSubscribed(session: Session, command: ListSubscribed) -> Reply:
-    """RFC 3501 §6.3.9. With `%`, a name that is not subscribed but has subscribed ones below it is shown as \\Noselect.
-    """
+    """RFC 3501 §6.3.9. With `%`, a name that only has subscribed ones below it is shown as \\Noselect."""
     pattern = Pattern(command.reference + command.pattern)
     infos = await session.account.mailboxes()
     await session.send(_listedSubscribed(infos, pattern, b"%" in command.pattern))

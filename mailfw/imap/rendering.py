@@ -15,7 +15,7 @@ from mailfw.errors import Vanished
 from mailfw.imap.grammar import response
 from mailfw.imap.grammar.dates import internalDate
 from mailfw.imap.grammar.fetch import Attribute, BodySection, FetchItem
-from mailfw.imap.selected import RECENT, UIDs
+from mailfw.imap.selected import RECENT
 from mailfw.imap.trees import TreeKeeper
 from mailfw.interfaces import IContent, Row
 from mailfw.message import section
@@ -71,7 +71,7 @@ class Renderer:
     def __init__(
         self,
         items: Sequence[FetchItem],
-        uids: UIDs,
+        uids: memoryview,
         recentFrom: int,
         marked: Mapping[int, frozenset[str]] | None = None,
         trees: TreeKeeper | None = None,

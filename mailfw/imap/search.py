@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mailfw.imap.grammar.response import Reply, ok
 from mailfw.imap.grammar.search import AllOf, AnyOf, Key, Messages, Not, Recent, Search
-from mailfw.imap.selected import SelectedMailbox, UIDs
+from mailfw.imap.selected import SelectedMailbox
 from mailfw.interfaces import Row
 from mailfw.message import criteria
 from mailfw.message.criteria import Criterion
@@ -80,7 +80,7 @@ def _identity(uids: array[int]) -> array[int]:
     return uids
 
 
-def _numbering(view: UIDs) -> Callable[[array[int]], array[int]]:
+def _numbering(view: memoryview) -> Callable[[array[int]], array[int]]:
     """Turns UIDs, ascending, into sequence numbers."""
 
     def numbers(uids: array[int]) -> array[int]:

@@ -25,8 +25,6 @@ from mailfw.values import Changes, Flag, MessageChange, Snapshot, UIDSet
 
 RECENT = "\\Recent"
 
-UIDs = memoryview | array  # type: ignore[type-arg]  # array is generic to the type checker alone
-
 
 class SelectedMailbox:
     """One session's view of one mailbox.
@@ -43,7 +41,7 @@ class SelectedMailbox:
         self.name = mailbox.info.name
         self.uidValidity = snapshot.status.uidValidity
         self.isReadOnly = isReadOnly
-        self.uids: UIDs = snapshot.uids
+        self.uids = snapshot.uids
         self.recentFrom = snapshot.status.recentFrom
         self.modSeq = snapshot.status.highestModSeq
         self.isRung = False
@@ -217,16 +215,15 @@ class SelectedMailbox:
         kept = array("I")
         at = 0
         for start, end in spans:
-            kept.frombytes(self.uids[at:start])
+            kept.frombytes(self.uids[at:start].tobytes())
             at = end
-        kept.frombytes(self.uids[at:])
-        self.uids, self._gone = kept, UIDSet()
+        kept.frombytes(self.uids[at:].tobytes())
+        self.uids, self._gone = memoryview(kept), UIDSet()
         for start, end in reversed(spans):
             for number in range(end, start, -1):
                 yield b"* %d EXPUNGE\r\n" % number
 
     def _extend(self, arrived: list[int]) -> None:
-        uids = array("I")
-        uids.frombytes(self.uids)
+        uids = array("I", self.uids.tobytes())
         uids.extend(arrived)
-        self.uids = uids
+        self.uids = memoryview(uids)

@@ -199,6 +199,11 @@ class Session:
             except Refusal as refusal:
                 # The command itself was done: that the news must wait is no reason to call it failed.
                 self.channel.log.warn("news of the selected mailbox could not be read: {refusal}", refusal=refusal)
+            except Exception:
+                # What the client was told and what the view says may differ now: no number can be trusted any more.
+                self.channel.log.failure("telling news of the selected mailbox failed")
+                self.answer(self.tag, reply)
+                self.end("internal error")
         if self.state is not State.LOGOUT:
             self.answer(self.tag, reply)
 
@@ -359,7 +364,7 @@ class Session:
         if view is None or not (isAsked or view.isRung or view.owesExpunge(mayExpunge)):
             return
         view.isRung = False
-        changes = await view.mailbox.changesSince(view.modSeq)
+        changes = await self._changes(view)
         if changes.isComplete:
             await self.send(view.update(changes, mayExpunge, isUID))
         else:
@@ -367,8 +372,17 @@ class Session:
 
     async def lookOut(self) -> None:
         """Learn which messages others have expunged, without telling the client yet."""
-        changes = await self.view.mailbox.changesSince(self.view.modSeq)
+        changes = await self._changes(self.view)
         self.view.notice(changes.vanished)
+
+    async def _changes(self, view: SelectedMailbox) -> Changes:
+        try:
+            return await view.mailbox.changesSince(view.modSeq)
+        except Refusal:
+            raise
+        except Exception:
+            self.channel.log.failure("a store could not tell what changed")
+            raise Unavailable() from None
 
     async def _catchUp(self, view: SelectedMailbox, changes: Changes, mayExpunge: bool, isUID: bool) -> None:
         """The log does not reach back to what this session knows: compare with the mailbox as it is, and tell all

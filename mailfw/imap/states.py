@@ -1,5 +1,4 @@
-"""Which command may come when: everything that a session's state decides is in these tables (RFC 3501 §3, RFC 9051 §3).
-"""
+"""Which command may come when: all that a session's state decides is in these tables (RFC 3501 §3, RFC 9051 §3)."""
 
 from __future__ import annotations
 

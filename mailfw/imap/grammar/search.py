@@ -231,7 +231,7 @@ class _Parser:
         self._count += 1
         if self._count > MAX_KEYS:
             raise scanner.bad(f"more than {MAX_KEYS} search keys")
-        if scanner.peek() in b"0123456789*":
+        if scanner.peek().isdigit() or scanner.peek() == b"*":
             return Messages(scanner.sequenceSet())
         word = scanner.keyword()
         top = self._frames[-1]

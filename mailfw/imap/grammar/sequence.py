@@ -12,8 +12,7 @@ from mailfw.values import UIDSet
 STAR = 0
 """Stands for `*`: no message has this number."""
 
-_MAX_NUMBER = b"4294967295"
-_LONG_NUMBER = re.compile(rb"[0-9]{10}")
+_MAX_NUMBER = 0xFFFFFFFF
 _NUMBER = rb"(?:[1-9][0-9]{0,9}|\*)"
 _RANGE = _NUMBER + rb"(?::" + _NUMBER + rb")?"
 _SET = re.compile(_RANGE + rb"(?:," + _RANGE + rb")*+")
@@ -21,9 +20,9 @@ _SET = re.compile(_RANGE + rb"(?:," + _RANGE + rb")*+")
 
 @frozen
 class SequenceSet:
-    """`sequence-set` of RFC 3501 §9, as the client wrote it.
+    """`sequence-set` of RFC 3501 §9, as the client wrote it, but that single numbers come first.
 
-    :ivar ranges: pairs in their order, `STAR` for `*`; a pair may be reversed, and a single number is a pair of equals.
+    :ivar ranges: pairs, `STAR` for `*`; a pair may be reversed, and a single number is a pair of equals.
     """
 
     ranges: tuple[tuple[int, int], ...]
@@ -36,31 +35,22 @@ class SequenceSet:
         """
         if not _SET.fullmatch(text):
             raise ValueError("not a set of message numbers")
-        if any(number > _MAX_NUMBER for number in _LONG_NUMBER.findall(text)):
-            raise ValueError("a message number is too large")
         items = text.replace(b"*", b"0").split(b",")  # STAR
-        if b":" in text:
-            pairs = [item.partition(b":") for item in items]
-            ranges = [(int(low), int(high or low)) for low, _, high in pairs]
-        else:
-            numbers = list(map(int, items))
-            ranges = list(zip(numbers, numbers, strict=True))
-        return cls(tuple(ranges))
-
-    @property
-    def hasStar(self) -> bool:
-        """Whether `*` stands anywhere in it."""
-        return any(STAR in pair for pair in self.ranges)
+        spans = [item for item in items if b":" in item] if b":" in text else []
+        singles = [item for item in items if b":" not in item] if len(spans) < len(items) else []
+        numbers = list(map(int, singles))
+        ends = list(map(int, b":".join(spans).split(b":"))) if spans else []
+        if max(max(numbers, default=0), max(ends, default=0)) > _MAX_NUMBER:
+            raise ValueError("a message number is too large")
+        return cls((*zip(numbers, numbers, strict=True), *zip(ends[::2], ends[1::2], strict=True)))
 
     def resolve(self, highest: int) -> UIDSet:
-        """The numbers meant, where `*` is `highest`. `n:*` holds the highest even when `n` is above it (RFC 3501 §9).
-        """
+        """The numbers meant, where `*` is `highest`. `n:*` holds it even when `n` is above it (RFC 3501 §9)."""
         return UIDSet.fromRanges((low or highest, high or highest) for low, high in self.ranges)
 
 
 def runs(numbers: Iterable[int]) -> bytes:
-    """Numbers in their own order as a `uid-set` (RFC 4315 §4): ascending neighbours become ranges, nothing is sorted.
-    """
+    """Numbers in their own order as a `uid-set` (RFC 4315 §4): neighbours become ranges, nothing is sorted."""
     parts: list[tuple[int, int]] = []
     low = high = -1
     for number in numbers:
