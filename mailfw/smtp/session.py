@@ -436,13 +436,15 @@ class Session:
     async def _commit(
         self, transaction: Transaction, content: Content, source: MessageSource, messageId: str
     ) -> Sequence[Outcome]:
-        """A fault of the delivery's, or of ours, defers the message for everybody."""
+        """What is raised concerns every recipient; a fault of the delivery's, or of ours, defers the message."""
         try:
             return await transaction.commit(self._stamped(source, content, transaction, messageId))
+        except Refusal as error:
+            outcome = Outcome(Fate.DEFERRED if error.isTemporary else Fate.FAILED, error)
         except Exception as error:
-            if not isinstance(error, Refusal):
-                self._channel.faulted("a delivery failed")
-            return [Outcome(Fate.DEFERRED, error)] * len(transaction.recipients)
+            self._channel.faulted("a delivery failed")
+            outcome = Outcome(Fate.DEFERRED, error)
+        return [outcome] * len(transaction.recipients)
 
     def _stamped(self, source: MessageSource, content: Content, transaction: Transaction, messageId: str) -> MessageSource:
         """The message with our Received field before it, and mended where that is our role.

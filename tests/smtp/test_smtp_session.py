@@ -11,9 +11,10 @@ from twisted.logger import globalLogPublisher
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from mailfw.errors import AuthenticationUnavailable, NoSuchRecipient, Unavailable
+from mailfw.errors import AuthenticationUnavailable, MessageRefused, NoSuchRecipient, Unavailable
 from mailfw.interfaces import IDelivery, IMailService, IRouter
 from mailfw.net.limits import Limits
+from mailfw.net.spool import Spool
 from mailfw.sasl.exchange import Logins
 from mailfw.sasl.scram import ScramClient
 from mailfw.sasl.verifier import Verifier
@@ -220,6 +221,16 @@ def test_a_full_disk_is_a_temporary_failure(connect, tmp_path):
     assert client.codes("NOOP") == [250]
 
 
+def test_a_disk_that_fills_up_at_the_end_is_a_temporary_failure_for_each(connect, monkeypatch):
+    def full(spool):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Spool, "finish", full)
+    client = connect("lmtp")
+    assert [r.code for r in client.deliver(MESSAGE, "jsmith@localhost", "mbrain@localhost")] == [452, 452]
+    assert client.codes("NOOP") == [250]
+
+
 def test_a_message_over_the_limit_is_read_and_refused(connect):
     client = connect(limits=Limits(messageSize=1000))
     (said,) = client.deliver(MESSAGE + b"x" * 1000)
@@ -302,6 +313,12 @@ def test_a_router_that_fails_costs_a_temporary_failure(connect, error):
         assert not any("secret" in r.text for r in said)
         assert client.codes("NOOP", "QUIT") == [250, 221]
         assert router.aborted == 0
+
+
+def test_a_delivery_can_refuse_a_message_for_good(connect):
+    client = connect("lmtp", router=BrokenRouter(commit=MessageRefused("no, thanks")))
+    said = client.deliver(MESSAGE, "a@localhost", "b@localhost")
+    assert [(r.code, r.text) for r in said] == [(554, "<a@localhost> no, thanks"), (554, "<b@localhost> no, thanks")]
 
 
 def test_a_router_that_forgets_a_recipient_is_not_believed(connect):
