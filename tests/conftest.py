@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,8 +44,12 @@ def _busyThreads(known: set[threading.Thread]) -> list[str]:
         if thread.is_alive():
             names.append(thread.name)
     pool = getattr(sys.modules["twisted.internet.reactor"], "threadpool", None)
-    if pool is not None and pool._team.statistics().busyWorkerCount:
-        names.append("work in the reactor's thread pool")
+    patience = time.monotonic() + 1.0  # work that has reported its result is counted as busy for a moment longer
+    while pool is not None and pool._team.statistics().busyWorkerCount:
+        if time.monotonic() > patience:
+            names.append("work in the reactor's thread pool")
+            break
+        time.sleep(0.001)
     return names
 
 

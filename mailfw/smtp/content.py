@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from mailfw.net.spool import Spool
 
 
+_NO_ROOM = reply(452, "4.3.1", "no room for the message at the moment")
+
+
 class Content:
     """One message's octets, over all of DATA or of a sequence of BDAT chunks.
 
@@ -82,10 +85,13 @@ class Content:
             self._normalizer.finish()
         if (refused := self.fault()) is not None:
             return refused
-        self._source = self._spool.finish()
-        if isLooping(self.header(), self._limits.receivedHeaders):
-            return reply(554, "5.4.6", "too many Received fields: the message is in a loop")
-        return self._source
+        try:
+            self._source = self._spool.finish()
+            isLoop = isLooping(self.header(), self._limits.receivedHeaders)
+        except OSError:
+            self._failed()
+            return _NO_ROOM
+        return reply(554, "5.4.6", "too many Received fields: the message is in a loop") if isLoop else self._source
 
     def fault(self) -> Reply | None:
         """What can be said against the octets that came."""
@@ -93,7 +99,7 @@ class Content:
         if self.isTooLarge:
             return reply(552, "5.3.4", f"message over {self._limits.messageSize} octets")
         if self._hasFailed:
-            return reply(452, "4.3.1", "no room for the message at the moment")
+            return _NO_ROOM
         if found.hasNUL:
             return reply(554, "5.6.0", "message contains NUL")
         if self._normalizer is None and found.hasBareEnds:

@@ -34,6 +34,7 @@ class SMTPServer(Connection):
         self._pausing: Deferred[None] | None = None
         self._bodySince = 0.0
         self._bodyFrom = 0
+        self._stopsAfterBody = False
         self._session = Session(self, context, self.role)
 
     # --- What the session asks -------------------------------------------------------------------------------------
@@ -120,6 +121,13 @@ class SMTPServer(Connection):
         self._say(reply(451, "4.3.0", "something went wrong here, try again later"))
         self.setDeadline(self.context.limits.commandTimeout)
 
+    def stop(self) -> None:
+        """A message that is coming in is taken first; `Limits.stopTimeout` bounds that."""
+        if self._session.expects is Expects.BODY and self.isOpen:
+            self._stopsAfterBody = True
+        else:
+            super().stop()
+
     def connectionEnded(self) -> None:
         self._session.end()
 
@@ -143,6 +151,9 @@ class SMTPServer(Connection):
         if answers:
             self.write(b"".join([answer.encode(session.isUTF8) for answer in answers]))
         expects = session.expects
+        self.state = session.stage
+        if self._stopsAfterBody:
+            self.stop()
         if expects is Expects.COMMAND or expects is Expects.RESPONSE:
             self.setDeadline(self.context.limits.commandTimeout)
             if session.identity is not None:

@@ -11,6 +11,7 @@ from mailfw.values import Address, MessageSource, Peer
 HEADER_LIMIT = 1 << 20
 """Octets in a message's header; `message.header` does not look further either."""
 
+
 @frozen
 class Trace:
     """What one hop knows about how a message came (RFC 5321 §4.4).

@@ -144,6 +144,7 @@ async def test_smtplib_with_implicit_tls_and_a_large_message(serve, shelf, trust
 
     await deferToThread(converse)
     assert shelf.messages["jsmith@localhost"][0].endswith(large)
+    assert b" with ESMTPSA (TLSv1." in shelf.messages["jsmith@localhost"][0]
     assert shelf.messages["mbrain@localhost"][0].endswith(large)
 
 
