@@ -23,8 +23,6 @@ from mailfw.imap.trees import TreeKeeper
 from mailfw.interfaces import IMailbox
 from mailfw.values import Changes, Flag, MessageChange, Snapshot, UIDSet
 
-RECENT = "\\Recent"
-
 
 class SelectedMailbox:
     """One session's view of one mailbox.
@@ -146,7 +144,7 @@ class SelectedMailbox:
 
     def flags(self, uid: int, flags: Iterable[str]) -> bytes:
         """A message's flags as this session sees them, without parentheses."""
-        return response.flags((*flags, RECENT) if uid >= self.recentFrom else flags)
+        return response.flags((*flags, response.RECENT) if uid >= self.recentFrom else flags)
 
     def knows(self, changes: Sequence[MessageChange]) -> bytes:
         """The client knows of these changes: it made them, and is told, or asked not to be (RFC 3501 §6.4.6 .SILENT).

@@ -136,7 +136,8 @@ def mailbox(name: str) -> bytes:
 
 # --- Flags -----------------------------------------------------------------------------------------------------------
 
-_ORDER = {flag: position for position, flag in enumerate(Flag.SYSTEM)}
+RECENT = "\\Recent"
+_ORDER = {flag: position for position, flag in enumerate((*Flag.SYSTEM, RECENT))}
 
 
 def flags(flags: Iterable[str]) -> bytes:
