@@ -177,13 +177,13 @@ class SelectedMailbox:
             self._extend(arrived)
             self.hasArrivals = True
             yield b"* %d EXISTS\r\n* %d RECENT\r\n" % (self.count, self.recent)
+        at = 0
         for change in changes.changed:
-            if change.uid <= last and self._told.get(change.uid) != change.modSeq and change.uid not in self._gone:
-                number = self.number(change.uid)
-                if number is not None:
-                    yield self._flagsLine(number, change, isUID)
-            elif change.uid > last:
+            if change.uid > last:
                 yield self.learn(change.flags)
+            elif self._told.get(change.uid) != change.modSeq and change.uid not in self._gone:
+                at = bisect_left(self.uids, change.uid, at)
+                yield self._flagsLine(at + 1, change, isUID)
         self.modSeq = changes.modSeq
         self._told.clear()
 
