@@ -6,7 +6,7 @@ import gc
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -32,16 +32,6 @@ def _selectables() -> set[Any]:
     return {*watched.getReaders(), *watched.getWriters()} - watched._internalReaders
 
 
-def _becomes(condition: Callable[[], bool]) -> bool:
-    """Whether something is so within a second: a worker that has reported its result may still be on its way out."""
-    deadline = time.monotonic() + 1.0
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.001)
-    return True
-
-
 def _threads() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if not thread.name.startswith("PoolThread-")}
 
@@ -54,8 +44,12 @@ def _busyThreads(known: set[threading.Thread]) -> list[str]:
         if thread.is_alive():
             names.append(thread.name)
     pool = getattr(sys.modules["twisted.internet.reactor"], "threadpool", None)
-    if pool is not None and not _becomes(lambda: not pool._team.statistics().busyWorkerCount):
-        names.append("work in the reactor's thread pool")
+    patience = time.monotonic() + 1.0  # work that has reported its result is counted as busy for a moment longer
+    while pool is not None and pool._team.statistics().busyWorkerCount:
+        if time.monotonic() > patience:
+            names.append("work in the reactor's thread pool")
+            break
+        time.sleep(0.001)
     return names
 
 

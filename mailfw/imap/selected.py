@@ -23,8 +23,6 @@ from mailfw.imap.trees import TreeKeeper
 from mailfw.interfaces import IMailbox
 from mailfw.values import Changes, Flag, MessageChange, Snapshot, UIDSet
 
-RECENT = "\\Recent"
-
 
 class SelectedMailbox:
     """One session's view of one mailbox.
@@ -146,7 +144,7 @@ class SelectedMailbox:
 
     def flags(self, uid: int, flags: Iterable[str]) -> bytes:
         """A message's flags as this session sees them, without parentheses."""
-        return response.flags((*flags, RECENT) if uid >= self.recentFrom else flags)
+        return response.flags((*flags, response.RECENT) if uid >= self.recentFrom else flags)
 
     def knows(self, changes: Sequence[MessageChange]) -> bytes:
         """The client knows of these changes: it made them, and is told, or asked not to be (RFC 3501 §6.4.6 .SILENT).
@@ -179,13 +177,13 @@ class SelectedMailbox:
             self._extend(arrived)
             self.hasArrivals = True
             yield b"* %d EXISTS\r\n* %d RECENT\r\n" % (self.count, self.recent)
+        at = 0
         for change in changes.changed:
-            if change.uid <= last and self._told.get(change.uid) != change.modSeq and change.uid not in self._gone:
-                number = self.number(change.uid)
-                if number is not None:
-                    yield self._flagsLine(number, change, isUID)
-            elif change.uid > last:
+            if change.uid > last:
                 yield self.learn(change.flags)
+            elif self._told.get(change.uid) != change.modSeq and change.uid not in self._gone:
+                at = bisect_left(self.uids, change.uid, at)
+                yield self._flagsLine(at + 1, change, isUID)
         self.modSeq = changes.modSeq
         self._told.clear()
 

@@ -9,7 +9,7 @@ and lines are its own until it calls `finish`.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from attrs import evolve
 
@@ -38,6 +38,7 @@ OUTPUT_CHUNK = 65536
 OnMailbox = SetFlags | CopyMessages | MoveMessages | ExpungeMessages
 """Operations on the messages of one mailbox."""
 
+T = TypeVar("T")
 Handler = Callable[["Session", Any], Awaitable[Reply | None]]
 
 HANDLERS: Mapping[type, Handler] = {
@@ -87,6 +88,9 @@ class Channel(Protocol):
 
     async def drain(self) -> None:
         """Wait while the client does not read."""
+
+    async def breathe(self) -> None:
+        """Let other connections have their turn."""
 
     async def pause(self, seconds: float) -> None:
         """Wait; ends at once when the connection is lost."""
@@ -190,7 +194,7 @@ class Session:
     async def finish(self, reply: Reply) -> None:
         """The command is done: tell the news, and then how it ended."""
         self.dialogue = None
-        if reply.condition != Condition.BAD:
+        if reply.condition is not Condition.BAD:
             name = self._name
             try:
                 await self.news(name in ASKS_FOR_NEWS, name not in KEEPS_NUMBERS, name.startswith(b"UID "))
@@ -210,7 +214,7 @@ class Session:
     def answer(self, tag: bytes, reply: Reply) -> None:
         """Write a tagged reply; too many BADs in a row end the session."""
         self.channel.write(reply.render(tag))
-        self._badCommands = self._badCommands + 1 if reply.condition == Condition.BAD else 0
+        self._badCommands = self._badCommands + 1 if reply.condition is Condition.BAD else 0
         if self._badCommands >= self.limits.badCommands:
             self.end("too many bad commands")
 
@@ -255,8 +259,9 @@ class Session:
         self.channel.write(response.untagged(*words))
 
     async def send(self, pieces: Iterable[bytes]) -> None:
-        """Write many small pieces, no faster than the client reads them. All are walked through, even when nobody
-        listens.
+        """Write many small pieces, no faster than the client reads them, and without keeping others from the reactor.
+
+        All are walked through, even when nobody listens.
         """
         gathered: list[bytes] = []
         size = 0
@@ -265,16 +270,17 @@ class Session:
             size += len(piece)
             if size >= OUTPUT_CHUNK:
                 self.channel.write(b"".join(gathered))
+                await self.channel.breathe()
                 await self.channel.drain()
                 gathered, size = [], 0
         if gathered:
             self.channel.write(b"".join(gathered))
 
-    async def stream(self, rows: AsyncIterator[list[bytes]]) -> None:
-        """Write what was rendered where it was read, no faster than the client reads it."""
+    async def walk(self, rows: AsyncIterator[list[T]], take: Callable[[list[T]], object]) -> None:
+        """Take rows as they are read, no faster than the client reads what is written, and while it is there."""
         try:
-            async for pieces in rows:
-                self.channel.write(b"".join(pieces))
+            async for items in rows:
+                take(items)
                 await self.channel.drain()
                 if not self.channel.isOpen:
                     return
