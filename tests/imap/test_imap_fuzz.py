@@ -23,15 +23,65 @@ _LITERAL = re.compile(rb"\{([0-9]+)\}\Z")
 _words = st.sampled_from(
     [
         *SYNTAX,
-        *(b"INBOX", b"Archive", b'""', b"*", b"%", b"1", b"1:*", b"2,1", b"0", b"(", b")", b"()", b"\\Seen", b"(\\Deleted x)"),
-        *(b"+FLAGS", b"-FLAGS.SILENT", b"FLAGS", b"(UID FLAGS)", b"BODY[]", b"BODY.PEEK[1.MIME]<0.9>", b"BODY[TEXT]", b"FULL"),
-        *(b"ALL", b"NOT", b"OR", b"SUBJECT", b"CHARSET", b"UTF-8", b"SINCE", b"1-Jan-2020", b"TEXT", b"KEYWORD", b"DONE"),
-        *(b"{0}", b"{3}", b"{3+}\r\nabc", b"{0+}\r\n", b"~{2+}\r\nab", b"{99999999}", b"NIL", b'"a b"', b"&", b"PLAIN", b"="),
+        *(
+            b"INBOX",
+            b"Archive",
+            b'""',
+            b"*",
+            b"%",
+            b"1",
+            b"1:*",
+            b"2,1",
+            b"0",
+            b"(",
+            b")",
+            b"()",
+            b"\\Seen",
+            b"(\\Deleted x)",
+        ),
+        *(
+            b"+FLAGS",
+            b"-FLAGS.SILENT",
+            b"FLAGS",
+            b"(UID FLAGS)",
+            b"BODY[]",
+            b"BODY.PEEK[1.MIME]<0.9>",
+            b"BODY[TEXT]",
+            b"FULL",
+        ),
+        *(
+            b"ALL",
+            b"NOT",
+            b"OR",
+            b"SUBJECT",
+            b"CHARSET",
+            b"UTF-8",
+            b"SINCE",
+            b"1-Jan-2020",
+            b"TEXT",
+            b"KEYWORD",
+            b"DONE",
+        ),
+        *(
+            b"{0}",
+            b"{3}",
+            b"{3+}\r\nabc",
+            b"{0+}\r\n",
+            b"~{2+}\r\nab",
+            b"{99999999}",
+            b"NIL",
+            b'"a b"',
+            b"&",
+            b"PLAIN",
+            b"=",
+        ),
         *(b"(MESSAGES RECENT)", b"AGpzbWl0aABtYWlsZnc="),
     ]
 )
 _lines = st.lists(_words | st.binary(max_size=6), max_size=6).map(lambda words: b"t " + b" ".join(words))
-_inputs = st.lists(_lines | st.binary(max_size=30), max_size=8).map(lambda lines: b"".join(line + b"\r\n" for line in lines))
+_inputs = st.lists(_lines | st.binary(max_size=30), max_size=8).map(
+    lambda lines: b"".join(line + b"\r\n" for line in lines)
+)
 
 
 def responses(output: bytes) -> list[bytes]:
