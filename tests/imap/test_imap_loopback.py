@@ -98,7 +98,7 @@ def useImaplib(client):
     assert client.login("jsmith", "mailfw")[0] == "OK"
     assert client.append("INBOX", "(\\Flagged)", imaplib.Time2Internaldate(1e9), MESSAGE)[0] == "OK"
     assert client.select()[1] == [b"1"]
-    status, [(head, octets), tail] = client.fetch("1", "(RFC822 FLAGS)")
+    status, [(_, octets), _] = client.fetch("1", "(RFC822 FLAGS)")
     assert (status, octets) == ("OK", MESSAGE)
     assert client.search(None, "FLAGGED", "SUBJECT", '"hello"')[1] == [b""]
     client.literal = "GRÜSSE".encode()
