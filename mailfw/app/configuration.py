@@ -320,6 +320,8 @@ def _pluginOptions(configuration: Configuration, plugins: Plugins) -> Iterator[t
             words = [word for kind in Kind for word in plugins.words(kind)]
             yield ("plugin", prefix), f'there is no plugin "{prefix}"{didYouMean(prefix, words)}'
     for prefix, kind in kinds.items():
+        if plugins.isBuiltIn(kind, prefix) and prefix not in configuration.plugin:
+            continue  # none of ours has options that must be given, and there is no need to import it for that
         model = optionsModel(plugins.find(kind, prefix))
         if model is not None:
             yield from _optionMistakes(prefix, model, configuration.plugin.get(prefix, {}))

@@ -162,9 +162,7 @@ class System:
 
     def _directory(self) -> Directory:
         addresses, domains = self.configuration.addresses, self.configuration.domains
-        return Directory(
-            self._chain, self._chain, domains, addresses.postmaster, addresses.catchAll, addresses.tagDelimiter
-        )
+        return Directory(self._chain, self._chain, domains, addresses.postmaster, addresses.catchAll, addresses.tagDelimiter)
 
     def _logins(self) -> Logins:
         domain = self.configuration.domains[0]

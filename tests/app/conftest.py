@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import signal
@@ -16,6 +18,7 @@ from typing import Any
 import pytest
 
 import mailfw
+from mailfw.app.cli import cli
 
 PROJECT = str(Path(mailfw.__file__).parent.parent)
 PATIENCE = 30.0
@@ -104,10 +107,16 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the administrator's command in the directory of the test."""
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the administrator's command in the directory of the test.
+
+    In a process of its own when it has to do the work itself, for that takes a reactor; in this one when a server does it.
+    """
+    monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        if (tmp_path / "mailfw-data" / "control").exists():
+            return runHere(arguments, given, monkeypatch)
         return subprocess.run(
             [sys.executable, "-c", "from mailfw.app.cli import main; main()", *arguments],
             cwd=tmp_path,
@@ -119,3 +128,14 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+def runHere(arguments: tuple[str, ...], given: str, monkeypatch: pytest.MonkeyPatch) -> subprocess.CompletedProcess[str]:
+    out, err = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            cli(list(arguments), prog_name="mailfw")
+        except SystemExit as done:
+            return subprocess.CompletedProcess(arguments, int(done.code or 0), out.getvalue(), err.getvalue())
+    raise AssertionError("click exits")

@@ -60,7 +60,7 @@ def mistakes(directory: Path, text: str, options: Mapping[tuple[str | int, ...],
 
 
 def test_everyMistakeIsToldInOneRunWithItsLine(tmp_path: Path) -> None:
-    text = '''hostnam = "mail.example.org"
+    text = """hostnam = "mail.example.org"
 domains = ["example.org", "exa mple"]
 data = 5
 store = "sqlit:mail"
@@ -95,7 +95,7 @@ data_timeout = "soon"
 retry = []
 [plugin.celar]
 x = 1
-'''
+"""
     assert mistakes(tmp_path, text) == [
         "line 1: hostname is missing",
         'line 1: unknown key "hostnam" – did you mean "hostname"?',
@@ -124,7 +124,7 @@ x = 1
 
 def test_aFileThatIsNoTOMLSaysWhere(tmp_path: Path) -> None:
     [mistake] = mistakes(tmp_path, 'hostname = "a"\ndomains = [\n')
-    assert mistake.startswith("at its end: is not TOML:") or mistake.startswith("line ")
+    assert mistake.startswith(("at its end: is not TOML:", "line 3: is not TOML:"))
     [mistake] = mistakes(tmp_path, 'hostname = "a"\nhostname = "b"\n')
     assert mistake.startswith("line 2: is not TOML: Cannot overwrite a value")
 
@@ -143,7 +143,7 @@ def test_whatIsOnlyWrongTogetherIsFoundBesideOtherMistakes(tmp_path: Path) -> No
         '[addresses.catch_all]\n"example.net" = "x@example.org"\n'
         '[[listen]]\nservice = "smtp"\nendpoint = "tcp:25"\n[[listen]]\nservice = "lmtp"\nendpoint = "tcp:25"\n'
     )
-    assert mistakes(tmp_path, text + '[manhole]\nauthorized_keys = 3\n') == [
+    assert mistakes(tmp_path, text + "[manhole]\nauthorized_keys = 3\n") == [
         'line 3: store: there is no store "nothing"',
         "line 5: auth.sources: passwd:users: there is no file /var/lib/mailfw/users that can be read",
         'line 7: catch_all: "example.net" is not among domains',
@@ -196,7 +196,9 @@ def test_aListenerWithoutEndpointIsAtItsStandardPort(tmp_path: Path) -> None:
 
 
 def test_sectionsOfLaterVersionsAreNotSilentlyIgnored(tmp_path: Path) -> None:
-    text = SMALL + '[relay]\nport = 25\n[dns]\n[[route]]\ndomain = "x"\n[[hook]]\nstage = "data"\n[[listen]]\nservice = "metrics"\n'
+    text = (
+        SMALL + '[relay]\nport = 25\n[dns]\n[[route]]\ndomain = "x"\n[[hook]]\nstage = "data"\n[[listen]]\nservice = "metrics"\n'
+    )
     found = mistakes(tmp_path, text)
     assert [mistake.partition(": ")[2] for mistake in found] == [
         "[relay] is not available in this version",

@@ -9,7 +9,16 @@ from mailfw.app.quantities import octets, seconds, sizeText
 
 @pytest.mark.parametrize(
     ("written", "value"),
-    [(0, 0), (512, 512), ("512", 512), ("10 MB", 10_000_000), ("50 MiB", 50 << 20), ("1.5KiB", 1536), ("2 gib", 2 << 30), ("3 B", 3)],
+    [
+        (0, 0),
+        (512, 512),
+        ("512", 512),
+        ("10 MB", 10_000_000),
+        ("50 MiB", 50 << 20),
+        ("1.5KiB", 1536),
+        ("2 gib", 2 << 30),
+        ("3 B", 3),
+    ],
 )
 def test_sizes(written: object, value: int) -> None:
     assert octets(written) == value
@@ -21,7 +30,9 @@ def test_whatIsNoSizeIsToldHowToWriteOne(written: object) -> None:
         octets(written)
 
 
-@pytest.mark.parametrize(("written", "value"), [(90, 90.0), (0.5, 0.5), ("90s", 90.0), ("15m", 900.0), ("4h", 14400.0), ("5d", 432000.0)])
+@pytest.mark.parametrize(
+    ("written", "value"), [(90, 90.0), (0.5, 0.5), ("90s", 90.0), ("15m", 900.0), ("4h", 14400.0), ("5d", 432000.0)]
+)
 def test_times(written: object, value: float) -> None:
     assert seconds(written) == value
 

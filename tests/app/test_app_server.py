@@ -213,9 +213,7 @@ def test_systemdSocketsAreTakenByName(start: Any, tmp_path: Path) -> None:
         )
         descriptor = str(listening.fileno())
         tool = (sys.executable, "-c", wrapper, descriptor, *TWISTD[1:], "-n", "--pidfile=")
-        server = start(
-            "--listen=imap=systemd:domain=INET:name=imap", services=(), tool=tool, pass_fds=(listening.fileno(),)
-        )
+        server = start("--listen=imap=systemd:domain=INET:name=imap", services=(), tool=tool, pass_fds=(listening.fileno(),))
         server.waitFor(rf"serves localhost: imap 127\.0\.0\.1:{port}")
         with imaplib.IMAP4("127.0.0.1", port, timeout=30) as client:
             assert client.noop()[0] == "OK"
