@@ -70,9 +70,15 @@ def newWorld():
     return World(memory.openStore("", FakeStoreContext("", clock=clock)), clock=clock)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def makeWorld():
     return newWorld
+
+
+@pytest.fixture(scope="session")
+def makeClient():
+    """Makes a client in a world of its own."""
+    return lambda: Client(newWorld())
 
 
 @pytest.fixture
