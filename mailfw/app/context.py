@@ -27,7 +27,15 @@ from mailfw.auth.guard import LoginGuard
 from mailfw.delivery.directory import Directory
 from mailfw.delivery.router import Router
 from mailfw.errors import Refusal
-from mailfw.interfaces import IAuthContext, IAuthenticator, IMailStore, IMailStorePlugin, IOptionsContext, ISimpleStore, IVerifierSource
+from mailfw.interfaces import (
+    IAuthContext,
+    IAuthenticator,
+    IMailStore,
+    IMailStorePlugin,
+    IOptionsContext,
+    ISimpleStore,
+    IVerifierSource,
+)
 from mailfw.net.context import ServiceContext
 from mailfw.net.sessions import SessionRegistry
 from mailfw.net.spool import SpoolDirectory
