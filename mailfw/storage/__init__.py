@@ -1,1 +1,7 @@
-"""Where mail is kept: the one engine, and the places in which it, or other programs, keep the octets."""
+"""Mailboxes, implemented once: UIDs, MODSEQ, flags, keywords, the vanished log, subscriptions, names, counters, notification.
+
+`engine` is the one implementation, over `sql`. What varies is where the octets are: `sqlite` and `memory` keep them in rows of
+the same database; `simple` puts the engine beside any `ISimpleStore`.
+
+Guarantees (`mailfw.testing.store` checks each on every store): see `interfaces.IMailStore`.
+"""
