@@ -2,7 +2,9 @@
 `cred:file:/etc/mailfw/users`, `cred:memory:mbrain:mailfw`.
 
 The checker works in the reactor's thread, as twisted.cred has it; one that blocks there (`unix`, with slow hashes)
-holds everybody up. A user of the first configured domain is asked for by his local part, and then by his whole
+holds everybody up, and `unix` needs Python's spwd, which is gone since 3.13, to read /etc/shadow.
+
+A user of the first configured domain is asked for by his local part, and then by his whole
 address; a user of another domain only by his address. A checker is asked for both whether or not it knows the first,
 and what it answers is not remembered.
 """
@@ -90,14 +92,20 @@ class ListingCredChecker(CredChecker):
 
 
 def _knowerOf(checker: checkers.ICredentialsChecker) -> Knows | None:
-    """How to ask the checkers that come with Twisted."""
+    """How to ask the checkers that come with Twisted whom they know; None: a stranger."""
     if isinstance(checker, checkers.InMemoryUsernamePasswordDatabaseDontUse):
+        # Twisted's `memory` plugin fills it with str, and then looks for bytes.
+        checker.users = {_toBytes(name): _toBytes(password) for name, password in checker.users.items()}
         return checker.users.__contains__
     if isinstance(checker, checkers.FilePasswordDB):
         return lambda name: _finds(checker.getUser, name)
     if type(checker).__name__ == "UNIXChecker":
         return lambda name: _finds(pwd.getpwnam, name.decode("utf-8"))
     return None
+
+
+def _toBytes(text: str | bytes) -> bytes:
+    return text.encode("utf-8") if isinstance(text, str) else text
 
 
 def _finds(look: Callable[[T], object], name: T) -> bool:

@@ -107,8 +107,7 @@ class Hasher:
         await self._compare(stored or _NOBODYS, password)
 
     def decoy(self, user: str, count: int) -> int:
-        """Which of `count` accounts stands in for a user who is not there: always the same for a name, and
-        unforeseeable.
+        """Which of `count` accounts stands in for a user who is not there: steady for a name, and unforeseeable.
 
         So unknown names take as long as known ones do, in whatever schemes those are stored. May be called in any
         thread.

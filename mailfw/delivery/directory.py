@@ -40,7 +40,10 @@ class _Found:
 
 @implementer(IDirectory)
 class Directory:
-    """:param users: every source that can list accounts; :param aliases: every source that keeps aliases.
+    """What the sources and the configuration say of addresses.
+
+    :param users: every source that can list accounts.
+    :param aliases: every source that keeps aliases.
     :param domains: ours, the first one first. Mail for a domain's A-label form is mail for the domain (RFC 5890).
     :param postmaster: where `postmaster` leads, at every domain and without one; empty: to the first administrator.
     :param catchAll: where addresses of a domain lead that nobody has, by domain.
@@ -121,7 +124,12 @@ class Directory:
             here = self._ours(here)
             # An address that comes by again is itself meant: `mbrain` may lead to `mbrain` and a copy elsewhere.
             spelling = str(here).lower()
-            found = await self._look(here, hasCatchAll, onlyAccounts=spelling in expanded)
+            try:
+                found = await self._look(here, hasCatchAll, onlyAccounts=spelling in expanded)
+            except NoSuchRecipient:
+                if not depth:
+                    raise
+                continue  # one target that leads nowhere does not keep the mail from the others
             expanded.add(spelling)
             size += len(found.addresses)
             if found.addresses and (depth == DEPTH_LIMIT or size > SIZE_LIMIT):
@@ -144,7 +152,10 @@ class Directory:
         return Address(address.local, self._domains[address.domain])
 
     async def _look(self, address: Address, hasCatchAll: bool, onlyAccounts: bool = False) -> _Found:
-        """What one address of ours is, without going further; nothing at all where nobody knows it."""
+        """What one address of ours is, without going further; nothing at all where nobody knows it.
+
+        :raises NoSuchRecipient: it is postmaster, and there is none.
+        """
         try:
             for local, detail in self._untagged(address.local):
                 name = _nameOf(Address(local, address.domain))

@@ -87,8 +87,7 @@ def _anyAddressList(value: bytes) -> bytes:
     for entry in entries(value):
         if isinstance(entry, Mailbox):
             found.append(
-                b"(%b %b %b %b)"
-                % (nstring(entry.name), nstring(entry.route), string(entry.local), string(entry.domain))
+                b"(%b %b %b %b)" % (nstring(entry.name), nstring(entry.route), string(entry.local), string(entry.domain))
             )
         elif isinstance(entry, GroupEnd):
             found.append(_GROUP_END)

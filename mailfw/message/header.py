@@ -9,6 +9,7 @@ that crosses `MAX_OCTETS` is cut there.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection, Iterator
 
@@ -19,13 +20,12 @@ MAX_OCTETS = 1 << 20
 
 # field = field-name *WSP ":" unstructured CRLF (RFC 5322 §3.6.8, §4.5). Names may hold octets above 127, as broken
 # programs write them. Every repetition is possessive, so that no line is walked twice.
-_FIELD = re.compile(
-    rb"^([^\x00-\x20\x7f:]++)[ \t]*+:[ \t]*+([^\r\n]*+(?:(?:\r(?!\n)|\r?\n(?=[ \t]))[^\r\n]*+)*+)(?:\r?\n)?+",
-    re.MULTILINE,
-)
+_REST = rb"[ \t]*+:[ \t]*+([^\r\n]*+(?:(?:\r(?!\n)|\r?\n(?=[ \t]))[^\r\n]*+)*+)(?:\r?\n)?+"
+_FIELD = re.compile(rb"^([^\x00-\x20\x7f:]++)" + _REST, re.MULTILINE)
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 _LINE_BREAK = re.compile(rb"\r?\n")
 _NEAR = 16384
+_MAX_ALTERNATIVES = 32
 
 # Lists that a message may have only once, and sometimes has twice: nobody in them may be hidden from the reader.
 _JOINED = frozenset((b"to", b"cc", b"bcc"))
@@ -68,9 +68,12 @@ def headerEnd(content: bytes, start: int = 0, end: int | None = None) -> int:
     return found.end() if found else end
 
 
-def hasHeaderEnd(content: bytes) -> bool:
-    """Whether the empty line after the header has been seen, when content is still coming in."""
-    return content.startswith((b"\r\n", b"\n")) or _EMPTY_LINE.search(content) is not None
+def hasHeaderEnd(content: bytes, searched: int = 0) -> bool:
+    """Whether the empty line after the header has been seen, when content is still coming in.
+
+    :param searched: how much of `content` was there when this was asked last.
+    """
+    return content.startswith((b"\r\n", b"\n")) or _EMPTY_LINE.search(content, max(0, searched - 2)) is not None
 
 
 def scan(content: bytes, start: int = 0, end: int | None = None) -> Iterator[Field]:
@@ -123,9 +126,8 @@ def select(header: bytes, names: Collection[bytes]) -> bytes:
 
     The empty line is the header's own, and CRLF where it has none.
     """
-    wanted = frozenset(name.lower() for name in names)
     body = _emptyLineStart(header)
-    pieces = [header[field.start : field.end] for field in scan(header, 0, body) if field.name.lower() in wanted]
+    pieces = [match[0] for match in _chosen(header, names, body)]
     if pieces and not pieces[-1].endswith(b"\n"):
         pieces.append(b"\r\n")
     pieces.append(header[body:] or b"\r\n")
@@ -133,18 +135,31 @@ def select(header: bytes, names: Collection[bytes]) -> bytes:
 
 
 def withoutFields(header: bytes, names: Collection[bytes]) -> bytes:
-    """The header without the fields of these names; every other octet stays (RFC 9051 §6.4.5.1 HEADER.FIELDS.NOT)."""
-    unwanted = frozenset(name.lower() for name in names)
+    """The header without the fields of these names; every other octet stays (RFC 9051 §6.4.5.1 HEADER.FIELDS.NOT).
+
+    There is no bound to it: whoever takes Bcc out relies on none being left.
+    """
     pieces = []
     at = 0
-    for field in scan(header):
-        if field.name.lower() in unwanted:
-            pieces.append(header[at : field.start])
-            at = field.end
-    if not pieces:
-        return header
+    for match in _chosen(header, names, len(header)):
+        pieces.append(header[at : match.start()])
+        at = match.end()
     pieces.append(header[at:])
     return b"".join(pieces)
+
+
+def _chosen(header: bytes, names: Collection[bytes], end: int) -> Iterator[re.Match[bytes]]:
+    """The whole fields of these names in `header[:end]`."""
+    if 0 < len(names) <= _MAX_ALTERNATIVES:
+        return _named(frozenset(names)).finditer(header, 0, end)
+    wanted = frozenset(name.lower() for name in names)
+    return (match for match in _FIELD.finditer(header, 0, end) if match[1].lower() in wanted)
+
+
+@functools.lru_cache(64)
+def _named(names: frozenset[bytes]) -> re.Pattern[bytes]:
+    """Finds the fields of these names several times faster than looking at each."""
+    return re.compile(rb"^(?:" + b"|".join(map(re.escape, sorted(names))) + rb")" + _REST, re.MULTILINE | re.IGNORECASE)
 
 
 def _emptyLineStart(header: bytes) -> int:

@@ -8,7 +8,7 @@ gives a tree:
   everything inside.
 - A multipart without a boundary, or whose boundary is never met, is plain text: somebody can still read it.
 - Past `MAX_DEPTH`, `MAX_PARTS`, or the work allowed for, a multipart or a message inside a message is
-  `application/octet-stream`, and a multipart's last part reaches to its end.
+  `application/octet-stream`, and a multipart's last part reaches to its end. Past `_HEADER_OCTETS` headers are not read.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ MAX_PARTS = 10_000
 _WORK = 32 << 20
 _WORK_PER_OCTET = 10
 _RESEMBLANCE = 512
+# Octets of header that are understood, all parts together: addresses and parameters cost much more than boundaries.
+_HEADER_OCTETS = 2 << 20
 
 _DELIMITER_END = re.compile(rb"(--)?+[ \t]*+(?:\r?\n|\r?\Z)")
 
@@ -94,13 +96,15 @@ class _Scan:
     def __init__(self, content: bytes) -> None:
         self._content = content
         self._parts = MAX_PARTS
+        self._headerOctets = _HEADER_OCTETS
         self._work = _WORK + _WORK_PER_OCTET * len(content)
 
     def part(self, start: int, end: int, default: ContentType, depth: int) -> Part:
         content = self._content
         self._parts -= 1
         bodyStart = headerEnd(content, start, end)
-        fields = firstFields(content, start, bodyStart)
+        fields = firstFields(content, start, min(bodyStart, start + self._headerOctets))
+        self._headerOctets = max(0, self._headerOctets - (bodyStart - start))
         value = fields.get(b"content-type")
         kind = default if value is None else contentType(unfold(value))
         children: list[Part] = []

@@ -57,13 +57,6 @@ class Section:
         """Whether the message's own header holds all of it."""
         return not self.path and self.text in (Text.HEADER, Text.FIELDS, Text.FIELDS_NOT)
 
-    def __str__(self) -> str:
-        words = [str(number) for number in self.path]
-        if self.text is not Text.ALL:
-            words.append(self.text.value)
-        names = b" ".join(self.fields).decode("latin-1")
-        return ".".join(words) + (f" ({names})" if self.fields else "")
-
 
 def locate(section: Section, size: int, headerSize: int, tree: Callable[[], Part]) -> Range | None:
     """Where a section is: start and end in the content. For HEADER.FIELDS and its NOT, that is the header to pick from.

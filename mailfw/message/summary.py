@@ -1,4 +1,7 @@
-"""What a store keeps of a message beside its octets, all from one look at them."""
+"""What a store keeps of a message beside its octets, all from one look at them.
+
+The wire forms in it belong to `FORMAT_VERSION`, which is to be stored with them.
+"""
 
 from __future__ import annotations
 

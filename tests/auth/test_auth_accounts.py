@@ -7,6 +7,9 @@ import stat
 import time
 
 import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults
 
 from mailfw.auth import accounts, hashes
 from mailfw.auth.accounts import AlreadyThere, Imported, ImportRefused, NoSuchAccount, NoSuchAlias
@@ -406,6 +409,35 @@ def test_aDamagedFileIsNoFailedLogin(mbrain):
     resultOf(mbrain.source._database.write(lambda connection: connection.execute("DROP TABLE account")))
     with pytest.raises(Refusal) as caught:
         mbrain.logIn("mbrain", "mailfw")
+    assert caught.value.isTemporary
+
+
+class ThreadedContext(AuthContext):
+    """The real reactor, and threads."""
+
+    @property
+    def reactor(self):
+        return reactor
+
+
+@pytest_twisted.ensureDeferred
+async def test_worksInThreads(tmp_path):
+    context = ThreadedContext(str(tmp_path), isInline=False)
+    source = accounts.plugin.openAuthenticator("", context)
+    users = [f"user{number}" for number in range(20)]
+    await gatherResults([Deferred.fromCoroutine(source.addUser(user, f"mailfw {user}")) for user in users])
+    logins = [source.authenticate(PasswordCredentials(user, f"mailfw {user}")) for user in users]
+    identities = await gatherResults([Deferred.fromCoroutine(login) for login in logins])
+    assert [identity.account for identity in identities] == [f"{user}@example.org" for user in users]
+    assert source.mechanisms() == {"SCRAM-SHA-256", "SCRAM-SHA-1"}
+    imported = await source.importUsers((f"other{number}", "{PLAIN}mailfw") for number in range(100))
+    assert imported == Imported(100, 0)
+    assert source.mechanisms() == set()
+    with pytest.raises(AuthenticationFailed):
+        await source.authenticate(PasswordCredentials("nobody", "mailfw"))
+    await source.close()
+    with pytest.raises(Refusal) as caught:
+        await source.authenticate(PasswordCredentials("user1", "mailfw"))
     assert caught.value.isTemporary
 
 

@@ -155,6 +155,14 @@ def test_partsAreReadToTheBoundAndTheLastReachesToTheEnd() -> None:
     assert content[root.children[-2].bodyStart : root.children[-2].end] == b"x"
 
 
+def test_headersAreReadToTheBoundAllPartsTogether() -> None:
+    part = "Content-Type: text/html\r\nX-Long: " + "x" * 100_000 + "\r\n\r\nbody"
+    content = multipart("b", *[part] * 30).encode()
+    kinds = [child.contentType.mediaType for child in scan(content).children]
+    assert kinds == [b"text/html"] * 21 + [b"text/plain"] * 9
+    assert bodies(content) == [b"body"] * 30
+
+
 def test_linesAreLineBreaks() -> None:
     content = multipart("b", PLAIN + "1\r\n2", "Content-Type: message/rfc822\r\n\r\nA: b\r\n\r\nx\r\n").encode()
     root = scan(content)

@@ -93,11 +93,6 @@ def test_sections(content: bytes, spec: str, expected: bytes | None) -> None:
     assert extract(section(spec), content, scan(content)) == expected
 
 
-@pytest.mark.parametrize("spec", ["", "HEADER", "1.2.TEXT", "HEADER.FIELDS (A B)", "2.HEADER.FIELDS.NOT (C)", "1.MIME"])
-def test_sectionsAreWrittenAsTheClientAskedForThem(spec: str) -> None:
-    assert str(section(spec)) == spec
-
-
 def test_sectionsOfTheMessageItselfNeedNoTree() -> None:
     def never() -> None:
         raise AssertionError("scanned for nothing")

@@ -16,7 +16,8 @@ class Client:
 
     def __init__(self, service="smtp", world=None, peer=None, hello=True, **kept):
         self.world = world or World(**kept)
-        self.transport = self.world.connect(SERVICES[service], peer or IPv4Address("TCP", "127.0.0.1", 40000))
+        self.world.context.spool.prepare()
+        self.transport = self.world.connect(SERVICES.get(service, service), peer or IPv4Address("TCP", "127.0.0.1", 40000))
         self.parser = ReplyParser()
         self.connection = self.transport.connection
         self.greeting = self.replies()
@@ -69,11 +70,14 @@ class Client:
 
 
 @pytest.fixture
-def connect():
-    """Makes clients; none may end up in the middle of something that raised."""
+def connect(tmp_path):
+    """Makes clients; none may leave delayed calls or spool files behind."""
     clients = []
+    spool = tmp_path / "spool"
 
     def make(*arguments, **keywords):
+        if "world" not in keywords:
+            keywords.setdefault("directory", str(spool))
         clients.append(Client(*arguments, **keywords))
         return clients[-1]
 
@@ -82,3 +86,4 @@ def connect():
     for client in clients:
         client.transport.hangUp()
         assert not client.world.clock.getDelayedCalls()
+    assert not clients or list(spool.glob("*")) == []

@@ -11,8 +11,8 @@ MESSAGE = b"Subject: x\r\n\r\nhello"
 # --- End of data other than CRLF.CRLF ----------------------------------------------------------------------------------
 
 FALSE_ENDS = [
-    b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r", b"\r.\r\n", b"\r\n\0.\r\n", b"\r\n.\0\r\n", b"\r\n.\r\0\n", b"\r\0\n.\r\n",
-    b"\n\r.\r\n", b"\r\r\n.\r\r\n", b"\n.\r", b"\x85.\x85",
+    b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r", b"\r.\r\n", b"\r\n\0.\r\n", b"\r\n.\0\r\n", b"\r\n.\r\0\n",
+    b"\r\0\n.\r\n", b"\n\r.\r\n", b"\r\r\n.\r\r\n", b"\n.\r", b"\x85.\x85",
 ]  # fmt: skip
 
 
@@ -197,7 +197,9 @@ def test_a_local_part_is_never_parsed_as_a_route(connect, path):
     assert (said.code, said.enhanced) == (550, "5.1.1")
 
 
-@pytest.mark.parametrize("path", ["@localhost:a@example.org", "a@example.org", '"mbrain@localhost"@example.org', "mbrain@[127.0.0.1]"])
+@pytest.mark.parametrize(
+    "path", ["@localhost:a@example.org", "a@example.org", '"mbrain@localhost"@example.org', "mbrain@[127.0.0.1]"]
+)
 def test_relaying_is_denied_for_good(connect, path):
     client = connect()
     client.say("MAIL FROM:<mbrain@localhost>")
@@ -236,10 +238,10 @@ def test_postmaster_without_domain_is_accepted(connect):
 
 def test_control_bytes_never_reach_received(connect):
     client = connect()
-    evil = [b"EHLO a\rb", b"EHLO a\tb", b"EHLO a\x1bb", b"EHLO a\x7fb", b"EHLO a (b)", b"EHLO a;b", b"EHLO `a`", b"EHLO a\xc2\x85b"]
-    for line in (*evil, b"EHLO a\xe2\x80\xa8b", b"EHLO \xff"):
+    evil = [b"a\rb", b"a\tb", b"a\x1bb", b"a\x7fb", b"a (b)", b"a;b", b"`a`", b"a\xc2\x85b", b"a\xe2\x80\xa8b", b"\xff"]
+    for name in evil:
         client = connect(hello=False)
-        assert client.codes(line) == [501]
+        assert client.codes(b"EHLO " + name) == [501]
     client = connect()
     for line in (b"MAIL FROM:<a\rb@example.org>", b'MAIL FROM:<"a\tb"@example.org>', b'MAIL FROM:<"a\\\nb"@example.org>'):
         assert set(client.codes(line)) <= {501, 500}
@@ -270,7 +272,8 @@ def test_unknown_recipient_is_refused_at_rcpt(connect):
 def test_unknown_mail_or_rcpt_parameter_is_refused(connect):
     client = connect()
     assert client.codes("MAIL FROM:<> FOO=1", "MAIL FROM:<> RET=FULL", "MAIL FROM:<> BODY=BINARYMIME") == [555, 555, 501]
-    assert client.codes("MAIL FROM:<>", "RCPT TO:<jsmith@localhost> NOTIFY=NEVER", "RCPT TO:<jsmith@localhost> FOO") == [250, 555, 555]
+    rcpt = "RCPT TO:<jsmith@localhost>"
+    assert client.codes("MAIL FROM:<>", f"{rcpt} NOTIFY=NEVER", f"{rcpt} FOO") == [250, 555, 555]
 
 
 def test_size_over_the_limit_is_refused_at_mail(connect):
@@ -281,7 +284,9 @@ def test_size_over_the_limit_is_refused_at_mail(connect):
     assert client.codes("MAIL FROM:<> SIZE=x", "MAIL FROM:<> SIZE", "MAIL FROM:<> SIZE=1000") == [501, 501, 250]
 
 
-@pytest.mark.parametrize("path", ["a", "a@", "@b", "a b@c", "<a@b", "a@b>", "<<a@b>>", "<a@b>x", "<a@b..c>", "<.a@b>", "<a@-b>", "<a@[1]>"])
+@pytest.mark.parametrize(
+    "path", ["a", "a@", "@b", "a b@c", "<a@b", "a@b>", "<<a@b>>", "<a@b>x", "<a@b..c>", "<.a@b>", "<a@-b>", "<a@[1]>"]
+)
 def test_malformed_path_is_refused(connect, path):
     client = connect()
     assert client.codes(f"MAIL FROM:{path}", "MAIL FROM:<>", f"RCPT TO:{path}") == [501, 250, 501]
@@ -367,11 +372,11 @@ def test_trickling_data_is_cut_off(connect):
     client = connect(limits=Limits(minimumRate=100))
     client.begin()
     client.say("DATA")
-    for second in range(0, 300, 10):
-        if client.send(b"x" * 500) or client.wait(10):
-            break
-    assert client.isClosed
-    assert 110 <= second <= 130
+    start = client.world.clock.seconds()
+    while not client.isClosed:
+        client.send(b"x" * 500)
+        client.wait(10)
+    assert 350 <= client.world.clock.seconds() - start <= 370
 
 
 def test_steady_data_is_not_cut_off(connect):
