@@ -27,15 +27,7 @@ from mailfw.auth.guard import LoginGuard
 from mailfw.delivery.directory import Directory
 from mailfw.delivery.router import Router
 from mailfw.errors import Refusal
-from mailfw.interfaces import (
-    IAuthContext,
-    IAuthenticator,
-    IMailStore,
-    IMailStorePlugin,
-    IOptionsContext,
-    ISimpleStore,
-    IVerifierSource,
-)
+from mailfw.interfaces import IAuthContext, IAuthenticator, IMailStore, IOptionsContext, IVerifierSource
 from mailfw.net.context import ServiceContext
 from mailfw.net.sessions import SessionRegistry
 from mailfw.net.spool import SpoolDirectory
@@ -105,21 +97,12 @@ class System:
         specification = self.configuration.store
         plugin, argument = self._plugin(Kind.STORE, specification)
         context = self._pluginContext(specification, plugin)
-        if IMailStorePlugin.providedBy(plugin):
-            store = self._opened(specification, lambda: plugin.openStore(argument, context))
-        else:
-            store = self._opened(specification, lambda: self._openBeside(specification, plugin, argument, context))
+        from mailfw.storage.opening import openStore  # whoever only administers accounts needs no engine
+
+        store = self._opened(specification, lambda: openStore(plugin, argument, context))
         self._checked(specification, IMailStore, store)
         self._isStoreOpen = True
         return IMailStore(store)
-
-    def _openBeside(self, specification: str, plugin: Any, argument: str, context: PluginContext) -> IMailStore:
-        """A simple store, with the engine beside it."""
-        from mailfw.storage.simple.store import openSimple, statePath
-
-        simple = plugin.openSimpleStore(argument, context)
-        self._checked(specification, ISimpleStore, simple)
-        return openSimple(simple, statePath(specification, self.configuration.data), context)
 
     def _plugin(self, kind: Kind, specification: str) -> tuple[Any, str]:
         try:
