@@ -351,7 +351,10 @@ class MaildirStore:
     def _rename(
         self, directory: str, entry: Entry, flags: frozenset[str], keywords: Keywords, listed: dict[str, str]
     ) -> tuple[str, str] | None:
-        """Give a file, wherever it is now, the name that says `flags`. Returns the locators before and after; None: it is gone."""
+        """Give a file, wherever it is now, the name that says `flags`.
+
+        Returns the locators before and after; None: it is gone.
+        """
         for locator in self._places(directory, entry, listed):
             base, letters, rest = split(locator[4:])
             target = f"cur/{join(base, keywords.letters(entry.key, flags, letters), rest)}"
