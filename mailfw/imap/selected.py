@@ -24,7 +24,6 @@ from mailfw.imap.trees import TreeKeeper
 from mailfw.interfaces import IMailbox
 from mailfw.values import Changes, Flag, MessageChange, Snapshot, UIDSet
 
-
 _UID, _FLAGS, _UID_AND_MODSEQ = attrgetter("uid"), attrgetter("flags"), attrgetter("uid", "modSeq")
 
 

@@ -52,7 +52,7 @@ async def _storeSilently(session: Session, command: Store, uids: UIDSet) -> None
     """Change flags of which the client knows what they become, so that only the changes of others are told.
 
     Our change hides any earlier one of the same message in the log. So the client is told the news first; and when the
-    account counted more than our own change since, another's may have come in between, and the flags are told after all.
+    account counted more than our change since, another's may have come in between, and the flags are told after all.
     """
     view = session.view
     highest, _ = await session.account.changedSince(view.modSeq)
