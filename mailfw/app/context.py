@@ -27,12 +27,13 @@ from mailfw.auth.guard import LoginGuard
 from mailfw.delivery.directory import Directory
 from mailfw.delivery.router import Router
 from mailfw.errors import Refusal
-from mailfw.interfaces import IAuthContext, IAuthenticator, IMailStore, IMailStorePlugin, IOptionsContext, IVerifierSource
+from mailfw.interfaces import IAuthContext, IAuthenticator, IMailStore, IOptionsContext, IVerifierSource
 from mailfw.net.context import ServiceContext
 from mailfw.net.sessions import SessionRegistry
 from mailfw.net.spool import SpoolDirectory
 from mailfw.plugins import BrokenPlugin, Kind, PluginError, check
 from mailfw.sasl.exchange import Logins
+from mailfw.storage.opening import openStore
 
 
 @implementer(IAuthContext, IOptionsContext)
@@ -97,9 +98,7 @@ class System:
         specification = self.configuration.store
         plugin, argument = self._plugin(Kind.STORE, specification)
         context = self._pluginContext(specification, plugin)
-        if not IMailStorePlugin.providedBy(plugin):
-            raise Problem(f"{specification}: simple stores are not available in this version")
-        store = self._opened(specification, lambda: plugin.openStore(argument, context))
+        store = self._opened(specification, lambda: openStore(plugin, argument, context))
         self._checked(specification, IMailStore, store)
         self._isStoreOpen = True
         return IMailStore(store)

@@ -199,10 +199,16 @@ class Database:
             self._writer.stop()
             return succeed(None)
         closed: Deferred[None] = Deferred()
-        threading.Thread(target=self._stop, args=(closed,), name=f"closer {self.path}", daemon=True).start()
+        closer = threading.Thread(target=lambda: self._stop(stopped), name=f"closer {self.path}", daemon=True)
+
+        def stopped() -> None:
+            closer.join()
+            closed.callback(None)
+
+        closer.start()
         return closed
 
-    def _stop(self, closed: Deferred[None]) -> None:
+    def _stop(self, stopped: Callable[[], None]) -> None:
         for _ in self._readers:
             self._reads.put(None)
         for reader in self._readers:
@@ -210,4 +216,4 @@ class Database:
         for connection in self._opened:
             connection.close()
         self._writer.stop()
-        self._reactor.callFromThread(closed.callback, None)
+        self._reactor.callFromThread(stopped)

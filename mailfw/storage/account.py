@@ -42,7 +42,9 @@ class Account:
             found = await find(lambda connection: tree.info(connection, self._ref.key, name))
         if found is None:
             raise NoSuchMailbox()
-        return Mailbox(self._engine, self._ref, found)
+        mailbox = Mailbox(self._engine, self._ref, found)
+        await mailbox.refresh()
+        return mailbox
 
     async def apply(self, operations: Sequence[Operation]) -> list[Result]:
         """Do all of it in one transaction, or nothing. A copy or move to another account stands alone."""

@@ -125,9 +125,9 @@ def emailOf(connection: Connection, mailbox: int, uid: int) -> tuple[int, int, i
     :raises Vanished: there is no such message, or no more.
     :raises UIDValidityChanged: the mailbox was deleted.
     """
+    counters(connection, mailbox)
     for statement in (_EMAIL, _GONE):
         row = connection.execute(statement, (mailbox, uid)).fetchone()
         if row is not None:
             return row[0], row[1], row[2]
-    counters(connection, mailbox)
     raise Vanished()

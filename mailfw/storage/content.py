@@ -96,6 +96,11 @@ class Arriving:
     laid: Laid | None = None
     _isPrepared: bool = False
 
+    @classmethod
+    def unread(cls, size: int) -> Arriving:
+        """A message that nobody looks into before somebody asks for more than its size."""
+        return cls(MessageSource(), None, size, isPrepared=True)
+
     def prepare(self) -> None:
         """Derive everything, compress, write and sync the blob.
 

@@ -34,7 +34,6 @@ T = TypeVar("T")
 
 _ACCOUNT = "SELECT id FROM account WHERE name = ?"
 _ADD_ACCOUNT = "INSERT INTO account (name, modseq, uid_validity) VALUES (?, 0, 0)"
-_SUBSCRIBE = "UPDATE name SET subscribed = 1 WHERE account = ?"
 _DERIVED = """UPDATE email SET format = ?, header_size = ?, message_id = ?, refs = ?, subject = ?, sent_date = ?, envelope = ?,
     structure = ?, digest = ? WHERE id = ?"""
 _VIEWS = 200
@@ -107,7 +106,7 @@ class Engine:
         tx = self.transaction(connection, key)
         for operation in tree.DEFAULTS:
             tree.create(tx, operation)
-        connection.execute(_SUBSCRIBE, (key,))
+        tree.subscribeAll(tx)
         return key
 
     def transaction(self, connection: Connection, account: int, place: IPlace | None = None) -> Transaction:

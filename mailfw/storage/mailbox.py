@@ -26,16 +26,20 @@ class Mailbox:
         self._account = account
         self._key = int(info.mailboxId[1:], 16)
 
+    async def refresh(self) -> None:
+        """Notice what other programs did."""
+        await self._engine.refresh(self._account, self._key)
+
     async def status(self) -> MailboxStatus:
         """The counters, in constant time."""
-        await self._engine.refresh(self._account, self._key)
+        await self.refresh()
         found = await self._engine.database.read(lambda connection: changes.counters(connection, self._key))
         return found.status(self._engine.recentFrom(self._key, found.recent))
 
     async def snapshot(self, claimRecent: bool = False) -> Snapshot:
         """All UIDs, with the counters of the same moment."""
         engine = self._engine
-        await engine.refresh(self._account, self._key)
+        await self.refresh()
         known = engine.knownView(self._key)
         view = await engine.database.read(lambda connection: changes.view(connection, self._key, known))
         engine.keepView(view)
@@ -61,7 +65,7 @@ class Mailbox:
 
     async def changesSince(self, modSeq: int) -> Changes:
         """What happened after `modSeq`."""
-        await self._engine.refresh(self._account, self._key)
+        await self.refresh()
         return await self._engine.database.read(lambda connection: changes.changesSince(connection, self._key, modSeq))
 
     async def candidates(self, criterion: Any) -> UIDSet | None:

@@ -33,12 +33,17 @@ _FORGET = "DELETE FROM email WHERE id = ? AND copies <= 0"
 
 
 def append(
-    tx: Transaction, mailbox: MailboxRef, messages: Sequence[tuple[Arriving, frozenset[str], float | None]], content: int = 0
+    tx: Transaction,
+    mailbox: MailboxRef,
+    messages: Sequence[tuple[Arriving, frozenset[str], float | None]],
+    content: int = 0,
+    uids: Sequence[int] | None = None,
 ) -> tuple[Appended, list[int]]:
     """Add messages, in this order; returns their emails too.
 
     :param messages: each with its flags and internal date (None: now).
     :param content: of an email that holds the same octets, to be shared; 0: keep them.
+    :param uids: ascending and already below UIDNEXT; None: the next ones.
     """
     rows = []
     size = unseen = deleted = 0
@@ -51,7 +56,8 @@ def append(
         deleted += bool(bits & DELETED)
     number = len(rows)
     modSeq = tx.countAccount(number, size)
-    uids = tx.countMailbox(mailbox.id, modSeq, number, number, unseen, deleted, size)
+    taken = tx.countMailbox(mailbox.id, modSeq, number if uids is None else 0, number, unseen, deleted, size)
+    uids = taken if uids is None else uids
     tx.addMessages(mailbox.id, modSeq, uids, rows)
     tx.place.appended(tx.connection, mailbox, uids, [(one[0], row) for one, row in zip(messages, rows, strict=True)])
     return Appended(mailbox.uidValidity, tuple(uids), modSeq), [row.email for row in rows]
@@ -61,10 +67,10 @@ def setFlags(tx: Transaction, operation: SetFlags) -> FlagsSet:
     """Change flags of the messages that are there; those whose flags stay as they are keep their MODSEQ."""
     mailbox = tx.mailbox(operation.mailbox, operation.uidValidity)
     change = _FlagChange(tx, mailbox.id, operation.change, operation.flags)
+    before: list[Stored] = []
     changed: list[Stored] = []
     unchanged: list[int] = []
     failed: list[int] = []
-    unseen = deleted = 0
     for message in list(tx.messages(mailbox.id, operation.uids)):
         if operation.unchangedSince is not None and message.modSeq > operation.unchangedSince:
             failed.append(message.uid)
@@ -73,22 +79,30 @@ def setFlags(tx: Transaction, operation: SetFlags) -> FlagsSet:
         if bits == message.bits and keywords == message.keywords:
             unchanged.append(message.uid)
             continue
+        before.append(message)
         changed.append(message._replace(bits=bits, keywords=keywords))
-        unseen += (message.bits & SEEN) - (bits & SEEN)
-        deleted += ((bits & DELETED) - (message.bits & DELETED)) // DELETED
-    if changed:
-        modSeq = tx.countAccount()
-        tx.countMailbox(mailbox.id, modSeq, unseen=unseen, deleted=deleted)
-        tx.connection.executemany(_SET_FLAGS, [(one.bits, one.keywords, modSeq, mailbox.id, one.uid) for one in changed])
-        tx.place.flagged(tx.connection, mailbox, changed)
-    else:
-        modSeq = int(tx.connection.execute(_MODSEQ, (mailbox.id,)).fetchone()[0])
+    modSeq = mark(tx, mailbox, before, changed)
     return FlagsSet(
         tuple(MessageChange(one.uid, modSeq, decode(one.bits, one.keywords)) for one in changed),
         UIDSet.fromUIDs(unchanged),
         UIDSet.fromUIDs(failed),
         modSeq,
     )
+
+
+def mark(tx: Transaction, mailbox: MailboxRef, before: Sequence[Stored], after: Sequence[Stored]) -> int:
+    """Give messages the flags that `after` has for them; returns the MODSEQ they have now."""
+    if not after:
+        return int(tx.connection.execute(_MODSEQ, (mailbox.id,)).fetchone()[0])
+    unseen = deleted = 0
+    for old, new in zip(before, after, strict=True):
+        unseen += (old.bits & SEEN) - (new.bits & SEEN)
+        deleted += ((new.bits & DELETED) - (old.bits & DELETED)) // DELETED
+    modSeq = tx.countAccount()
+    tx.countMailbox(mailbox.id, modSeq, unseen=unseen, deleted=deleted)
+    tx.connection.executemany(_SET_FLAGS, [(one.bits, one.keywords, modSeq, mailbox.id, one.uid) for one in after])
+    tx.place.flagged(tx.connection, mailbox, before, after)
+    return modSeq
 
 
 class _FlagChange:
@@ -142,8 +156,8 @@ def transfer(tx: Transaction, source: MailboxRef, target: MailboxRef, found: Seq
         return Copied(target.uidValidity, (), (), int(connection.execute(_MODSEQ, (target.id,)).fetchone()[0]))
     for keywords in {one.keywords for one in found if one.keywords}:
         tx.keywords(target.id, frozenset(keywords.split()))
-    more = 1 if not isMove or tx.place.hasGrace else 0
-    connection.executemany(_MORE_COPIES, [(more, one.email) for one in found])
+    if not isMove or tx.place.hasGrace:
+        connection.executemany(_MORE_COPIES, [(1, one.email) for one in found])
     size = sum(one.size for one in found)
     modSeq = tx.countAccount() if isMove else tx.countAccount(len(found), size)
     uids = range(0)

@@ -29,7 +29,7 @@ class Rows:
         connection.execute(_SHARE, (content,))
 
     def appended(
-        self, connection: Connection, mailbox: MailboxRef, uids: range, messages: Sequence[tuple[Arriving, Stored]]
+        self, connection: Connection, mailbox: MailboxRef, uids: Sequence[int], messages: Sequence[tuple[Arriving, Stored]]
     ) -> None:
         """Nothing to do."""
 
@@ -38,7 +38,7 @@ class Rows:
         connection: Connection,
         source: MailboxRef,
         target: MailboxRef,
-        uids: range,
+        uids: Sequence[int],
         messages: Sequence[Stored],
         isMove: bool,
     ) -> None:
@@ -47,7 +47,7 @@ class Rows:
     def expunged(self, connection: Connection, mailbox: MailboxRef, messages: Sequence[Stored]) -> None:
         """Nothing to do."""
 
-    def flagged(self, connection: Connection, mailbox: MailboxRef, messages: Sequence[Stored]) -> None:
+    def flagged(self, connection: Connection, mailbox: MailboxRef, before: Sequence[Stored], after: Sequence[Stored]) -> None:
         """Nothing to do."""
 
     def created(self, connection: Connection, name: str) -> None:

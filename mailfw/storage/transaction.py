@@ -60,7 +60,7 @@ class IPlace(Protocol):
         """A new email has the content of another."""
 
     def appended(
-        self, connection: Connection, mailbox: MailboxRef, uids: range, messages: Sequence[tuple[Arriving, Stored]]
+        self, connection: Connection, mailbox: MailboxRef, uids: Sequence[int], messages: Sequence[tuple[Arriving, Stored]]
     ) -> None:
         """Messages came in with new contents."""
 
@@ -69,7 +69,7 @@ class IPlace(Protocol):
         connection: Connection,
         source: MailboxRef,
         target: MailboxRef,
-        uids: range,
+        uids: Sequence[int],
         messages: Sequence[Stored],
         isMove: bool,
     ) -> None:
@@ -78,8 +78,8 @@ class IPlace(Protocol):
     def expunged(self, connection: Connection, mailbox: MailboxRef, messages: Sequence[Stored]) -> None:
         """Messages went."""
 
-    def flagged(self, connection: Connection, mailbox: MailboxRef, messages: Sequence[Stored]) -> None:
-        """Messages have other flags now: those that are given."""
+    def flagged(self, connection: Connection, mailbox: MailboxRef, before: Sequence[Stored], after: Sequence[Stored]) -> None:
+        """Messages have other flags now."""
 
     def created(self, connection: Connection, name: str) -> None:
         """A mailbox is there."""
@@ -122,6 +122,7 @@ _EMAIL = """INSERT INTO email (account, content, copies, size, thread, digest, f
     sent_date, envelope, structure) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _THREAD = "SELECT thread FROM thread WHERE account = ? AND digest = ?"
 _ADD_THREAD = "INSERT INTO thread (account, digest, thread) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_SET_THREAD = "UPDATE email SET thread = ? WHERE id = ?"
 _COUNT_ACCOUNT = """UPDATE account SET modseq = modseq + 1, messages = messages + ?, size = size + ? WHERE id = ?
     RETURNING modseq"""
 _COUNT_MAILBOX = """UPDATE mailbox SET modseq = ?, uid_next = uid_next + ?, messages = messages + ?, unseen = unseen + ?,
@@ -202,8 +203,15 @@ class Transaction:
             self.place.share(self.connection, content)
         else:
             self.place.keep(self.connection, email, arriving)
-        self._joinThread(derived.threadKeys, thread or email)
+        self._keepThread(derived.threadKeys, thread or email)
         return email
+
+    def joinThread(self, email: int, keys: tuple[int, ...]) -> None:
+        """Find the thread of an email that came in unread and has now been looked into."""
+        thread = self._thread(keys)
+        if thread:
+            self.connection.execute(_SET_THREAD, (thread, email))
+        self._keepThread(keys, thread or email)
 
     def _thread(self, keys: tuple[int, ...]) -> int:
         """The thread that knows the message itself, or the nearest of its references; 0: a new one."""
@@ -213,7 +221,7 @@ class Transaction:
                 return int(row[0])
         return 0
 
-    def _joinThread(self, keys: tuple[int, ...], thread: int) -> None:
+    def _keepThread(self, keys: tuple[int, ...], thread: int) -> None:
         for key in (*keys[:1], *keys[1:][-_THREAD_KEYS:]):
             self.connection.execute(_ADD_THREAD, (self.account, key, thread))
 
@@ -247,7 +255,7 @@ class Transaction:
 
     # --- Messages
 
-    def addMessages(self, mailbox: int, modSeq: int, uids: range, messages: Sequence[Stored]) -> None:
+    def addMessages(self, mailbox: int, modSeq: int, uids: Sequence[int], messages: Sequence[Stored]) -> None:
         """Give each message the UID of its turn."""
         rows = [
             (mailbox, uid, modSeq, one.bits, one.keywords, one.internalDate, self.now, one.size, one.email)

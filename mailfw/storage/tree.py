@@ -6,6 +6,8 @@ tree for as long as that is so, and cannot be selected.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mailfw.errors import HasChildren, InvalidName, LimitExceeded, MailboxExists, NoPermission, NoSuchMailbox
 from mailfw.sql import Connection
 from mailfw.storage.messages import transfer
@@ -40,6 +42,7 @@ _REMEMBER = """INSERT INTO name (account, name, modseq, uid_validity) VALUES (?,
 _LAST_VALIDITY = "SELECT uid_validity FROM name WHERE account = ? AND name = ?"
 _SUBSCRIBE = """INSERT INTO name (account, name, modseq, subscribed) VALUES (?, ?, ?, ?) ON CONFLICT (account, name)
     DO UPDATE SET modseq = excluded.modseq, subscribed = excluded.subscribed"""
+_SUBSCRIBE_ALL = "UPDATE name SET subscribed = 1 WHERE account = ?"
 _RENAME = "UPDATE mailbox SET name = ?, uid_validity = ? WHERE id = ?"
 _CLEAR = "UPDATE mailbox SET name = NULL WHERE id = ? RETURNING messages, size"
 _UNCOUNT = "UPDATE account SET messages = messages - ?, size = size - ? WHERE id = ?"
@@ -131,6 +134,16 @@ def rename(tx: Transaction, operation: Rename) -> MailboxInfo:
     return info(tx.connection, tx.account, newName) or MailboxInfo(newName, isSelectable=False)
 
 
+def renameEach(tx: Transaction, names: Sequence[tuple[str, str]]) -> None:
+    """Give mailboxes new names, as far as they still have the old ones: what was begun before is brought to its end."""
+    modSeq = tx.countAccount()
+    for old, new in names:
+        mailbox = tx.findMailbox(old)
+        if mailbox is not None and tx.findMailbox(new) is None:
+            _renameOne(tx, mailbox, new, modSeq)
+    tx.caches.mailboxes.clear()
+
+
 def _renameOne(tx: Transaction, mailbox: MailboxRef, name: str, modSeq: int) -> None:
     connection = tx.connection
     last = connection.execute(_LAST_VALIDITY, (tx.account, name)).fetchone()
@@ -179,3 +192,8 @@ def subscribe(tx: Transaction, operation: Subscribe) -> None:
     """Note or forget a subscription; the name need not be a mailbox's."""
     modSeq = tx.countAccount()
     tx.connection.execute(_SUBSCRIBE, (tx.account, mailboxName(operation.name), modSeq, int(operation.isSubscribed)))
+
+
+def subscribeAll(tx: Transaction) -> None:
+    """Subscribe to all there is: for a new account."""
+    tx.connection.execute(_SUBSCRIBE_ALL, (tx.account,))
