@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
-from attrs import define
+from attrs import define, frozen
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from mailfw.app import development
@@ -27,13 +28,24 @@ from mailfw.auth.guard import LoginGuard
 from mailfw.delivery.directory import Directory
 from mailfw.delivery.router import Router
 from mailfw.errors import Refusal
-from mailfw.interfaces import IAuthContext, IAuthenticator, IMailStore, IOptionsContext, IVerifierSource
+from mailfw.interfaces import (
+    IAuthContext,
+    IAuthenticator,
+    IMailStore,
+    IOptionsContext,
+    ISimpleStore,
+    ISimpleStorePlugin,
+    IStoreContext,
+    IVerifierSource,
+)
 from mailfw.net.context import ServiceContext
 from mailfw.net.sessions import SessionRegistry
 from mailfw.net.spool import SpoolDirectory
 from mailfw.plugins import BrokenPlugin, Kind, PluginError, check
 from mailfw.sasl.exchange import Logins
-from mailfw.storage.opening import openStore
+from mailfw.sql.schema import SchemaMismatch
+
+_log = Logger("mailfw.app")
 
 
 @implementer(IAuthContext, IOptionsContext)
@@ -51,6 +63,25 @@ class PluginContext:
     now: Any
     options: Any = None
     isInline: bool = False
+
+
+@implementer(ISimpleStorePlugin)
+@frozen
+class _CheckedPlugin:
+    """A plugin for simple stores, whose stores are checked before the engine is put beside them."""
+
+    plugin: Any
+
+    @property
+    def prefix(self) -> str:
+        """The plugin's own."""
+        return str(self.plugin.prefix)
+
+    def openSimpleStore(self, argument: str, context: IStoreContext) -> ISimpleStore:
+        """:raises BrokenPlugin: what the plugin opens breaks its contract."""
+        store = self.plugin.openSimpleStore(argument, context)
+        check(ISimpleStore, store)
+        return ISimpleStore(store)
 
 
 class System:
@@ -95,9 +126,13 @@ class System:
     @cached_property
     def store(self) -> IMailStore:
         """The store that the configuration names, opened."""
+        from mailfw.storage.opening import openStore  # whoever only administers accounts needs no engine
+
         specification = self.configuration.store
         plugin, argument = self._plugin(Kind.STORE, specification)
         context = self._pluginContext(specification, plugin)
+        if ISimpleStorePlugin.providedBy(plugin):
+            plugin = _CheckedPlugin(plugin)
         store = self._opened(specification, lambda: openStore(plugin, argument, context))
         self._checked(specification, IMailStore, store)
         self._isStoreOpen = True
@@ -125,8 +160,11 @@ class System:
     def _opened(specification: str, opens: Callable[[], Any]) -> Any:
         try:
             return opens()
-        except (Refusal, ValueError, OSError) as error:
+        except (Refusal, SchemaMismatch, ValueError, OSError, PluginError) as error:
             raise Problem(f"{specification} cannot be opened: {error}") from error
+        except Exception as error:
+            _log.failure("{specification} cannot be opened", specification=specification)
+            raise Problem(f"{specification} cannot be opened: {type(error).__name__}: {error}") from error
 
     @staticmethod
     def _checked(specification: str, interface: Any, thing: object) -> None:

@@ -260,3 +260,31 @@ def test_helpImportsNothingOfOurs(tmp_path: Path) -> None:
     )
     assert "A mail system: SMTP, POP3 and IMAP" in " ".join(done.stdout.split())
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_everyStoreServesAndAForeignOneThatIsMisshapenIsNamed(start: Any, tmp_path: Path) -> None:
+    directory = tmp_path / "twisted" / "plugins"
+    directory.mkdir(parents=True)
+    (directory / "hollow.py").write_text(
+        "from zope.interface import implementer\n"
+        "from mailfw.interfaces import ISimpleStore, ISimpleStorePlugin\n"
+        "@implementer(ISimpleStore)\nclass Hollow:\n    async def folders(self, account): return []\n"
+        "@implementer(ISimpleStorePlugin)\nclass Plugin:\n    prefix = 'hollow'\n"
+        "    def openSimpleStore(self, argument, context): return Hollow()\n"
+        "plugin = Plugin()\n"
+    )
+    first = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
+    tool = (sys.executable, "-c", first + TWISTD[2], "-n", "--pidfile=")
+    server = start("--store", "hollow:mail", tool=tool)
+    assert server.process.wait(30) == 1
+    server.stop()
+    said = server.lines[-1]
+    assert said.startswith("mailfw: hollow:mail cannot be opened: Hollow breaks ISimpleStore: ")
+    assert "folders() must be a plain `def`" in said
+    assert "scan" in said
+    for store in ("maildir:a", "textfile:b", "memory:"):
+        server = start("--store", store)
+        server.waitFor("mailfw is up")
+        send(server.port("smtp"))
+        assert count(server.port("imap")) == 1
+        server.stop()

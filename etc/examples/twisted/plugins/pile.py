@@ -18,8 +18,9 @@ from mailfw.values import Entry
 
 @implementer(ISimpleStore)
 class Pile:
-    def __init__(self, root):
+    def __init__(self, root, now):
         self.root = Path(root)
+        self.now = now
 
     def path(self, account, folder):
         path = self.root / safe(account) / safe(folder)
@@ -56,8 +57,8 @@ class Pile:
                     file.writelines(message.source.chunks())
                     file.flush()
                     os.fsync(file.fileno())
-                if message.internalDate is not None:
-                    os.utime(new, (message.internalDate, message.internalDate))
+                date = self.now() if message.internalDate is None else message.internalDate
+                os.utime(new, (date, date))
             for new in made:
                 new.rename(new.with_suffix(""))
             sync(path)
@@ -93,7 +94,7 @@ class PilePlugin:
     prefix = "pile"
 
     def openSimpleStore(self, argument, context):
-        return Pile(os.path.join(context.data, argument))
+        return Pile(os.path.join(context.data, argument), context.now)
 
 
 pile = PilePlugin()
