@@ -29,9 +29,6 @@ from mailfw.values import Copy as CopyMessages
 from mailfw.values import Expunge as ExpungeMessages
 from mailfw.values import Move as MoveMessages
 
-SERVICE = "imap"
-"""What logins are for, whichever listener they come in by: app passwords can be bound to it."""
-
 OUTPUT_CHUNK = 65536
 """Octets of small responses that are gathered before they are written."""
 
@@ -39,7 +36,9 @@ OnMailbox = SetFlags | CopyMessages | MoveMessages | ExpungeMessages
 """Operations on the messages of one mailbox."""
 
 T = TypeVar("T")
+
 Handler = Callable[["Session", Any], Awaitable[Reply | None]]
+"""Runs a command of its own class, hence `Any`."""
 
 HANDLERS: Mapping[type, Handler] = {
     **login.HANDLERS,
@@ -194,22 +193,29 @@ class Session:
     async def finish(self, reply: Reply) -> None:
         """The command is done: tell the news, and then how it ended."""
         self.dialogue = None
-        if reply.condition is not Condition.BAD:
-            name = self._name
-            try:
-                await self.news(name in ASKS_FOR_NEWS, name not in KEEPS_NUMBERS, name.startswith(b"UID "))
-            except UIDValidityChanged:
-                self.selectedIsGone()
-            except Refusal as refusal:
-                # The command itself was done: that the news must wait is no reason to call it failed.
-                self.channel.log.warn("news of the selected mailbox could not be read: {refusal}", refusal=refusal)
-            except Exception:
-                # What the client was told and what the view says may differ now: no number can be trusted any more.
-                self.channel.log.failure("telling news of the selected mailbox failed")
-                self.answer(self.tag, reply)
-                self.end("internal error")
+        isSound = reply.condition is Condition.BAD or await self._tellNews()
         if self.state is not State.LOGOUT:
             self.answer(self.tag, reply)
+        if not isSound:
+            self.end("internal error")
+
+    async def _tellNews(self) -> bool:
+        """Tell what may be told after this command; → whether the view can be trusted still.
+
+        The command itself was done: that the news must wait is no reason to call it failed.
+        """
+        name = self._name
+        try:
+            await self.news(name in ASKS_FOR_NEWS, name not in KEEPS_NUMBERS, name.startswith(b"UID "))
+        except UIDValidityChanged:
+            self.selectedIsGone()
+        except Refusal as refusal:
+            self.channel.log.warn("news of the selected mailbox could not be read: {refusal}", refusal=refusal)
+        except Exception:
+            # What the client was told and what the view says may differ now.
+            self.channel.log.failure("telling news of the selected mailbox failed")
+            return False
+        return True
 
     def answer(self, tag: bytes, reply: Reply) -> None:
         """Write a tagged reply; too many BADs in a row end the session."""

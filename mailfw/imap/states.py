@@ -42,5 +42,7 @@ COMMANDS = _table(
 KEEPS_NUMBERS = _names(b"FETCH, STORE, SEARCH")
 """Commands during which no EXPUNGE is sent, for it would change what the numbers in them mean (RFC 3501 §7.4.1)."""
 
-ASKS_FOR_NEWS = _names(b"NOOP, CHECK, IDLE, APPEND, EXPUNGE, STORE, COPY, MOVE, UID EXPUNGE, UID STORE, UID COPY, UID MOVE")
+ASKS_FOR_NEWS = _names(
+    b"NOOP, CHECK, IDLE, APPEND, EXPUNGE, STORE, COPY, MOVE, UID EXPUNGE, UID STORE, UID COPY, UID MOVE"
+)
 """Commands after which the store is asked what happened in the mailbox; after others only when the bell rang."""

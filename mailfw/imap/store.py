@@ -29,8 +29,10 @@ async def store(session: Session, command: Store) -> Reply:
     uids = view.uidsOf(command.messages, command.isUID)
     expected, told = view.countOf(uids), 0
     for page in view.pages(uids, PAGE):
-        await _change(session, command, page)
-        if not command.isSilent:
+        if command.isSilent:
+            await _storeSilently(session, command, page)
+        else:
+            session.channel.write(view.knows((await _change(session, command, page)).changed))
             told += await tellFlags(session, page, command.isUID)
         if expected > PAGE:
             await session.news(isAsked=True, mayExpunge=False, isUID=command.isUID)
@@ -39,11 +41,25 @@ async def store(session: Session, command: Store) -> Reply:
     return ok("flags stored")
 
 
-async def _change(session: Session, command: Store, uids: UIDSet) -> None:
+async def _change(session: Session, command: Store, uids: UIDSet) -> FlagsSet:
     view = session.view
     done = await session.change(SetFlags(view.name, uids, command.change, command.flags, uidValidity=view.uidValidity))
     assert isinstance(done, FlagsSet)
-    session.channel.write(view.knows(done.changed))
+    return done
+
+
+async def _storeSilently(session: Session, command: Store, uids: UIDSet) -> None:
+    """Change flags of which the client knows what they become, so that only the changes of others are told.
+
+    Our change hides any earlier one of the same message in the log. So the client is told the news first; and when the
+    account counted more than our change since, another's may have come in between, and the flags are told after all.
+    """
+    view = session.view
+    highest, _ = await session.account.changedSince(view.modSeq)
+    await session.news(isAsked=True, mayExpunge=False, isUID=command.isUID)
+    done = await _change(session, command, uids)
+    learn = view.knows if done.modSeq == highest + 1 else view.learn
+    session.channel.write(learn(done.changed))
 
 
 HANDLERS: Mapping[type, Handler] = {Store: store}

@@ -81,6 +81,17 @@ def makeClient():
     return lambda: Client(newWorld())
 
 
+@pytest.fixture(scope="session")
+def makeClients():
+    """Makes a new world, and returns what makes clients in it."""
+
+    def inNewWorld():
+        world = newWorld()
+        return lambda: Client(world)
+
+    return inNewWorld
+
+
 @pytest.fixture
 def world():
     return newWorld()

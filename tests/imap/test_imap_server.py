@@ -5,6 +5,7 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from mailfw.errors import OverQuota, Unavailable, Vanished
+from mailfw.imap.selected import SelectedMailbox
 from mailfw.imap.server import IMAPServer, imap, imaps
 from mailfw.testing.conversation import fill
 from mailfw.values import MessageSource, Target
@@ -318,6 +319,21 @@ def test_news_that_cannot_be_read_do_not_fail_the_command(world, faults, client,
     faults.clear()
     assert b"* 3 EXISTS" in client.say(b"c NOOP")
     logged(ZeroDivisionError)
+
+
+def test_a_view_that_may_be_wrong_ends_the_session_after_its_reply(world, client, logged, monkeypatch):
+    """No number can be trusted any more, but what was done is done."""
+    client.logIn(b"INBOX")
+
+    def broken(self, *args):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(SelectedMailbox, "update", broken)
+    said = client.say(b"a APPEND INBOX {4+}", b"A: b").splitlines()
+    assert said[0].startswith(b"a OK [APPENDUID ")
+    assert said[1].startswith(b"* BYE ")
+    assert client.transport.isClosed
+    assert logged(ZeroDivisionError) == 1
 
 
 def test_mail_can_be_read_when_it_cannot_be_marked(world, faults, client):

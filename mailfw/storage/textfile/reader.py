@@ -197,12 +197,19 @@ class Reader:
     def candidates(self, start: int, end: int) -> Iterator[int]:
         """Where an entry may begin, in the middle of a line too unless it is quoted there: another program may have appended it
         to a torn line."""
+        mark = self._format.mark
         at = start
-        while (piece := readAt(self._descriptor, at, _CHUNK)) and at < end:
-            for match in re.finditer(b"(?<!>)" + self._format.mark, piece):
-                if at + match.start() < end and self._head(at + match.start(), end) is not None:
-                    yield at + match.start()
-            at += len(piece) - len(self._format.mark) + 1 if len(piece) == _CHUNK else len(piece)
+        while at < end and (piece := readAt(self._descriptor, at, _CHUNK)):
+            for match in re.finditer(b"(?<!>)" + mark, piece):
+                found = at + match.start()
+                if found < end and self._isCandidate(found, end):
+                    yield found
+            at += max(1, len(piece) - len(mark) + 1)
+
+    def _isCandidate(self, start: int, end: int) -> bool:
+        if self._beginsAt(start):
+            return self._head(start, end) is not None
+        return self._format.isCertain(self._at(start, min(HEAD_OCTETS, end - start)))
 
     def tail(self, end: int) -> bytes:
         """The last octets before `end`: enough to tell whether an empty line ends the entry there."""
