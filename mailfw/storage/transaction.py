@@ -15,8 +15,8 @@ from attrs import define
 from mailfw.errors import LimitExceeded, NoSuchMailbox, UIDValidityChanged
 from mailfw.sql import Connection
 from mailfw.storage.content import Arriving
-from mailfw.storage.flags import DELETED, SEEN, encode
-from mailfw.storage.names import mailboxName
+from mailfw.storage.flags import DELETED, SEEN, SYSTEM_FLAGS, encode
+from mailfw.storage.names import isKeyword, mailboxName
 from mailfw.values import UIDSet
 
 KEYWORDS = 200  # in one mailbox
@@ -133,6 +133,7 @@ _MESSAGES = """SELECT uid, modseq, flags, keywords, internal_date, size, email F
     WHERE mailbox = ? AND uid BETWEEN ? AND ? ORDER BY uid"""
 _NAME_OF_KEYWORD = "SELECT name FROM keyword WHERE account = ? AND folded = ? LIMIT 1"
 _ADD_KEYWORD = "INSERT INTO keyword (account, folded, mailbox, name) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_KEYWORDS = "SELECT folded FROM keyword WHERE mailbox = ?"
 _COUNT_KEYWORDS = "SELECT COUNT(*) FROM keyword WHERE mailbox = ?"
 
 
@@ -296,6 +297,20 @@ class Transaction:
             bounded(self.caches.keywords)  # type: ignore[arg-type]  # only its size matters
             found = self.caches.keywords[mailbox, keywords] = " ".join(sorted(names.values()))
         return found
+
+    def bearable(self, mailbox: int, flags: frozenset[str]) -> frozenset[str]:
+        """Of flags that another program has given, those that can be kept: it cannot be refused any more, and must not be able to
+        shut a mailbox by what it writes beside a message."""
+        if flags <= SYSTEM_FLAGS:
+            return flags
+        known = {folded for (folded,) in self.connection.execute(_KEYWORDS, (mailbox,))}
+        kept = set(flags & SYSTEM_FLAGS)
+        for flag in sorted(filter(isKeyword, flags)):
+            folded = flag.casefold()
+            if folded in known or len(known) < KEYWORDS:
+                kept.add(flag)
+                known.add(folded)
+        return frozenset(kept)
 
     def _keyword(self, mailbox: int, name: str) -> str:
         folded = name.casefold()

@@ -206,7 +206,11 @@ class SimpleEngine(Engine):
             if not performance.intent or not self._end(ref, performance.intent, self._planOf(performance.intent), performance):
                 self._opened[ref.name] = ref
                 raise
-        done = self.database.call(partial(self._complete, ref, work, performance))
+        try:
+            done = self.database.call(partial(self._complete, ref, work, performance))
+        except Exception:
+            performance.undo()
+            raise
         self._opened[ref.name] = ref
         for folder in current:
             self._reconciler.believe(ref.name, ref.key, folder)

@@ -56,6 +56,14 @@ class Performance:
         for name in effects.deletes:
             ISimpleFolders(self.store).deleteFolder(account, name)
 
+    def undo(self) -> None:
+        """The state cannot follow (there is no room for it, or a limit): messages that were only added are removed again, for
+        what is answered with a refusal must not be there. What also marks, removes or renames goes forward at the next opening."""
+        if self.effects.count > len(self.effects.adds):
+            return
+        for folder, adds in _byFolder(self.effects.adds, lambda one: one.folder):
+            self.store.remove(self.account, folder, [_entry(one) for one in adds])
+
     def forget(self, connection: Connection) -> None:
         """In the transaction that completes the state: the intent is fulfilled."""
         if self.intent:
