@@ -1,6 +1,7 @@
 """Peers, counts per address, and the spool."""
 
 import os
+import resource
 
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -144,4 +145,20 @@ def test_spool_files_of_a_killed_process_are_removed_and_nobody_else_can_read_th
     (name,) = os.listdir(tmp_path)
     assert os.stat(tmp_path / name).st_mode & 0o777 == 0o600
     directory.prepare()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_spool_on_a_full_disk_is_discarded_without_a_word(tmp_path):
+    """What its file has not yet taken is written when it is closed, and fails once more."""
+    directory = SpoolDirectory(str(tmp_path), memory=1000)
+    spool = directory.open()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(OSError):
+            for _ in range(10):
+                spool.write(b"x" * 100_000)
+        spool.discard()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert os.listdir(tmp_path) == []
