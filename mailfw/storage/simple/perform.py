@@ -58,7 +58,7 @@ class Performance:
 
     def undo(self) -> None:
         """The state cannot follow (there is no room for it, or a limit): messages that were only added are removed again, for
-        what is answered with a refusal must not be there. What also marks, removes or renames goes forward at the next opening."""
+        what is answered with a refusal must not be there. What also marks, removes or renames is done at the next opening."""
         if self.effects.count > len(self.effects.adds):
             return
         for folder, adds in _byFolder(self.effects.adds, lambda one: one.folder):
