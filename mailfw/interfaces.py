@@ -248,6 +248,18 @@ class IStoreContext(Interface):
     isInline: bool = Attribute("do blocking work at once in the caller's thread: for tests on a fake clock")
 
 
+class IOptions(Interface):
+    """A plugin that has options of its own: the table `[plugin.PREFIX]` of the configuration."""
+
+    model: Any = Attribute("a pydantic model class, whose fields are the keys of that table")
+
+
+class IOptionsContext(IStoreContext):
+    """What a plugin that provides IOptions is given when it is opened."""
+
+    options: Any = Attribute("an instance of the plugin's model: what the configuration says, or the model's defaults")
+
+
 # --- Who somebody is -------------------------------------------------------------------------------------------------
 
 

@@ -179,6 +179,14 @@ def _oneLine(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
+def prefixed(kind: Kind, specification: str) -> tuple[str, str]:
+    """Prefix and argument of `prefix:argument`. :raises UnknownPlugin: there is no colon."""
+    word, colon, argument = specification.partition(":")
+    if not colon:
+        raise UnknownPlugin(f'"{specification}" lacks a colon: a {kind.value} is written prefix:argument, as in "{word}:"')
+    return word, argument
+
+
 class Plugins:
     """All plugins of this process.
 
@@ -220,14 +228,24 @@ class Plugins:
             message += f"; these plugins failed to import, it may be among them: {', '.join(unnamed)}"
         raise UnknownPlugin(message)
 
+    def expect(self, kind: Kind, word: str) -> None:
+        """See that a word can be used, without importing what is built in.
+
+        :raises PluginError: as `find` does.
+        """
+        if not self.isBuiltIn(kind, word):
+            self.find(kind, word)
+
+    def isBuiltIn(self, kind: Kind, word: str) -> bool:
+        """Whether the word is one of our own plugins."""
+        return (kind, word) in self._builtIns
+
     def open(self, kind: Kind, specification: str) -> tuple[Any, str]:
         """The plugin and the argument that `prefix:argument` names.
 
         :raises PluginError: as `find` does, or there is no colon.
         """
-        word, colon, argument = specification.partition(":")
-        if not colon:
-            raise UnknownPlugin(f'"{specification}" lacks a colon: a {kind.value} is written prefix:argument, as in "{word}:"')
+        word, argument = prefixed(kind, specification)
         return self.find(kind, word), argument
 
     def words(self, kind: Kind) -> list[str]:

@@ -5,11 +5,23 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from twisted.logger import LogEvent, globalLogPublisher
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make prove` runs the long loops in full."""
+    parser.addoption("--prove", action="store_true", help="run the loops marked `prove` in full")
+
+
+@pytest.fixture
+def isProof(request: pytest.FixtureRequest) -> bool:
+    """Whether a long loop is to run in full: `rounds = 50 if isProof else 2`."""
+    return bool(request.config.getoption("--prove"))
 
 
 def _selectables() -> set[Any]:
@@ -20,12 +32,24 @@ def _selectables() -> set[Any]:
     return {*watched.getReaders(), *watched.getWriters()} - watched._internalReaders
 
 
-def _busyThreads() -> list[str]:
-    """Threads that are not the reactor's idle pool."""
-    names = [thread.name for thread in threading.enumerate() if not thread.name.startswith("PoolThread-")]
+def _threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if not thread.name.startswith("PoolThread-")}
+
+
+def _busyThreads(known: set[threading.Thread]) -> list[str]:
+    """Threads beside those known that do not end by themselves at once, and work in the reactor's pool."""
+    names = []
+    for thread in _threads() - known:
+        thread.join(1.0)  # a thread whose last act was to report its end may still be on its way out
+        if thread.is_alive():
+            names.append(thread.name)
     pool = getattr(sys.modules["twisted.internet.reactor"], "threadpool", None)
-    if pool is not None and pool._team.statistics().busyWorkerCount:
-        names.append("work in the reactor's thread pool")
+    patience = time.monotonic() + 1.0  # work that has reported its result is counted as busy for a moment longer
+    while pool is not None and pool._team.statistics().busyWorkerCount:
+        if time.monotonic() > patience:
+            names.append("work in the reactor's thread pool")
+            break
+        time.sleep(0.001)
     return names
 
 
@@ -38,7 +62,7 @@ class _Remains:
 
     def __init__(self) -> None:
         self.selectables = _selectables()
-        self.threads = _busyThreads()
+        self.threads = _threads()
         self.unhandled: list[LogEvent] = []
 
     def observe(self, event: LogEvent) -> None:
@@ -56,11 +80,7 @@ class _Remains:
             left.append(f"open {selectable!r}")
             watched.removeReader(selectable)
             watched.removeWriter(selectable)
-        threads = _busyThreads()
-        for name in self.threads:
-            if name in threads:
-                threads.remove(name)
-        left += [f"thread {name}" for name in threads]
+        left += [f"thread {name}" for name in _busyThreads(self.threads)]
         return left + [f"unhandled: {event['log_failure'].getTraceback()}" for event in self.unhandled]
 
 
@@ -78,3 +98,15 @@ def nothingLeftBehind() -> Iterator[None]:
     left = remains.report()
     if left:
         pytest.fail("left behind: " + "; ".join(left), pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
+    """Take back what pytest-twisted wraps around a hypothesis test, so that the next parameter set does not get it twice."""
+    handle = getattr(pyfuncitem.obj, "hypothesis", None)
+    inner = getattr(handle, "inner_test", None)
+    try:
+        return (yield)
+    finally:
+        if handle is not None:
+            handle.inner_test = inner

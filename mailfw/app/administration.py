@@ -165,9 +165,7 @@ class Administration:
             "domains": server.configuration.domains,
             "data": server.data.path,
             "store": server.configuration.store,
-            "listeners": [
-                {"service": each.service, "address": each.address} for each in server.listeners if each.address
-            ],
+            "listeners": [{"service": each.service, "address": each.address} for each in server.listeners if each.address],
             "sessions": [asdict(each) for each in self._system.context.sessions.infos()],
         }
 

@@ -18,12 +18,19 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mailfw.app import development
+from mailfw.app.place import SYSTEM_DATA, dataDirectory
 from mailfw.app.positions import Path, Positions
+from mailfw.app.problem import Problem
 from mailfw.app.sections import Configuration
-from mailfw.plugins import Kind, PluginError, Plugins, didYouMean
+from mailfw.interfaces import IOptions
+from mailfw.plugins import Kind, Plugins, didYouMean
 
 LATER = ("queue", "relay", "dns", "route", "hook", "metrics")
 """Sections that are known and belong to rooms which this version does not have."""
+
+
+FILE_SOURCES = ("passwd",)
+"""Sources of accounts whose argument is a file that must be there."""
 
 
 @frozen
@@ -80,13 +87,13 @@ class Source:
         return _Reader(self.file, raw, places, context).read()
 
     def _dataDirectory(self, value: object) -> Any:
-        """Relative to where the file is, or to where the command was given; other types are the validator's business."""
+        """An absolute path; a value of a wrong type stays for the validator to find."""
         if value is None:
-            value = "/var/lib/mailfw"
-        elif not isinstance(value, str) or not value:
+            value = SYSTEM_DATA
+        if not isinstance(value, str) or not value:
             return value
-        base = os.path.dirname(self.file) if self.file and ("data",) not in self.options else self.directory
-        return os.path.normpath(os.path.join(base, value))
+        isOption = ("data",) in self.options
+        return dataDirectory(value, os.path.dirname(self.file) if self.file and not isOption else self.directory)
 
 
 def _parse(file: str) -> tuple[dict[str, Any], str]:
@@ -284,45 +291,60 @@ def _consistency(configuration: Configuration, areDomainsKnown: bool) -> Iterato
             first = seen.setdefault(str(binding), index)
             if first != index:
                 yield path, f"{listen.service}: {binding} is already taken by {configuration.listen[first].service}"
+    if configuration.tls is not None:
+        from mailfw.app.tls import Certificates
+
+        try:
+            Certificates.load(configuration.tls.certificate, configuration.tls.key or "", configuration.hostname)
+        except Problem as problem:
+            yield ("tls", "certificate"), f"tls: {problem}"
+    for index, source in enumerate(configuration.auth.sources):
+        prefix, _, argument = source.partition(":")
+        file = configuration.path(argument)
+        if prefix in FILE_SOURCES and not os.access(file, os.R_OK):
+            yield ("auth", "sources", index), f"auth.sources: {source}: there is no file {file} that can be read"
     for domain in configuration.addresses.catchAll:
         if areDomainsKnown and domain not in configuration.domains:
             yield ("addresses", "catch_all", domain), f'catch_all: "{domain}" is not among domains'
 
 
 def _pluginOptions(configuration: Configuration, plugins: Plugins) -> Iterator[tuple[Path, str]]:
-    """What the plugins' own models say about `[plugin.PREFIX]`."""
-    for prefix, options in configuration.plugin.items():
-        try:
-            model = pluginModel(plugins, prefix)
-        except PluginError as error:
-            yield ("plugin", prefix), str(error)
-            continue
-        if model is None:
-            yield ("plugin", prefix), f'the plugin "{prefix}" has no options'
-            continue
-        try:
-            model.model_validate(options)
-        except ValidationError as error:
-            for details in error.errors(include_url=False):
-                path: Path = ("plugin", prefix, *details["loc"])
-                if details["type"] == "extra_forbidden":
-                    known = [each.alias or name for name, each in model.model_fields.items()]
-                    yield path, f'unknown key "{path[-1]}"{didYouMean(str(path[-1]), known)}'
-                else:
-                    yield path, _text(details, path)
-
-
-def pluginModel(plugins: Plugins, prefix: str) -> type[BaseModel] | None:
-    """The pydantic model of a plugin's own options; None when it has none.
-
-    :raises PluginError: no plugin has that prefix.
-    """
-    kinds = [kind for kind in Kind if prefix in plugins.words(kind)]
-    if not kinds:
-        words = [word for kind in Kind for word in plugins.words(kind)]
-        raise PluginError(f'there is no plugin "{prefix}"{didYouMean(prefix, words)}')
-    for kind in kinds:
-        model: type[BaseModel] | None = getattr(plugins.find(kind, prefix), "model", None)
+    """What the plugins' own models say about `[plugin.PREFIX]`, of those in use also where there is no such table."""
+    inUse = [(Kind.STORE, configuration.store), *((Kind.AUTHENTICATOR, source) for source in configuration.auth.sources)]
+    kinds = {specification.partition(":")[0]: kind for kind, specification in inUse}
+    for prefix in configuration.plugin.keys() - kinds.keys():
+        named = [kind for kind in Kind if prefix in plugins.words(kind)]
+        if named:
+            kinds[prefix] = named[0]
+        else:
+            words = [word for kind in Kind for word in plugins.words(kind)]
+            yield ("plugin", prefix), f'there is no plugin "{prefix}"{didYouMean(prefix, words)}'
+    for prefix, kind in kinds.items():
+        if plugins.isBuiltIn(kind, prefix) and prefix not in configuration.plugin:
+            continue  # none of ours has options that must be given, and there is no need to import it for that
+        model = optionsModel(plugins.find(kind, prefix))
         if model is not None:
-            return model
-    return None
+            yield from _optionMistakes(prefix, model, configuration.plugin.get(prefix, {}))
+        elif prefix in configuration.plugin:
+            yield ("plugin", prefix), f'the plugin "{prefix}" has no options'
+
+
+def _optionMistakes(prefix: str, model: type[BaseModel], options: dict[str, Any]) -> Iterator[tuple[Path, str]]:
+    try:
+        model.model_validate(options)
+    except ValidationError as error:
+        for details in error.errors(include_url=False):
+            path: Path = ("plugin", prefix, *details["loc"])
+            if details["type"] == "extra_forbidden":
+                known = [each.alias or name for name, each in model.model_fields.items()]
+                yield path, f'unknown key "{path[-1]}"{didYouMean(str(path[-1]), known)}'
+            else:
+                yield path, _text(details, path)
+
+
+def optionsModel(plugin: object) -> type[BaseModel] | None:
+    """The pydantic model of a plugin's own options; None when it has none."""
+    if not IOptions.providedBy(plugin):
+        return None
+    model: type[BaseModel] = IOptions(plugin).model
+    return model

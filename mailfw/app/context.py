@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
-from attrs import define
+from attrs import define, frozen
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from mailfw.app import development
 from mailfw.app.catalogue import plugins
-from mailfw.app.configuration import pluginModel
+from mailfw.app.configuration import optionsModel
 from mailfw.app.datadir import DataDirectory
 from mailfw.app.problem import Problem
 from mailfw.app.sections import Configuration
@@ -27,15 +28,27 @@ from mailfw.auth.guard import LoginGuard
 from mailfw.delivery.directory import Directory
 from mailfw.delivery.router import Router
 from mailfw.errors import Refusal
-from mailfw.interfaces import IAuthContext, IAuthenticator, IMailStore, IMailStorePlugin, IVerifierSource
+from mailfw.interfaces import (
+    IAuthContext,
+    IAuthenticator,
+    IMailStore,
+    IOptionsContext,
+    ISimpleStore,
+    ISimpleStorePlugin,
+    IStoreContext,
+    IVerifierSource,
+)
 from mailfw.net.context import ServiceContext
 from mailfw.net.sessions import SessionRegistry
 from mailfw.net.spool import SpoolDirectory
 from mailfw.plugins import BrokenPlugin, Kind, PluginError, check
 from mailfw.sasl.exchange import Logins
+from mailfw.sql.schema import SchemaMismatch
+
+_log = Logger("mailfw.app")
 
 
-@implementer(IAuthContext)
+@implementer(IAuthContext, IOptionsContext)
 @define(eq=False)
 class PluginContext:
     """What stores and sources of accounts are given when they are opened.
@@ -50,6 +63,25 @@ class PluginContext:
     now: Any
     options: Any = None
     isInline: bool = False
+
+
+@implementer(ISimpleStorePlugin)
+@frozen
+class _CheckedPlugin:
+    """A plugin for simple stores, whose stores are checked before the engine is put beside them."""
+
+    plugin: Any
+
+    @property
+    def prefix(self) -> str:
+        """The plugin's own."""
+        return str(self.plugin.prefix)
+
+    def openSimpleStore(self, argument: str, context: IStoreContext) -> ISimpleStore:
+        """:raises BrokenPlugin: what the plugin opens breaks its contract."""
+        store = self.plugin.openSimpleStore(argument, context)
+        check(ISimpleStore, store)
+        return ISimpleStore(store)
 
 
 class System:
@@ -84,7 +116,8 @@ class System:
 
     def _openSource(self, specification: str) -> IAuthenticator:
         plugin, argument = self._plugin(Kind.AUTHENTICATOR, specification)
-        source = self._opened(specification, lambda: plugin.openAuthenticator(argument, self._pluginContext(specification)))
+        context = self._pluginContext(specification, plugin)
+        source = self._opened(specification, lambda: plugin.openAuthenticator(argument, context))
         self._checked(specification, IAuthenticator, source)
         return IAuthenticator(source)
 
@@ -93,12 +126,14 @@ class System:
     @cached_property
     def store(self) -> IMailStore:
         """The store that the configuration names, opened."""
+        from mailfw.storage.opening import openStore  # whoever only administers accounts needs no engine
+
         specification = self.configuration.store
         plugin, argument = self._plugin(Kind.STORE, specification)
-        context = self._pluginContext(specification)
-        if not IMailStorePlugin.providedBy(plugin):
-            raise Problem(f"{specification}: simple stores are not available in this version")
-        store = self._opened(specification, lambda: plugin.openStore(argument, context))
+        context = self._pluginContext(specification, plugin)
+        if ISimpleStorePlugin.providedBy(plugin):
+            plugin = _CheckedPlugin(plugin)
+        store = self._opened(specification, lambda: openStore(plugin, argument, context))
         self._checked(specification, IMailStore, store)
         self._isStoreOpen = True
         return IMailStore(store)
@@ -109,24 +144,27 @@ class System:
         except PluginError as error:
             raise Problem(str(error)) from None
 
-    def _pluginContext(self, specification: str) -> PluginContext:
-        prefix = specification.partition(":")[0]
-        model = pluginModel(plugins(), prefix) if prefix in self.configuration.plugin else None
+    def _pluginContext(self, specification: str, plugin: object) -> PluginContext:
+        options = self.configuration.plugin.get(specification.partition(":")[0], {})
+        model = optionsModel(plugin)
         return PluginContext(
             reactor=self._reactor,
             data=self.configuration.data,
             domains=self.configuration.domains,
             rehash=self.configuration.auth.rehash,
             now=time.time,
-            options=model.model_validate(self.configuration.plugin[prefix]) if model else None,
+            options=model.model_validate(options) if model else None,
         )
 
     @staticmethod
     def _opened(specification: str, opens: Callable[[], Any]) -> Any:
         try:
             return opens()
-        except (Refusal, ValueError, OSError) as error:
+        except (Refusal, SchemaMismatch, ValueError, OSError, PluginError) as error:
             raise Problem(f"{specification} cannot be opened: {error}") from error
+        except Exception as error:
+            _log.failure("{specification} cannot be opened", specification=specification)
+            raise Problem(f"{specification} cannot be opened: {type(error).__name__}: {error}") from error
 
     @staticmethod
     def _checked(specification: str, interface: Any, thing: object) -> None:
@@ -161,9 +199,7 @@ class System:
 
     def _directory(self) -> Directory:
         addresses, domains = self.configuration.addresses, self.configuration.domains
-        return Directory(
-            self._chain, self._chain, domains, addresses.postmaster, addresses.catchAll, addresses.tagDelimiter
-        )
+        return Directory(self._chain, self._chain, domains, addresses.postmaster, addresses.catchAll, addresses.tagDelimiter)
 
     def _logins(self) -> Logins:
         domain = self.configuration.domains[0]

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, connectionDone
@@ -56,18 +56,21 @@ class Perform(amp.Command):
 class ControlProtocol(amp.AMP):
     """The server's half of one connection."""
 
-    def __init__(self, operate: Operate) -> None:
+    def __init__(self, operate: Operate, connections: dict[ControlProtocol, Deferred[None]]) -> None:
         super().__init__()
         self._operate = operate
+        self._connections = connections
 
     def makeConnection(self, transport: Any) -> None:
         """Begin, without the line that AMP logs for each connection."""
+        self._connections[self] = Deferred()
         amp.BinaryBoxProtocol.makeConnection(self, transport)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End likewise."""
         amp.BinaryBoxProtocol.connectionLost(self, reason)
         self.transport = None
+        self._connections.pop(self).callback(None)
 
     @Perform.responder
     def perform(self, operation: str, arguments: dict[str, Any]) -> Deferred[dict[str, Any]]:
@@ -97,6 +100,7 @@ class ControlSocket(Service):
         self._operate = operate
         self._reactor = reactor
         self._port: IListeningPort | None = None
+        self._connections: dict[ControlProtocol, Deferred[None]] = {}
 
     def startService(self) -> None:
         """Begin to listen. A socket left by a server that was killed is removed: whoever holds the lock may.
@@ -104,7 +108,7 @@ class ControlSocket(Service):
         :raises Problem: the socket cannot be made.
         """
         super().startService()
-        factory = Factory.forProtocol(lambda: ControlProtocol(self._operate))
+        factory = Factory.forProtocol(lambda: ControlProtocol(self._operate, self._connections))
         factory.noisy = False
         mask = os.umask(0o177)
         try:
@@ -117,9 +121,17 @@ class ControlSocket(Service):
         finally:
             os.umask(mask)
 
-    def stopService(self) -> Deferred[Any]:
-        """Stop listening and remove the socket."""
+    def stopService(self) -> Deferred[None]:
+        """Stop listening, remove the socket, and hang up on who is connected."""
         super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
         port, self._port = self._port, None
-        stopped = maybeDeferred(port.stopListening if port is not None else lambda: None)
-        return stopped.addBoth(lambda _: self._reachable.__exit__())
+        if port is not None:
+            await maybeDeferred(port.stopListening)
+        self._reachable.__exit__()
+        for connection in self._connections:
+            transport: Any = connection.transport
+            transport.abortConnection()
+        await DeferredList(list(self._connections.values()))

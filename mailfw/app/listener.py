@@ -69,7 +69,10 @@ class Listener(Service):
 
         :raises Problem: it cannot be had; the text says what to do. (Endpoint types that answer later are logged instead.)
         """
-        endpoint: Any = serverFromString(self._reactor, self.binding.description)
+        try:
+            endpoint: Any = serverFromString(self._reactor, self.binding.description)
+        except Exception as error:  # whatever the endpoint type makes of its arguments; systemd's looks for its sockets here
+            raise Problem(f"{self.service} cannot listen on {self.binding}: {_explained(self.binding, error)}") from None
         failures: list[Failure] = []
         callWithContext({QUIET: True}, endpoint.listen, self.gate).addCallbacks(self._bound, failures.append)
         for failure in failures:
@@ -126,6 +129,12 @@ def cannotListen(obstacles: list[tuple[str, Binding, BaseException]]) -> Problem
         return Problem(f"{binding} ({service}): this machine has no such address")
     reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
     return Problem(f"{binding} ({service}) cannot be listened on: {reason}")
+
+
+def _explained(binding: Binding, error: Exception) -> str:
+    if binding.kind == "systemd" and isinstance(error, LookupError):
+        return "systemd has passed no such socket; is there a .socket unit with that FileDescriptorName?"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _isOf(error: BaseException, *numbers: int) -> bool:

@@ -15,9 +15,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_snake
 
 from mailfw.app.endpoints import Binding, bindings
+from mailfw.app.place import SYSTEM_DATA
 from mailfw.app.quantities import octets, seconds
 from mailfw.net.limits import Limits
-from mailfw.plugins import Kind, PluginError
+from mailfw.plugins import Kind, PluginError, prefixed
 from mailfw.values import Address
 
 _LABEL = re.compile(r"[^\W_]([\w-]{0,61}[^\W_])?")
@@ -60,7 +61,7 @@ def _readable(value: str, info: ValidationInfo) -> str:
 def _specification(kind: Kind) -> AfterValidator:
     def known(value: str, info: ValidationInfo) -> str:
         try:
-            _context(info)["plugins"].open(kind, value)
+            _context(info)["plugins"].expect(kind, prefixed(kind, value)[0])
         except PluginError as error:
             raise ValueError(str(error)) from None
         return value
@@ -72,7 +73,7 @@ def _service(value: str, info: ValidationInfo) -> str:
     if value == "metrics":
         raise ValueError("the metrics service is not available in this version")
     try:
-        _context(info)["plugins"].find(Kind.SERVICE, value)
+        _context(info)["plugins"].expect(Kind.SERVICE, value)
     except PluginError as error:
         raise ValueError(str(error)) from None
     return value
@@ -188,7 +189,7 @@ class Configuration(Section):
 
     hostname: Domain
     domains: Annotated[list[Domain], Field(min_length=1)]
-    data: Annotated[str, Field(min_length=1)] = "/var/lib/mailfw"
+    data: Annotated[str, Field(min_length=1)] = SYSTEM_DATA
     store: Annotated[str, _specification(Kind.STORE)] = "sqlite:mail"
     auth: Auth = Auth()
     tls: TLS | None = None

@@ -30,9 +30,7 @@ def ensureCertificate(certificate: str, key: str, hostname: str) -> None:
     private = ec.generate_private_key(ec.SECP256R1())
     _write(
         key,
-        private.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ),
+        private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
     )
     _write(certificate, _signed(private, hostname).public_bytes(serialization.Encoding.PEM))
 

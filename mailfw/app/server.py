@@ -36,10 +36,11 @@ from mailfw.app.logs import LineObserver, LogFile, Output, StandardOutput, rende
 from mailfw.app.problem import Problem
 from mailfw.app.sections import Configuration
 from mailfw.app.tls import Certificates
-from mailfw.plugins import Kind
+from mailfw.plugins import Kind, PluginError
 
 SWITCH_INTERVAL = 0.0005
 """Seconds after which Python lets another thread run: reader threads render beside the reactor without stalling it."""
+
 
 def _fixed(configuration: Configuration) -> dict[str, Any]:
     """What only a restart changes, by the key that people know it by."""
@@ -125,7 +126,7 @@ class Server(MultiService):
     def _refuseWithoutCertificate(self) -> None:
         if self.certificates is None:
             services = {each.service for each in self.listeners}
-            needing = sorted(word for word in services if plugins().find(Kind.SERVICE, word).isTLS)
+            needing = sorted(word for word in services if _service(word).isTLS)
             if needing:
                 raise Problem(f"{', '.join(needing)} cannot be served without a certificate: say [tls] certificate and key")
 
@@ -197,7 +198,7 @@ class Server(MultiService):
 
     def _openListeners(self, system: System) -> None:
         for listener in self.listeners:
-            service = plugins().find(Kind.SERVICE, listener.service)
+            service = _service(listener.service)
             factory = service.factory(self if service.name == "manhole" else system.context)
             listener.gate.open(factory, self.certificates if service.isTLS else None)
 
@@ -281,6 +282,14 @@ class Server(MultiService):
             await self.system.close()
         self.data.release()
         _log.info("stopped")
+
+
+def _service(word: str) -> Any:
+    """The plugin of a listening service. :raises Problem: it cannot be used."""
+    try:
+        return plugins().find(Kind.SERVICE, word)
+    except PluginError as error:
+        raise Problem(str(error)) from None
 
 
 def _shortly(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

@@ -7,7 +7,6 @@ blocks the server.
 
 from __future__ import annotations
 
-import io
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -16,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.conch.checkers import IAuthorizedKeysDB, SSHPublicKeyChecker, readAuthorizedKeyFile
 from twisted.conch.insults.insults import ServerProtocol
+from twisted.conch.interfaces import IConchUser
 from twisted.conch.manhole import ColoredManhole
-from twisted.conch.manhole_ssh import ConchFactory, TerminalRealm
-from twisted.conch.ssh.keys import BadKeyError, Key
+from twisted.conch.manhole_ssh import ConchFactory, TerminalRealm, TerminalSession
+from twisted.conch.ssh.keys import Key
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
@@ -88,12 +88,17 @@ def _aligned(rows: list[tuple[str, ...]]) -> str:
 class Prompt(ColoredManhole):
     """One prompt."""
 
-    def initializeScreen(self) -> None:
-        """Greet, then prompt."""
-        self.terminal.reset()
-        self.terminal.write(GREETING)
-        self.terminal.write(self.ps[self.pn])
-        self.setInsertMode()
+    isGreeted = False
+
+    def terminalSize(self, width: int, height: int) -> None:
+        """Draw the screen for its size; the first time, greet."""
+        super().terminalSize(width, height)
+        if not self.isGreeted:
+            self.isGreeted = True
+            self.terminal.eraseDisplay()
+            self.terminal.cursorHome()
+            self.terminal.write(GREETING)
+            self.drawInputLine()
 
 
 @implementer(IAuthorizedKeysDB)
@@ -104,22 +109,15 @@ class AuthorizedKeys:
         self._path = path
 
     def getAuthorizedKeys(self, username: bytes) -> Iterable[Key]:
-        """None where there is no such file; a line that is no key is logged and passed over."""
+        """None where there is no such file; conch logs a line that is no key, and passes it over."""
         try:
             with open(self._path(), "rb") as file:
-                lines = file.read().splitlines()
+                return list(readAuthorizedKeyFile(file))
         except FileNotFoundError:
             return []
         except OSError as error:
             _log.error("{path} cannot be read: {error}", path=self._path(), error=error.strerror)
             return []
-        keys: list[Key] = []
-        for number, line in enumerate(lines, 1):
-            try:
-                keys.extend(readAuthorizedKeyFile(io.BytesIO(line)))
-            except (BadKeyError, ValueError):
-                _log.error("{path} line {number} is no public key", path=self._path(), number=number)
-        return keys
 
 
 @implementer(ICredentialsChecker)
@@ -149,7 +147,26 @@ class Administrators:
         return identity.account.encode()
 
 
+class _Session(TerminalSession):
+    """A session that outlives a resized window and ends with its input, which conch's own does not."""
+
+    width, height = 80, 24
+
+    def openShell(self, proto: Any) -> None:
+        self._screen: Any = self.chainedProtocolFactory()
+        self.transportFactory(proto, self._screen, IConchUser(self.original), self.width, self.height)
+
+    def windowChanged(self, newWindowSize: tuple[int, ...]) -> None:
+        self.height, self.width = newWindowSize[:2]
+        self._screen.terminalProtocol.terminalSize(self.width, self.height)
+
+    def eofReceived(self) -> None:
+        self._screen.dataReceived(b"\x04")
+
+
 class _Realm(TerminalRealm):
+    sessionFactory = _Session
+
     def requestAvatar(self, avatarId: bytes, mind: object, *interfaces: Any) -> Any:
         _log.warn("manhole: {user} came in", user=avatarId.decode("utf-8", "replace"))
         return super().requestAvatar(avatarId, mind, *interfaces)

@@ -33,11 +33,11 @@ class LocalDelivery:
         for group in groups:
             for target in group:
                 targets.setdefault((target.account, target.mailbox), target)
-        outcomes = await self._store_(message.withPrefix(returnPath(sender)), list(targets.values()))
+        outcomes = await self._bring(message.withPrefix(returnPath(sender)), list(targets.values()))
         found = dict(zip(targets, outcomes, strict=True))
         return [merged([found[target.account, target.mailbox] for target in group]) for group in groups]
 
-    async def _store_(self, message: MessageSource, targets: Sequence[Target]) -> list[Outcome]:
+    async def _bring(self, message: MessageSource, targets: Sequence[Target]) -> list[Outcome]:
         try:
             outcomes = await self._store.deliver(message, targets)
         except Exception as error:

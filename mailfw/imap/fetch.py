@@ -68,7 +68,8 @@ async def tellFlags(session: Session, uids: UIDSet, isUID: bool = False) -> int:
 
 async def _stream(session: Session, uids: UIDSet, renderer: Renderer) -> None:
     try:
-        await session.stream(session.view.mailbox.rows(uids, renderer.columns, renderer))
+        rows = session.view.mailbox.rows(uids, renderer.columns, renderer)
+        await session.walk(rows, lambda pieces: session.channel.write(b"".join(pieces)))
     except BaseException:
         if renderer.isInside:
             # The octets announced cannot be sent; whatever else was would be taken for them.

@@ -10,7 +10,7 @@ from mailfw.imap.grammar import response
 from mailfw.imap.grammar.commands import Authenticate, Capability, Enable, Id, Login, Logout, Noop, StartTLS
 from mailfw.imap.grammar.response import Reply, bad, bye, no, ok, refused
 from mailfw.imap.states import State
-from mailfw.sasl.exchange import Exchange
+from mailfw.sasl.exchange import PLAINTEXT, Exchange
 from mailfw.sasl.steps import MalformedResponse
 from mailfw.sasl.wire import decodeInitialResponse, decodeResponse, encode
 from mailfw.values import Identity
@@ -92,6 +92,8 @@ async def login(session: Session, command: Login) -> Reply:
 async def authenticate(session: Session, command: Authenticate) -> Reply | None:
     """RFC 3501 §6.2.2, with the initial response of RFC 4959"""
     channel = session.channel
+    if command.mechanism in PLAINTEXT and not channel.mayUsePlaintext():
+        return no("passwords may only come under TLS", b"PRIVACYREQUIRED")
     try:
         exchange = session.logins.begin(
             command.mechanism, service=SERVICE, peer=channel.peerHost, mayUsePlaintext=channel.mayUsePlaintext()

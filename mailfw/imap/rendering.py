@@ -15,7 +15,6 @@ from mailfw.errors import Vanished
 from mailfw.imap.grammar import response
 from mailfw.imap.grammar.dates import internalDate
 from mailfw.imap.grammar.fetch import Attribute, BodySection, FetchItem
-from mailfw.imap.selected import RECENT
 from mailfw.imap.trees import TreeKeeper
 from mailfw.interfaces import IContent, Row
 from mailfw.message import section
@@ -44,7 +43,7 @@ def _flags(flags: frozenset[str]) -> bytes:
 
 @lru_cache(maxsize=16384)
 def _recentFlags(flags: frozenset[str]) -> bytes:
-    return b"FLAGS (%b)" % response.flags((*flags, RECENT))
+    return b"FLAGS (%b)" % response.flags((*flags, response.RECENT))
 
 
 _FORMATS: Mapping[Attribute, Callable[[Any], bytes]] = {

@@ -6,7 +6,8 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, TypeVar
 
 from mailfw.imap.grammar.response import Reply, ok
 from mailfw.imap.grammar.search import AllOf, AnyOf, Key, Messages, Not, Recent, Search
@@ -20,6 +21,12 @@ from mailfw.values import ALL_UIDS, Column, UIDSet
 
 if TYPE_CHECKING:
     from mailfw.imap.session import Handler, Session
+
+
+T = TypeVar("T")
+
+Naming = Callable[["array[int]"], "array[int]"]
+"""Makes of UIDs, ascending, what is answered: these, or sequence numbers."""
 
 
 def criterion(key: Key, view: SelectedMailbox) -> Criterion:
@@ -64,8 +71,8 @@ async def search(session: Session, command: Search) -> Reply:
     candidates = await view.mailbox.candidates(wanted)
     if candidates is not None:
         uids &= candidates
-    found = await _evaluate(view, uids, compileCriterion(wanted), _identity if command.isUID else _numbering(view.uids))
-    await session.send(_answer(found))
+    naming = _identity if command.isUID else _numbering(view.uids)
+    await session.send(_answer(await _evaluate(session, uids, compileCriterion(wanted), naming)))
     return ok("searched")
 
 
@@ -80,7 +87,7 @@ def _identity(uids: array[int]) -> array[int]:
     return uids
 
 
-def _numbering(view: memoryview) -> Callable[[array[int]], array[int]]:
+def _numbering(view: memoryview) -> Naming:
     """Turns UIDs, ascending, into sequence numbers."""
 
     def numbers(uids: array[int]) -> array[int]:
@@ -94,18 +101,14 @@ def _numbering(view: memoryview) -> Callable[[array[int]], array[int]]:
     return numbers
 
 
-async def _evaluate(
-    view: SelectedMailbox, uids: UIDSet, evaluation: Evaluation, named: Callable[[array[int]], array[int]]
-) -> Iterable[int]:
+async def _evaluate(session: Session, uids: UIDSet, evaluation: Evaluation, named: Naming) -> Iterable[int]:
     """The messages that match: first what columns decide that cost little to read, then the rest.
 
     :param named: makes of UIDs what is to be answered; called in reader threads.
     """
     cheap = evaluation.cheapColumns
     if not cheap or cheap == evaluation.columns:
-        return await _matching(view, uids, evaluation, named)
-    sure: list[array[int]] = []
-    open_: list[array[int]] = []
+        return await _matching(session, uids, evaluation, named)
 
     def decide(rows: Sequence[Row]) -> Iterator[tuple[array[int], array[int]]]:
         yes, perhaps = array("I"), array("I")
@@ -115,25 +118,26 @@ async def _evaluate(
                 (perhaps if verdict is None else yes).append(row[-1])
         yield named(yes), perhaps
 
-    async for pages in view.mailbox.rows(uids, (*cheap, Column.UID), decide):
-        for yes, perhaps in pages:
-            sure.append(yes)
-            open_.append(perhaps)
-    left = UIDSet.fromUIDs(uid for perhaps in open_ for uid in perhaps)
-    return merge((number for yes in sure for number in yes), await _matching(view, left, evaluation, named))
+    pages = await _read(session, uids, cheap, decide)
+    left = UIDSet.fromUIDs(chain.from_iterable(perhaps for _, perhaps in pages))
+    sure = chain.from_iterable(yes for yes, _ in pages)
+    return merge(sure, await _matching(session, left, evaluation, named))
 
 
-async def _matching(
-    view: SelectedMailbox, uids: UIDSet, evaluation: Evaluation, named: Callable[[array[int]], array[int]]
-) -> list[int]:
+async def _matching(session: Session, uids: UIDSet, evaluation: Evaluation, named: Naming) -> Iterable[int]:
     def match(rows: Sequence[Row]) -> Iterator[array[int]]:
         yield named(array("I", [row[-1] for row in rows if evaluation.matches(row)]))
 
-    found: list[int] = []
-    async for pages in view.mailbox.rows(uids, (*evaluation.columns, Column.UID), match):
-        for numbers in pages:
-            found += numbers
-    return found
+    return chain.from_iterable(await _read(session, uids, evaluation.columns, match))
+
+
+async def _read(
+    session: Session, uids: UIDSet, columns: Sequence[Column], render: Callable[[Sequence[Row]], Iterable[T]]
+) -> list[T]:
+    """What `render` makes of messages, whose UID is the last column."""
+    items: list[T] = []
+    await session.walk(session.view.mailbox.rows(uids, (*columns, Column.UID), render), items.extend)
+    return items
 
 
 HANDLERS: Mapping[type, Handler] = {Search: search}

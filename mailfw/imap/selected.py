@@ -15,6 +15,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 
 from mailfw.imap.grammar import response
 from mailfw.imap.grammar.sequence import SequenceSet
@@ -23,7 +24,7 @@ from mailfw.imap.trees import TreeKeeper
 from mailfw.interfaces import IMailbox
 from mailfw.values import Changes, Flag, MessageChange, Snapshot, UIDSet
 
-RECENT = "\\Recent"
+_UID, _FLAGS, _UID_AND_MODSEQ = attrgetter("uid"), attrgetter("flags"), attrgetter("uid", "modSeq")
 
 
 class SelectedMailbox:
@@ -136,8 +137,9 @@ class SelectedMailbox:
         text = "read-only mailbox" if self.isReadOnly else "flags that are kept, and keywords that can be made"
         return response.untagged(b"FLAGS", b"(%b)" % flags) + response.ok(text, code).render()
 
-    def learn(self, flags: Iterable[str]) -> bytes:
+    def learn(self, changes: Iterable[MessageChange]) -> bytes:
         """What the client must be told before it sees keywords that the mailbox did not have (RFC 3501 §7.2.6)."""
+        flags = frozenset().union(*set(map(_FLAGS, changes)))
         keywords = self._keywords.union(flag for flag in flags if not flag.startswith("\\"))
         if keywords == self._keywords:
             return b""
@@ -146,15 +148,15 @@ class SelectedMailbox:
 
     def flags(self, uid: int, flags: Iterable[str]) -> bytes:
         """A message's flags as this session sees them, without parentheses."""
-        return response.flags((*flags, RECENT) if uid >= self.recentFrom else flags)
+        return response.flags((*flags, response.RECENT) if uid >= self.recentFrom else flags)
 
     def knows(self, changes: Sequence[MessageChange]) -> bytes:
         """The client knows of these changes: it made them, and is told, or asked not to be (RFC 3501 §6.4.6 .SILENT).
 
         Returns what it is told in either case: keywords that the mailbox did not have.
         """
-        self._told.update((change.uid, change.modSeq) for change in changes)
-        return self.learn(flag for flags in {change.flags for change in changes} for flag in flags)
+        self._told.update(map(_UID_AND_MODSEQ, changes))
+        return self.learn(changes)
 
     # --- News ------------------------------------------------------------------------------------------------------
 
@@ -173,19 +175,16 @@ class SelectedMailbox:
         self.notice(changes.vanished)
         if mayExpunge and self._gone:
             yield from self._expunge()
-        last = self.lastUID
-        arrived = [change.uid for change in changes.changed if change.uid > last]
+        cut = bisect_right(changes.changed, self.lastUID, key=_UID)
+        arrived, known = changes.changed[cut:], changes.changed[:cut]
         if arrived:
-            self._extend(arrived)
+            self._extend(map(_UID, arrived))
             self.hasArrivals = True
             yield b"* %d EXISTS\r\n* %d RECENT\r\n" % (self.count, self.recent)
-        for change in changes.changed:
-            if change.uid <= last and self._told.get(change.uid) != change.modSeq and change.uid not in self._gone:
-                number = self.number(change.uid)
-                if number is not None:
-                    yield self._flagsLine(number, change, isUID)
-            elif change.uid > last:
-                yield self.learn(change.flags)
+            yield self.learn(arrived)
+        if self._told:
+            known = tuple([change for change in known if self._told.get(change.uid) != change.modSeq])
+        yield from self._flagsLines(known, isUID)
         self.modSeq = changes.modSeq
         self._told.clear()
 
@@ -202,10 +201,14 @@ class SelectedMailbox:
         arrived = tuple(MessageChange(uid, 0, keywords) for uid in snapshot.uids if uid > last)
         return Changes(snapshot.status.highestModSeq, changes.uidNext, arrived, vanished)
 
-    def _flagsLine(self, number: int, change: MessageChange, isUID: bool) -> bytes:
-        uid = b"UID %d " % change.uid if isUID else b""
-        flags = self.flags(change.uid, change.flags)
-        return b"%b* %d FETCH (%bFLAGS (%b))\r\n" % (self.learn(change.flags), number, uid, flags)
+    def _flagsLines(self, changes: Iterable[MessageChange], isUID: bool) -> Iterator[bytes]:
+        at = 0
+        for change in changes:
+            if change.uid not in self._gone:
+                at = bisect_left(self.uids, change.uid, at)
+                uid = b"UID %d " % change.uid if isUID else b""
+                flags = self.flags(change.uid, change.flags)
+                yield b"%b* %d FETCH (%bFLAGS (%b))\r\n" % (self.learn((change,)), at + 1, uid, flags)
 
     def _expunge(self) -> Iterator[bytes]:
         """Take the expunged messages out, and announce them from the last to the first, so that no number changes
@@ -223,7 +226,7 @@ class SelectedMailbox:
             for number in range(end, start, -1):
                 yield b"* %d EXPUNGE\r\n" % number
 
-    def _extend(self, arrived: list[int]) -> None:
+    def _extend(self, arrived: Iterable[int]) -> None:
         uids = array("I", self.uids.tobytes())
         uids.extend(arrived)
         self.uids = memoryview(uids)

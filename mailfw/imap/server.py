@@ -21,6 +21,7 @@ from mailfw.interfaces import IMailService
 from mailfw.net.connection import Connection, Listener
 from mailfw.net.context import ServiceContext
 from mailfw.net.factory import MailFactory
+from mailfw.net.spool import Spool
 
 IDENTIFICATION = (("name", "mailfw"), ("version", mailfw.__version__))
 """What ID answers (RFC 2971 §3.3)."""
@@ -36,7 +37,7 @@ class IMAPServer(Connection):
         self._pausing: Deferred[None] | None = None
         self._calls: set[IDelayedCall] = set()
         self._session = Session(self, context.store, context.logins, context.limits, context.hostname, IDENTIFICATION)
-        self._reader = CommandReader(context.spool.open, self._session.objection)
+        self._reader = CommandReader(self._openSpool, self._session.objection)
 
     # --- What the session asks -------------------------------------------------------------------------------------
 
@@ -52,6 +53,10 @@ class IMAPServer(Connection):
     def mayStartTLS(self) -> bool:
         """Whether STARTTLS would do."""
         return self.context.tls is not None and not self.isTLS
+
+    async def breathe(self) -> None:
+        """Let other connections have their turn."""
+        await deferLater(self.context.reactor, 0)
 
     async def pause(self, seconds: float) -> None:
         """Wait; ends at once when the connection is lost."""
@@ -147,6 +152,9 @@ class IMAPServer(Connection):
             await self._session.handle(text)
         finally:
             self._reader.release()
+
+    def _openSpool(self) -> Spool:
+        return self.context.spool.open()
 
     def _expectLiteral(self, prompt: bytes, sink: LiteralSink) -> None:
         def progress() -> None:

@@ -9,7 +9,7 @@ and lines are its own until it calls `finish`.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from attrs import evolve
 
@@ -29,16 +29,16 @@ from mailfw.values import Copy as CopyMessages
 from mailfw.values import Expunge as ExpungeMessages
 from mailfw.values import Move as MoveMessages
 
-SERVICE = "imap"
-"""What logins are for, whichever listener they come in by: app passwords can be bound to it."""
-
 OUTPUT_CHUNK = 65536
 """Octets of small responses that are gathered before they are written."""
 
 OnMailbox = SetFlags | CopyMessages | MoveMessages | ExpungeMessages
 """Operations on the messages of one mailbox."""
 
+T = TypeVar("T")
+
 Handler = Callable[["Session", Any], Awaitable[Reply | None]]
+"""Runs a command of its own class, hence `Any`."""
 
 HANDLERS: Mapping[type, Handler] = {
     **login.HANDLERS,
@@ -87,6 +87,9 @@ class Channel(Protocol):
 
     async def drain(self) -> None:
         """Wait while the client does not read."""
+
+    async def breathe(self) -> None:
+        """Let other connections have their turn."""
 
     async def pause(self, seconds: float) -> None:
         """Wait; ends at once when the connection is lost."""
@@ -190,27 +193,34 @@ class Session:
     async def finish(self, reply: Reply) -> None:
         """The command is done: tell the news, and then how it ended."""
         self.dialogue = None
-        if reply.condition != Condition.BAD:
-            name = self._name
-            try:
-                await self.news(name in ASKS_FOR_NEWS, name not in KEEPS_NUMBERS, name.startswith(b"UID "))
-            except UIDValidityChanged:
-                self.selectedIsGone()
-            except Refusal as refusal:
-                # The command itself was done: that the news must wait is no reason to call it failed.
-                self.channel.log.warn("news of the selected mailbox could not be read: {refusal}", refusal=refusal)
-            except Exception:
-                # What the client was told and what the view says may differ now: no number can be trusted any more.
-                self.channel.log.failure("telling news of the selected mailbox failed")
-                self.answer(self.tag, reply)
-                self.end("internal error")
+        isSound = reply.condition is Condition.BAD or await self._tellNews()
         if self.state is not State.LOGOUT:
             self.answer(self.tag, reply)
+        if not isSound:
+            self.end("internal error")
+
+    async def _tellNews(self) -> bool:
+        """Tell what may be told after this command; → whether the view can be trusted still.
+
+        The command itself was done: that the news must wait is no reason to call it failed.
+        """
+        name = self._name
+        try:
+            await self.news(name in ASKS_FOR_NEWS, name not in KEEPS_NUMBERS, name.startswith(b"UID "))
+        except UIDValidityChanged:
+            self.selectedIsGone()
+        except Refusal as refusal:
+            self.channel.log.warn("news of the selected mailbox could not be read: {refusal}", refusal=refusal)
+        except Exception:
+            # What the client was told and what the view says may differ now.
+            self.channel.log.failure("telling news of the selected mailbox failed")
+            return False
+        return True
 
     def answer(self, tag: bytes, reply: Reply) -> None:
         """Write a tagged reply; too many BADs in a row end the session."""
         self.channel.write(reply.render(tag))
-        self._badCommands = self._badCommands + 1 if reply.condition == Condition.BAD else 0
+        self._badCommands = self._badCommands + 1 if reply.condition is Condition.BAD else 0
         if self._badCommands >= self.limits.badCommands:
             self.end("too many bad commands")
 
@@ -255,8 +265,9 @@ class Session:
         self.channel.write(response.untagged(*words))
 
     async def send(self, pieces: Iterable[bytes]) -> None:
-        """Write many small pieces, no faster than the client reads them. All are walked through, even when nobody
-        listens.
+        """Write many small pieces, no faster than the client reads them, and without keeping others from the reactor.
+
+        All are walked through, even when nobody listens.
         """
         gathered: list[bytes] = []
         size = 0
@@ -265,16 +276,17 @@ class Session:
             size += len(piece)
             if size >= OUTPUT_CHUNK:
                 self.channel.write(b"".join(gathered))
+                await self.channel.breathe()
                 await self.channel.drain()
                 gathered, size = [], 0
         if gathered:
             self.channel.write(b"".join(gathered))
 
-    async def stream(self, rows: AsyncIterator[list[bytes]]) -> None:
-        """Write what was rendered where it was read, no faster than the client reads it."""
+    async def walk(self, rows: AsyncIterator[list[T]], take: Callable[[list[T]], object]) -> None:
+        """Take rows as they are read, no faster than the client reads what is written, and while it is there."""
         try:
-            async for pieces in rows:
-                self.channel.write(b"".join(pieces))
+            async for items in rows:
+                take(items)
                 await self.channel.drain()
                 if not self.channel.isOpen:
                     return

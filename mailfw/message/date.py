@@ -1,6 +1,6 @@
 """Dates of messages (RFC 5322 §3.3, §4.3), also as careless programs write them.
 
-    date-time = [day-name ","] day month year hour ":" minute [":" second] zone
+date-time = [day-name ","] day month year hour ":" minute [":" second] zone
 """
 
 from __future__ import annotations

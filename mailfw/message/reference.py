@@ -1,6 +1,6 @@
 """Message-IDs and lists of them (RFC 5322 §3.6.4), in the normal form that threading compares (RFC 5256 §3).
 
-    msg-id = [CFWS] "<" id-left "@" id-right ">" [CFWS]
+msg-id = [CFWS] "<" id-left "@" id-right ">" [CFWS]
 """
 
 from __future__ import annotations

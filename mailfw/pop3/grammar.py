@@ -19,7 +19,6 @@ from attrs import field, frozen
 
 from mailfw.errors import (
     AuthenticationFailed,
-    AuthenticationUnavailable,
     InUse,
     LimitExceeded,
     NoPermission,
@@ -375,7 +374,6 @@ class Code(enum.Enum):
 CODES: tuple[tuple[type[Refusal], Code | None], ...] = (
     (BadCommand, None),
     (AuthenticationFailed, Code.AUTH),
-    (AuthenticationUnavailable, Code.SYS_TEMP),
     (InUse, Code.IN_USE),
     # A new session numbers the messages anew and goes round whatever these met.
     (Vanished, Code.SYS_TEMP),

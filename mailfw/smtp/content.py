@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from mailfw.smtp.data import Inspection, Normalizer
 from mailfw.smtp.reply import Reply, reply
-from mailfw.smtp.stamp import HEADER_LIMIT, countReceived, headerOf
+from mailfw.smtp.stamp import HEADER_LIMIT, headerOf, isLooping
 from mailfw.values import MessageSource
 
 if TYPE_CHECKING:
     from mailfw.net.limits import Limits
     from mailfw.net.spool import Spool
+
+
+_NO_ROOM = reply(452, "4.3.1", "no room for the message at the moment")
 
 
 class Content:
@@ -82,8 +85,13 @@ class Content:
             self._normalizer.finish()
         if (refused := self.fault()) is not None:
             return refused
-        self._source = self._spool.finish()
-        return self._loop() or self._source
+        try:
+            self._source = self._spool.finish()
+            isLoop = isLooping(self.header(), self._limits.receivedHeaders)
+        except OSError:
+            self._failed()
+            return _NO_ROOM
+        return reply(554, "5.4.6", "too many Received fields: the message is in a loop") if isLoop else self._source
 
     def fault(self) -> Reply | None:
         """What can be said against the octets that came."""
@@ -91,7 +99,7 @@ class Content:
         if self.isTooLarge:
             return reply(552, "5.3.4", f"message over {self._limits.messageSize} octets")
         if self._hasFailed:
-            return reply(452, "4.3.1", "no room for the message at the moment")
+            return _NO_ROOM
         if found.hasNUL:
             return reply(554, "5.6.0", "message contains NUL")
         if self._normalizer is None and found.hasBareEnds:
@@ -100,11 +108,6 @@ class Content:
             return reply(554, "5.6.0", f"message contains a line over {self._limits.bodyLine} octets")
         if found.headerSize > HEADER_LIMIT:
             return reply(552, "5.3.4", f"message header over {HEADER_LIMIT} octets")
-        return None
-
-    def _loop(self) -> Reply | None:
-        if countReceived(self.header()) > self._limits.receivedHeaders:
-            return reply(554, "5.4.6", "too many Received fields: the message is in a loop")
         return None
 
     def header(self) -> bytes:

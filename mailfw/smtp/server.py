@@ -22,9 +22,6 @@ from mailfw.smtp.role import LMTP, MTA, SUBMISSION
 from mailfw.smtp.session import Expects, Session
 from mailfw.values import Envelope, Outcome
 
-GRACE = 60.0
-"""Seconds in which a message may come as slowly as it likes, before `Limits.minimumRate` counts."""
-
 
 class SMTPServer(Connection):
     """One SMTP or LMTP connection; a subclass for each role."""
@@ -37,6 +34,7 @@ class SMTPServer(Connection):
         self._pausing: Deferred[None] | None = None
         self._bodySince = 0.0
         self._bodyFrom = 0
+        self._stopsAfterBody = False
         self._session = Session(self, context, self.role)
 
     # --- What the session asks -------------------------------------------------------------------------------------
@@ -123,6 +121,13 @@ class SMTPServer(Connection):
         self._say(reply(451, "4.3.0", "something went wrong here, try again later"))
         self.setDeadline(self.context.limits.commandTimeout)
 
+    def stop(self) -> None:
+        """A message that is coming in is taken first; `Limits.stopTimeout` bounds that."""
+        if self._session.expects is Expects.BODY and self.isOpen:
+            self._stopsAfterBody = True
+        else:
+            super().stop()
+
     def connectionEnded(self) -> None:
         self._session.end()
 
@@ -146,6 +151,9 @@ class SMTPServer(Connection):
         if answers:
             self.write(b"".join([answer.encode(session.isUTF8) for answer in answers]))
         expects = session.expects
+        self.state = session.stage
+        if self._stopsAfterBody:
+            self.stop()
         if expects is Expects.COMMAND or expects is Expects.RESPONSE:
             self.setDeadline(self.context.limits.commandTimeout)
             if session.identity is not None:
@@ -164,11 +172,11 @@ class SMTPServer(Connection):
             self.setDeadline(self.context.limits.commandTimeout)
 
     def _expectMore(self) -> None:
-        """A message's octets may neither stop coming nor trickle in for ever."""
+        """A message's octets may neither stop coming nor trickle in for ever: it may fall `dataTimeout` behind `minimumRate`."""
         limits = self.context.limits
         since = self.context.reactor.seconds() - self._bodySince
-        credit = GRACE + (self.octetsIn - self._bodyFrom) / limits.minimumRate - since
-        self.setDeadline(max(0.0, min(limits.dataTimeout, credit)))
+        ahead = (self.octetsIn - self._bodyFrom) / limits.minimumRate - since
+        self.setDeadline(max(0.0, limits.dataTimeout + min(0.0, ahead)))
 
 
 class SubmissionServer(SMTPServer):

@@ -12,11 +12,13 @@ wanted and calls `bodyReceived` when the sink has had enough. Invariants:
 from __future__ import annotations
 
 import enum
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from mailfw.errors import AuthenticationFailed, Refusal
 from mailfw.interfaces import IDirectory
+from mailfw.message import edit
 from mailfw.sasl import wire
 from mailfw.sasl.exchange import Exchange
 from mailfw.sasl.steps import MalformedResponse
@@ -94,10 +96,10 @@ class Expects(enum.Enum):
     """What the server has to do after it sent the replies."""
 
     COMMAND = "command"  # read the next command
-    RESPONSE = "response"  # read a line that answers an AUTH challenge
-    BODY = "body"  # feed `sink`
+    RESPONSE = "login"  # read a line that answers an AUTH challenge
+    BODY = "message"  # feed `sink`
     TLS = "TLS"  # begin TLS, then make a new session
-    NOTHING = "nothing"  # close
+    NOTHING = "end"  # close
 
 
 class Session:
@@ -121,14 +123,17 @@ class Session:
         self._chunk = Bdat(0)
         self._chunkRefused: Reply | None = None
         self._isVerbose = False
-        self._messages = 0
         self._mistakes = 0
         self._failures = 0
 
     @property
-    def isInTransaction(self) -> bool:
-        """Whether a message is under way."""
-        return self._transaction is not None
+    def stage(self) -> str:
+        """One word for people: what the session is at."""
+        if self.expects is not Expects.COMMAND:
+            return str(self.expects.value)
+        if self._transaction is not None:
+            return "envelope"
+        return "ready" if self._hello is not None else "connected"
 
     def greeting(self) -> Reply:
         """The first line (RFC 5321 §4.2: host name first, no enhanced code)."""
@@ -305,6 +310,7 @@ class Session:
         if self.role.requiresLogin and self.identity is None:
             bad(530, "5.7.0", "log in first")
         draft = extension.readMail(command.parameters)
+        self.isUTF8 = self.isUTF8 or draft.isSMTPUTF8
         if command.isUTF8 and not draft.isSMTPUTF8:
             return reply(550, "5.6.7", "an address in UTF-8 needs SMTPUTF8")
         if draft.size > self._context.limits.messageSize:
@@ -312,7 +318,6 @@ class Session:
         sender = command.sender
         if self.identity and sender and not await self._context.directory.owns(self.identity, sender):
             return reply(550, "5.7.1", f"<{sender}> is not an address of yours")
-        self.isUTF8 = self.isUTF8 or draft.isSMTPUTF8
         envelope = Envelope(sender, (), self.identity, draft.isSMTPUTF8, draft.is8Bit)
         self._transaction = Transaction(envelope, self._context.router.begin(envelope, self._channel.peer))
         return reply(250, "2.1.0", f"<{sender or ''}> sender OK")
@@ -418,8 +423,7 @@ class Session:
         found = content.finish()
         if isinstance(found, Reply):
             return [found] * (len(names) if self.role.isLMTP and self._chunk.isLast else 1)
-        self._messages += 1
-        messageId = f"{self._channel.id}-{self._messages}"
+        messageId = f"{int(self._context.now()):x}-{secrets.token_hex(6)}"
         outcomes = await self._commit(transaction, content, found, messageId)
         self._channel.accepted(messageId, transaction.envelope, content.size, outcomes)
         if self.role.isLMTP:
@@ -432,16 +436,21 @@ class Session:
     async def _commit(
         self, transaction: Transaction, content: Content, source: MessageSource, messageId: str
     ) -> Sequence[Outcome]:
-        """A fault of the delivery's, or of ours, defers the message for everybody."""
+        """What is raised concerns every recipient; a fault of the delivery's, or of ours, defers the message."""
         try:
             return await transaction.commit(self._stamped(source, content, transaction, messageId))
+        except Refusal as error:
+            outcome = Outcome(Fate.DEFERRED if error.isTemporary else Fate.FAILED, error)
         except Exception as error:
-            if not isinstance(error, Refusal):
-                self._channel.faulted("a delivery failed")
-            return [Outcome(Fate.DEFERRED, error)] * len(transaction.recipients)
+            self._channel.faulted("a delivery failed")
+            outcome = Outcome(Fate.DEFERRED, error)
+        return [outcome] * len(transaction.recipients)
 
     def _stamped(self, source: MessageSource, content: Content, transaction: Transaction, messageId: str) -> MessageSource:
-        """The message with our Received field before it, and mended where that is our role."""
+        """The message with our Received field before it, and mended where that is our role.
+
+        No content can go on with a line of ours by beginning with white space: it gets the empty line that it lacks.
+        """
         assert self._hello is not None
         header, now, channel = content.header(), self._context.now(), self._channel
         isExtended = self._hello.verb != "HELO"
@@ -457,9 +466,9 @@ class Session:
             recipient=transaction.onlyRecipient,
         ).field()
         if self.role.completesMessages:
-            source, added = stamp.complete(source, header, now, f"<{messageId}.{int(now):x}@{self._context.hostname}>")
-            trace += added
-        return source.withPrefix(stamp.separated(trace, header))
+            mended = edit.submitted(header, now, f"{messageId}@{self._context.hostname}")
+            source, header = stamp.withHeader(source, header, mended), mended
+        return source.withPrefix(trace + edit.separator(header))
 
     def _abandon(self) -> None:
         if self._transaction is not None:

@@ -1,24 +1,15 @@
-"""What is written at the top of a message on its way in, and what submission mends in its header.
-
-Pure. The content's own octets stay as they came, but for Bcc in submission.
-"""
+"""What is written at the top of a message on its way in. Pure."""
 
 from __future__ import annotations
-
-import re
 
 from attrs import evolve, frozen
 
 from mailfw.message import date
-from mailfw.message.header import scan, withoutFields
+from mailfw.message.edit import receivedCount
 from mailfw.values import Address, MessageSource, Peer
 
 HEADER_LIMIT = 1 << 20
 """Octets in a message's header; `message.header` does not look further either."""
-
-# field-name = 1*ftext, ":" (RFC 5322 §3.6.8); an empty header; mbox's line, which is followed by fields.
-_HEADER_START = re.compile(rb"[!-9;-~\x80-\xff]++[ \t]*+:|\r\n|From |$")
-_BLIND = (b"Bcc", b"Resent-Bcc")
 
 
 @frozen
@@ -74,39 +65,15 @@ def headerOf(source: MessageSource, size: int) -> bytes:
     return next(source.chunks(length), b"") if length else b""
 
 
-def countReceived(header: bytes) -> int:
-    """How many Received fields there are."""
-    lower = header.lower()
-    return lower.count(b"\nreceived:") + lower.startswith(b"received:")
+def isLooping(header: bytes, limit: int) -> bool:
+    """Whether there are more Received fields than that (RFC 5321 §6.3). The word alone is counted first: that costs nothing."""
+    return header.lower().count(b"received") > limit and receivedCount(header) > limit
 
 
-def separated(stamp: bytes, header: bytes) -> bytes:
-    """The stamp as it can stand before that content.
-
-    Content that does not start with a header field is a body alone: it gets the empty line that ends the stamp's header. So
-    people can type a message without a header, and no content can go on with a line of ours (by starting with white space).
-    """
-    return stamp if _HEADER_START.match(header) else stamp + b"\r\n"
-
-
-def complete(source: MessageSource, header: bytes, time: float, messageId: str) -> tuple[MessageSource, bytes]:
-    """What submission adds and takes away (RFC 6409 §8.1, §8.2; RFC 5322 §3.6.3 on Bcc).
-
-    :param header: of the source, which has no prefix yet.
-    :param messageId: for a message that has none: the whole `<…>`.
-    Returns the source, and lines to be put before it.
-    """
-    names = {field.name.lower() for field in scan(header)}
-    stamp = b""
-    if b"date" not in names:
-        stamp += b"Date: " + date.render(time) + b"\r\n"
-    if b"message-id" not in names:
-        stamp += b"Message-ID: " + messageId.encode("ascii", "replace") + b"\r\n"
-    if names.isdisjoint(name.lower() for name in _BLIND):
-        return source, stamp
-    kept = withoutFields(header, _BLIND)
+def withHeader(source: MessageSource, old: bytes, new: bytes) -> MessageSource:
+    """The message with another header. :param old: the one it has, after no prefix."""
+    if old == new:
+        return source
     if source.path:
-        source = evolve(source, prefix=kept, offset=source.offset + len(header), length=source.length - len(header))
-    else:
-        source = evolve(source, prefix=kept, data=source.data[len(header) :])
-    return source, stamp
+        return evolve(source, prefix=new, offset=source.offset + len(old), length=source.length - len(old))
+    return evolve(source, prefix=new, data=source.data[len(old) :])

@@ -133,48 +133,64 @@ def spooled(chunks: Iterable[bytes]) -> BinaryIO:
 def dotLock(path: str, timeout: float) -> Iterator[bool]:
     """Hold `path`, a lock file as Dovecot, mutt and procmail make them. Yields whether it is held.
 
-    False: locks cannot be made in that directory (not ours to write in). A lock whose owner on this machine is dead, or that is
-    ten minutes old, is taken away.
+    False: locks cannot be made in that directory. A lock that nobody can hold any more is taken away.
 
     :raises Unavailable: somebody else held it for `timeout` seconds.
     """
     deadline = time.monotonic() + timeout
-    while True:
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
-            break
-        except FileExistsError:
-            if _isStale(path):
-                with suppress(FileNotFoundError):
-                    os.unlink(path)
-            elif time.monotonic() >= deadline:
-                raise Unavailable("the mailbox is locked by another program") from None
-            else:
-                time.sleep(_POLL)
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EROFS, errno.EPERM):
-                raise
-            yield False
-            return
+    mine = f"{path}.{os.getpid()}"
+    try:
+        isHeld = _claim(path, mine, deadline)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise
+        isHeld = False
+    try:
+        yield isHeld
+    finally:
+        if isHeld:
+            with suppress(OSError):  # what was done under the lock is done; a lock left behind is stale
+                os.unlink(path)
+
+
+def _claim(path: str, mine: str, deadline: float) -> bool:
+    """Make the lock file, as a link to one that already says whose it is: no crash leaves a lock of an unknown owner."""
+    with suppress(FileNotFoundError):
+        os.unlink(mine)
+    descriptor = os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
     try:
         try:
             writeAll(descriptor, f"{os.getpid()}:{socket.gethostname()}\n".encode())
         finally:
             os.close(descriptor)
-        yield True
+        while True:
+            try:
+                os.link(mine, path)
+                return True
+            except FileExistsError:
+                if _isStale(path):
+                    with suppress(FileNotFoundError):
+                        os.unlink(path)
+                elif time.monotonic() >= deadline:
+                    raise Unavailable("the mailbox is locked by another program") from None
+                else:
+                    time.sleep(_POLL)
     finally:
-        with suppress(FileNotFoundError):
-            os.unlink(path)
+        with suppress(OSError):
+            os.unlink(mine)
 
 
 def _isStale(path: str) -> bool:
-    """Whether nobody holds a lock file any more. One with our own process id is of a former process: we hold each only once."""
+    """Whether nobody holds a lock file any more: it is old, or from before the machine was started, or its owner is dead.
+
+    One with our own process id is of a former process: we hold each only once.
+    """
     try:
-        age = time.time() - os.stat(path).st_mtime
+        made = os.stat(path).st_mtime
         owner, _, host = (readFile(path) or b"").decode("ascii", "replace").strip().partition(":")
     except OSError:
         return False
-    if age > _STALE_AFTER:
+    if made < max(time.time() - _STALE_AFTER, bootTime()):
         return True
     if not owner.isdecimal() or host.partition(":")[0] != socket.gethostname():
         return False
@@ -187,6 +203,12 @@ def _isStale(path: str) -> bool:
     except (PermissionError, OverflowError):
         return False
     return False
+
+
+def bootTime() -> float:
+    """When this machine was started, seconds since the epoch; 0 where the system does not tell."""
+    clock: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    return 0.0 if clock is None else time.time() - time.clock_gettime(clock)
 
 
 # --- The root of a store ---------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ COMPONENT_OCTETS = 255
 _PATH_OCTETS = 2048
 
 TEXT_SUFFIX = ".TXT"
-_LONGEST_TEXT_SUFFIX = len("..journal.new")
+_LONGEST_TEXT_SUFFIX = len(".TXT.lock.4194304")
 
 # What stands in a Maildir's own directory: an account of another domain must not have such a name there, where the Maildir of an
 # account of the first domain may be that is called as the domain is.

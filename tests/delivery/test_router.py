@@ -83,9 +83,7 @@ def test_contracts(router):
 def test_a_message_is_delivered_with_its_return_path(router, shelf):
     (outcome,) = run(deliver(router, "jsmith@localhost"))
     assert outcome.fate is Fate.DELIVERED
-    assert shelf.delivered == [
-        (b"Return-Path: <sender@example.org>\r\nSubject: x\r\n\r\nhello", [Target("jsmith@localhost")])
-    ]
+    assert shelf.delivered == [(b"Return-Path: <sender@example.org>\r\nSubject: x\r\n\r\nhello", [Target("jsmith@localhost")])]
 
 
 @pytest.mark.parametrize(

@@ -93,10 +93,9 @@ def test_every_refusal_has_a_code(refusal, code):
 
 
 def test_every_class_of_refusal_is_answered():
-    def subclasses(kind):
-        return [kind, *(each for child in kind.__subclasses__() for each in subclasses(child))]
-
-    for kind in subclasses(errors.Refusal):
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.Refusal)]
+    assert len(kinds) > 20
+    for kind in kinds:
         assert response.refused(kind()).code
 
 

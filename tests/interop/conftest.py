@@ -8,43 +8,27 @@ from __future__ import annotations
 import contextlib
 import imaplib
 import os
-import re
 import shutil
-import signal
 import smtplib
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attrs import define, field
+from attrs import define
+
+from mailfw.testing.process import HOST, PATIENCE, ServerProcess, waitFor
 
 ROOT = Path(__file__).resolve().parents[2]
 STORES = ("sqlite:mail", "maildir:mail", "textfile:mail")
-SERVICES = ("smtp", "submission", "submissions", "lmtp", "pop3", "pop3s", "imap", "imaps")
-HOST = "127.0.0.1"
 USERS = ("mbrain", "jsmith")
 PASSWORD = "mailfw"
-PATIENCE = 20.0
-"""Seconds after which what was waited for will not come."""
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.interop)
-
-
-def waitFor(condition: Callable[[], object], what: str) -> object:
-    """What `condition` says as soon as that is true of anything. Asked again and again, for `PATIENCE` seconds at most."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"waited {PATIENCE} seconds for {what}")
 
 
 def locate(name: str) -> str:
@@ -78,62 +62,8 @@ def run(*words: object, stdin: bytes = b"", status: int | None = 0, **environmen
 
 
 @define
-class Server:
-    """A running server.
-
-    :ivar ports: by service.
-    """
-
-    store: str
-    data: Path
-    process: subprocess.Popen[bytes] | None = None
-    ports: dict[str, int] = field(factory=dict)
-
-    @property
-    def log(self) -> Path:
-        return self.data.parent / "log"
-
-    @property
-    def certificate(self) -> Path:
-        """Self-signed, so its own authority."""
-        return self.data / "certificate.pem"
-
-    def start(self) -> None:
-        """Start it, and wait until it listens and the accounts for trying out are there."""
-        listeners = [word for name in SERVICES for word in ("--listen", f"{name}=tcp:0:interface={HOST}")]
-        twistd = Path(sys.executable).with_name("twistd")
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [twistd, "-n", "--pidfile=", "mailfw", "--data", self.data, "--store", self.store, *listeners],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self.data.parent,
-                env=os.environ | {"PYTHONPATH": path},
-            )
-        waitFor(self._isReady, "the server")
-        said = self.log.read_text()
-        self.ports = {name: int(re.search(rf"\b{name} {HOST}:(\d+)", said)[1]) for name in SERVICES}
-
-    def _isReady(self) -> bool:
-        said = self.log.read_text()
-        if self.process.poll() is not None:
-            raise AssertionError(f"the server ended with status {self.process.returncode}:\n{said}")
-        return "Log in as" in said
-
-    def stop(self) -> None:
-        """As an init system does; it must end by itself, and well."""
-        self.process.terminate()
-        try:
-            status = self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise AssertionError(f"the server did not stop:\n{self.log.read_text()}") from None
-        # twistd ends by the signal that stopped it.
-        assert status in (0, -signal.SIGTERM), self.log.read_text()
-
-    # --- What tests do with it -------------------------------------------------------------------------------------
+class Server(ServerProcess):
+    """A running server, and what tests do with it."""
 
     def url(self, service: str, path: str = "") -> str:
         """As curl has it."""
@@ -183,12 +113,12 @@ def letter(subject: str, *lines: str) -> bytes:
 @pytest.fixture(scope="session", params=STORES, ids=lambda spec: spec.partition(":")[0])
 def running(request, tmp_path_factory):
     """One server for each kind of store, for all tests together."""
-    server = Server(request.param, tmp_path_factory.mktemp("server") / "data")
+    server = Server(tmp_path_factory.mktemp("server") / "data", request.param)
     try:
         server.start()
         yield server
     finally:
-        if server.process is not None and server.process.poll() is None:
+        if server.isRunning:
             server.stop()
 
 

@@ -13,7 +13,7 @@ from mailfw.errors import UIDValidityChanged, Vanished
 from mailfw.interfaces import IMailStore
 from mailfw.pop3.server import pop3
 from mailfw.testing.world import World
-from mailfw.values import Append, Appended, Column, Expunge, Expunged, MailboxInfo, UIDSet
+from mailfw.values import Column, Expunge, Expunged, MailboxInfo, UIDSet
 
 MESSAGES = [
     b"Subject: one\r\n\r\nfirst\r\n.dot\r\n",
@@ -50,12 +50,6 @@ class OneMailbox:
         self.fail()
         results = []
         for operation in operations:
-            if isinstance(operation, Append):
-                first = max(self.messages, default=0) + 1
-                added = dict(enumerate((message.source.read() for message in operation.messages), first))
-                self.messages.update(added)
-                results.append(Appended(self.info.uidValidity, tuple(added), 1))
-                continue
             assert isinstance(operation, Expunge) and not operation.onlyDeleted
             if operation.uidValidity != self.info.uidValidity:
                 raise UIDValidityChanged()
@@ -150,12 +144,6 @@ def newWorld():
 def newClient():
     """Makes a client in a world of its own, which hangs up by itself."""
     return lambda: Client(newWorld())
-
-
-@pytest.fixture
-def newWorldAlone():
-    """Makes a world in which nobody has mail."""
-    return lambda: World(OneMailboxStore())
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import itertools
 import re
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -74,14 +73,14 @@ def run(state, data, at, limits):
     return said, world.context.router
 
 
-@pytest.mark.parametrize("state", STATES)
-@settings(max_examples=40, deadline=None)
-@given(data=noise, at=cuts)
+@settings(max_examples=500, deadline=None)
+@given(state=st.sampled_from(sorted(STATES)), data=noise, at=cuts)
 def test_any_octets_in_every_state(state, data, at):
     said, router = run(state, data, at, Limits(messageSize=200, recipients=3))
     # The parser raises at what is no reply.
-    assert ReplyParser().feed(said)
-    assert b"451" not in said, "something failed"
+    replies = ReplyParser().feed(said)
+    assert replies
+    assert 451 not in {reply.code for reply in replies}, "something failed"
     for message in router.messages:
         assert message.recipients
         assert b"\0" not in message.content
@@ -121,7 +120,7 @@ def test_legal_pipelining_is_answered_alike_however_it_is_cut(envelopes, bodies,
                     while transport.connection.isOpen and transport.connection._isBusy:
                         world.advance(1)
         said += transport.take()
-        return re.sub(rb"smtp-[0-9a-f]+", b"smtp-id", said), len(world.context.router.messages)
+        return re.sub(rb"accepted as [0-9a-f-]+", b"accepted", said), len(world.context.router.messages)
 
     whole = converse([])
     assert converse(at) == whole

@@ -158,9 +158,7 @@ def test_what_is_no_command(line, code):
     assert caught.value.reply.code == code
 
 
-@pytest.mark.parametrize(
-    ("line", "expected"), [(b"*", None), (b"", b""), (b"AGEAYg==", b"\0a\0b")]
-)
+@pytest.mark.parametrize(("line", "expected"), [(b"*", None), (b"", b""), (b"AGEAYg==", b"\0a\0b")])
 def test_auth_responses(line, expected):
     assert parseResponse(line) == expected
 

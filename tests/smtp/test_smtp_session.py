@@ -9,17 +9,20 @@ from attrs import evolve
 from twisted.internet.address import IPv6Address, UNIXAddress
 from twisted.logger import globalLogPublisher
 from zope.interface import implementer
+from zope.interface.verify import verifyObject
 
-from mailfw.errors import AuthenticationUnavailable, NoSuchRecipient, Unavailable
-from mailfw.interfaces import IDelivery, IRouter
+from mailfw.errors import AuthenticationUnavailable, MessageRefused, NoSuchRecipient, Unavailable
+from mailfw.interfaces import IDelivery, IMailService, IRouter
 from mailfw.net.limits import Limits
+from mailfw.net.spool import Spool
 from mailfw.sasl.exchange import Logins
 from mailfw.sasl.scram import ScramClient
 from mailfw.sasl.verifier import Verifier
 from mailfw.smtp.role import MTA
-from mailfw.smtp.server import SMTPServer, SMTPService
+from mailfw.smtp.server import SMTPServer, SMTPService, lmtp, smtp, submission, submissions
 from mailfw.values import Address, Envelope, Fate, Identity, Outcome, Recipient, Resolution, Target
 
+SERVICES = {service.name: service for service in (smtp, submission, submissions, lmtp)}
 MESSAGE = b"Subject: x\r\n\r\nhello"
 LOGIN = "AUTH PLAIN " + base64.b64encode(b"\0mbrain\0mailfw").decode()
 
@@ -218,6 +221,16 @@ def test_a_full_disk_is_a_temporary_failure(connect, tmp_path):
     assert client.codes("NOOP") == [250]
 
 
+def test_a_disk_that_fills_up_at_the_end_is_a_temporary_failure_for_each(connect, monkeypatch):
+    def full(spool):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Spool, "finish", full)
+    client = connect("lmtp")
+    assert [r.code for r in client.deliver(MESSAGE, "jsmith@localhost", "mbrain@localhost")] == [452, 452]
+    assert client.codes("NOOP") == [250]
+
+
 def test_a_message_over_the_limit_is_read_and_refused(connect):
     client = connect(limits=Limits(messageSize=1000))
     (said,) = client.deliver(MESSAGE + b"x" * 1000)
@@ -300,6 +313,12 @@ def test_a_router_that_fails_costs_a_temporary_failure(connect, error):
         assert not any("secret" in r.text for r in said)
         assert client.codes("NOOP", "QUIT") == [250, 221]
         assert router.aborted == 0
+
+
+def test_a_delivery_can_refuse_a_message_for_good(connect):
+    client = connect("lmtp", router=BrokenRouter(commit=MessageRefused("no, thanks")))
+    said = client.deliver(MESSAGE, "a@localhost", "b@localhost")
+    assert [(r.code, r.text) for r in said] == [(554, "<a@localhost> no, thanks"), (554, "<b@localhost> no, thanks")]
 
 
 def test_a_router_that_forgets_a_recipient_is_not_believed(connect):
@@ -580,6 +599,34 @@ def test_a_stopping_server_says_so(connect):
     assert [r.code for r in client.replies()] == [421]
     assert client.isClosed
     assert client.world.context.router.aborted == 1
+
+
+def test_a_stopping_server_takes_the_message_that_is_coming_in(connect):
+    client = connect()
+    client.begin()
+    client.say("DATA")
+    client.send(b"Subject: x\r\n")
+    client.connection.stop()
+    assert client.send(b"\r\nhello\r\n") == []
+    assert [r.code for r in client.send(b".\r\nNOOP\r\n")] == [250, 421]
+    assert client.isClosed
+    assert len(client.messages) == 1
+
+
+def test_sessions_show_what_they_are_at(connect):
+    client = connect(hello=False)
+    steps = [("EHLO x", "ready"), ("AUTH PLAIN", "login"), ("*", "ready"), ("MAIL FROM:<>", "envelope")]
+    for line, state in [*steps, ("RCPT TO:<jsmith@localhost>", "envelope"), ("DATA", "message"), (".", "ready")]:
+        client.say(line)
+        assert client.world.context.sessions.infos()[0].state == state
+
+
+def test_services_are_plugins():
+    for service in SERVICES.values():
+        assert verifyObject(IMailService, service)
+    assert {(s.name, s.port, s.isTLS) for s in SERVICES.values()} == {
+        ("smtp", 25, False), ("submission", 587, False), ("submissions", 465, True), ("lmtp", 24, False),
+    }  # fmt: skip
 
 
 def test_normalizing_mends_what_would_be_refused(connect):

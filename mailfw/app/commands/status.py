@@ -28,9 +28,7 @@ def command(ctx: click.Context, asJSON: bool) -> None:
     click.echo(f"mailfw {status['version']}, pid {status['pid']}, up {timedelta(seconds=round(status['uptime']))}")
     click.echo(f"serves {', '.join(status['domains'])} from {status['store']} in {status['data']}")
     click.echo(f"configuration: {status['configuration'] or 'development mode'}\n")
-    printTable(
-        ("SERVICE", "LISTENS ON"), ((each["service"], each["address"]) for each in status["listeners"]), "listens nowhere"
-    )
+    printTable(("SERVICE", "LISTENS ON"), ((each["service"], each["address"]) for each in status["listeners"]), "listens nowhere")
     click.echo("")
     rows = (
         (each["id"], each["peer"], each["account"], each["state"], "yes" if each["isTLS"] else "", moment(each["since"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
 from mailfw.errors import Refusal
 from mailfw.imap.grammar import fetch, mailboxes, messages, search
@@ -53,7 +53,7 @@ class Login:
     """`login = "LOGIN" SP userid SP password` (RFC 3501 §6.2.3)"""
 
     user: bytes
-    password: bytes
+    password: bytes = field(repr=False)
 
 
 @frozen
@@ -64,7 +64,7 @@ class Authenticate:
     """
 
     mechanism: str
-    initialResponse: bytes | None = None
+    initialResponse: bytes | None = field(default=None, repr=False)
 
 
 @frozen

@@ -49,12 +49,15 @@ class Pattern:
                 for variant in {*bytes([octet]).lower(), *bytes([octet]).upper()}:
                     self._foldedSteps[variant] |= bit
         self._wild = self._star | self._percent
+        self._prefix = pattern.partition(b"*")[0].partition(b"%")[0]
         self._final = 0 if len(text) > MAX_PATTERN else 1 << len(pattern)
 
     def matches(self, name: bytes) -> bool:
         """Whether the whole name, in the encoding of the wire, is matched."""
         wild = self._wild
         foldedLength = len(_INBOX) if name[:6] in (_INBOX, _INBOX + DELIMITER) else 0
+        if not foldedLength and not name.startswith(self._prefix):
+            return False
         reached = 1 | (wild & 1) << 1
         for position, octet in enumerate(name):
             steps = self._foldedSteps if position < foldedLength else self._steps

@@ -5,6 +5,7 @@ Nothing here trusts its input: whatever a string holds, what comes out is one we
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Iterable
 
@@ -23,14 +24,13 @@ MAX_QUOTED = 1000
 """Octets above which a string is sent as a literal: clients keep quoted strings in line buffers."""
 
 
-class Condition:
-    """`resp-cond-state` and its relatives (RFC 3501 §7.1)."""
+class Condition(bytes, enum.Enum):
+    """`resp-cond-state`, and `resp-cond-bye` (RFC 3501 §7.1)."""
 
     OK = b"OK"
     NO = b"NO"
     BAD = b"BAD"
     BYE = b"BYE"
-    PREAUTH = b"PREAUTH"
 
 
 @frozen
@@ -40,7 +40,7 @@ class Reply:
     :ivar code: a response code without its brackets (RFC 3501 §7.1, RFC 5530), or nothing.
     """
 
-    condition: bytes
+    condition: Condition
     text: str
     code: bytes = b""
 
@@ -136,7 +136,8 @@ def mailbox(name: str) -> bytes:
 
 # --- Flags -----------------------------------------------------------------------------------------------------------
 
-_ORDER = {flag: position for position, flag in enumerate(Flag.SYSTEM)}
+RECENT = "\\Recent"
+_ORDER = {flag: position for position, flag in enumerate((*Flag.SYSTEM, RECENT))}
 
 
 def flags(flags: Iterable[str]) -> bytes:

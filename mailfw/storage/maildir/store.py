@@ -260,7 +260,8 @@ class MaildirStore:
 
         `listed` keeps one reading of the directory for all messages of a call, made when the first locator proves stale.
         """
-        if _LOCATOR.fullmatch(entry.locator):
+        base = split(entry.locator[4:])[0]
+        if _LOCATOR.fullmatch(entry.locator) and entry.key in (base, base.partition(",")[0]):
             yield entry.locator
         if listed and entry.key not in listed:
             return
@@ -328,28 +329,32 @@ class MaildirStore:
         return _Spooled(temporary, Entry(key, locator, keywords.flags(key, letters), date, source.size))
 
     def setFlags(self, account: str, folder: str, entries: Sequence[tuple[Entry, frozenset[str]]]) -> Sequence[Entry]:
-        """Rename each file. Messages that are gone are left out of what is returned."""
+        """Rename each file. For a message that is gone its entry comes back as it was given."""
         directory = self._folder(account, folder)
         renamed: list[Entry] = []
         listed: dict[str, str] = {}
         touched: set[str] = set()
         with self._numbered(directory, [flags for _, flags in entries]) as keywords:
             for entry, flags in entries:
-                locator = self._rename(directory, entry, flags, keywords, listed)
-                if locator is None:
+                found = self._rename(directory, entry, flags, keywords, listed)
+                if found is None:
                     keywords.forget([entry.key])
+                    renamed.append(entry)
                     continue
-                touched |= {"cur", locator[:3], entry.locator[:3] or "new"}
-                letters = split(locator[4:])[1]
-                renamed.append(evolve(entry, locator=locator, flags=keywords.flags(entry.key, letters)))
+                touched |= {locator[:3] for locator in found}
+                now = keywords.flags(entry.key, split(found[1][4:])[1])
+                renamed.append(evolve(entry, locator=found[1], flags=now))
             keywords.save()
             _sync(directory, touched)
         return renamed
 
     def _rename(
         self, directory: str, entry: Entry, flags: frozenset[str], keywords: Keywords, listed: dict[str, str]
-    ) -> str | None:
-        """Give a file, wherever it is now, the name that says `flags`. Returns its locator; None: it is gone."""
+    ) -> tuple[str, str] | None:
+        """Give a file, wherever it is now, the name that says `flags`.
+
+        Returns the locators before and after; None: it is gone.
+        """
         for locator in self._places(directory, entry, listed):
             base, letters, rest = split(locator[4:])
             target = f"cur/{join(base, keywords.letters(entry.key, flags, letters), rest)}"
@@ -357,7 +362,7 @@ class MaildirStore:
                 target = locator
             with suppress(FileNotFoundError):
                 os.rename(os.path.join(directory, locator), os.path.join(directory, target))
-                return target
+                return locator, target
         return None
 
     def remove(self, account: str, folder: str, entries: Sequence[Entry]) -> None:

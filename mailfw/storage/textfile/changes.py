@@ -72,12 +72,12 @@ class Changes:
                 writeAllAt(self._descriptor, part, at)
                 at += len(part)
             os.fsync(self._descriptor)
+            self._journal.clear()
         except BaseException:
             os.ftruncate(self._descriptor, old)
             os.fsync(self._descriptor)
             self._journal.clear()
             raise
-        self._journal.clear()
 
     def _repairAppend(self, record: Record, front: bytes, candidates: Candidates) -> None:
         old, new, size = record["old"], record["new"], os.fstat(self._descriptor).st_size

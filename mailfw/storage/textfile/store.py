@@ -16,7 +16,6 @@ Invariants:
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import BinaryIO
@@ -38,7 +37,6 @@ from mailfw.values import Entry, NewMessage
 
 _SETTLED_AFTER = 2.0  # seconds: a file's time may stand still during a burst of changes
 _REMEMBERED = 250_000  # messages whose places in their files are remembered, about 400 octets each
-_HANDED_OUT = 10_000
 
 
 @frozen
@@ -64,8 +62,6 @@ class TextfileStore:
         self._firstDomain = context.domains[0].lower()
         self._now = context.now
         self._indexes: Remembered[Index] = Remembered(_REMEMBERED)
-        self._lock = threading.Lock()
-        self._handedOut: dict[tuple[str, str], int] = {}
 
     # --- Folders ---
 
@@ -189,20 +185,15 @@ class TextfileStore:
     # --- Changes ---
 
     def newKey(self, account: str, folder: str, message: NewMessage) -> str:
-        """The digest of the message, and how many of its kind there will be; no key is handed out twice."""
+        """The digest of the message, and how many of its kind there will then be."""
         file = self._file(account, folder)
         digest = digestOf(message.source.chunks())
         with locks.reading(file.path) as descriptor:
             present = 0 if descriptor is None else self._index(file, descriptor).numbers.get(digest, 0)
-        with self._lock:
-            number = max(present, self._handedOut.pop((file.path, digest), 0)) + 1
-            self._handedOut[file.path, digest] = number
-            if len(self._handedOut) > _HANDED_OUT:
-                del self._handedOut[next(iter(self._handedOut))]
-        return f"{digest}.{number}"
+        return f"{digest}.{present + 1}"
 
     def append(self, account: str, folder: str, messages: Sequence[tuple[str, NewMessage]]) -> Sequence[Entry]:
-        """Write the messages to the end of the file, all or none.
+        """Write the messages to the end of the file, all or none. One whose key is in use gets the next of its digest.
 
         :raises NoSuchMailbox: there is no such folder. INBOX is made.
         """
@@ -227,9 +218,6 @@ class TextfileStore:
             index.extendLast(len(addition.bridge))
             index.entries += addition.entries
             self._remember(file, descriptor, index)
-        with self._lock:
-            for key, _ in messages:
-                self._handedOut.pop((file.path, splitKey(key)[0]), None)
         return addition.entries
 
     def remove(self, account: str, folder: str, entries: Sequence[Entry]) -> None:
@@ -255,9 +243,10 @@ class TextfileStore:
 
     def _remember(self, file: _File, descriptor: int, index: Index) -> None:
         """Keep the index of a file that we have changed, with a time of change that no other program's change can have."""
-        os.utime(descriptor, ns=(os.fstat(descriptor).st_atime_ns, int(self._now() * 1e9)))
-        index.mark, index.isSettled = markOf(os.fstat(descriptor)), True
-        self._indexes.put(file.path, index, len(index.entries))
+        with suppress(OSError):  # the change is done: nothing may fail any more
+            os.utime(descriptor, ns=(os.fstat(descriptor).st_atime_ns, int(self._now() * 1e9)))
+            index.mark, index.isSettled = markOf(os.fstat(descriptor)), True
+            self._indexes.put(file.path, index, len(index.entries))
 
     # --- Places ---
 
