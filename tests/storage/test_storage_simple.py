@@ -14,7 +14,7 @@ import pytest
 from attrs import evolve
 from zope.interface import implementer
 
-from mailfw.errors import Unavailable, Vanished
+from mailfw.errors import NotSupported, Unavailable, Vanished
 from mailfw.interfaces import IAccount, IMailStore, ISimpleFlags, ISimpleFolders, ISimpleStore, ISimpleUIDs, IStoreContext
 from mailfw.storage.simple.store import openSimple, statePath
 from mailfw.testing.promises.home import (
@@ -415,6 +415,51 @@ class TestBroken:
         (outcome,) = await home.store.deliver(MessageSource(message(1)), [Target(OWNER)])
         assert outcome.isTaken
         await home.close()
+
+
+# --- Stores that can do little
+
+
+@implementer(ISimpleStore)
+class Bare:
+    """INBOX and nothing else, no flags, no token."""
+
+    def __init__(self, root: str) -> None:
+        heap = Heap(root)
+        for name in ("read", "scan", "newKey", "append", "remove"):
+            setattr(self, name, getattr(heap, name))
+
+    def folders(self, account: str) -> Iterable[str]:
+        return ()
+
+    def token(self, account: str, folder: str) -> str:
+        return ""
+
+
+class TestBare(Promises):
+    def openStore(self, directory: str, context: IStoreContext) -> IMailStore:
+        return openSimple(Bare(os.path.join(directory, "bare")), statePath("bare:", directory), context)
+
+    @promise
+    async def testINBOXIsAllThereIsAndHasEverything(self, home: Home) -> None:
+        account, inbox = await home.inbox()
+        assert [info.name for info in await account.mailboxes()] == ["INBOX"]
+        await append(account, message(1), message(2), flags=frozenset({"$Work"}))
+        await account.apply([SetFlags("INBOX", UIDSet.of(2), FlagChange.ADD, frozenset({"\\Seen"}))])
+        await account.apply([Copy("INBOX", UIDSet.of(1), "INBOX"), Expunge("INBOX", UIDSet.of(1), onlyDeleted=False)])
+        assert await contents(inbox) == {2: message(2), 3: message(1)}
+        assert await flagsOf(inbox) == {2: frozenset({"$Work", "\\Seen"}), 3: frozenset({"$Work"})}
+        with pytest.raises(NotSupported):
+            await account.apply([Create("Work")])
+        seen = await describe(account)
+        assert await describe(await home.crash()) == seen
+
+    @promise
+    async def testWhatIsDeliveredToAFolderThatCannotBeIsInINBOX(self, home: Home) -> None:
+        (outcome,) = await home.store.deliver(MessageSource(message(1)), [Target(OWNER, "Junk")])
+        assert outcome.isTaken
+        _, inbox = await home.inbox()
+        assert await contents(inbox) == {1: message(1)}
 
 
 # --- UIDs of another program

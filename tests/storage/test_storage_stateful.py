@@ -161,7 +161,7 @@ class Machine(RuleBasedStateMachine):
         if name == "INBOX":
             moved, targets = ["INBOX"], [newName]
         isPossible = bool(moved) and not any(one in self.boxes for one in (newName, *targets))
-        if not isPossible or newName.startswith(name + "/") and name != "INBOX":
+        if not isPossible or (newName.startswith(name + "/") and name != "INBOX"):
             self.do(Rename(name, newName), Refusal)
             return
         self.do(Rename(name, newName))
@@ -226,23 +226,15 @@ class MemoryMachine(Machine):
         return memory.openStore("", context)
 
 
-BOUNDED = settings(
-    max_examples=20,
-    stateful_step_count=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-    derandomize=True,
-    database=None,
-)
-
-
-@pytest.mark.parametrize("machine", [SQLiteMachine, MemoryMachine])
-def testEveryStoreAgreesWithTheModel(machine: type[Machine]) -> None:
-    run_state_machine_as_test(machine, settings=BOUNDED)  # type: ignore[no-untyped-call]
-
-
 @pytest.mark.prove
 @pytest.mark.parametrize("machine", [SQLiteMachine, MemoryMachine])
-def testEveryStoreAgreesWithTheModelForLong(machine: type[Machine]) -> None:
-    examples = 500 if os.environ.get("MAILFW_PROVE") else 5
-    run_state_machine_as_test(machine, settings=settings(BOUNDED, max_examples=examples, derandomize=False))  # type: ignore[no-untyped-call]
+def testEveryStoreAgreesWithTheModel(machine: type[Machine], isProof: bool) -> None:
+    bounds = settings(
+        max_examples=1000 if isProof else 20,
+        stateful_step_count=50 if isProof else 25,
+        derandomize=not isProof,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )
+    run_state_machine_as_test(machine, settings=bounds)  # type: ignore[no-untyped-call]

@@ -10,7 +10,7 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import LoopingCall
 
-from mailfw.errors import NoSuchMailbox, Vanished
+from mailfw.errors import NoSuchMailbox, NotSupported, Vanished
 from mailfw.interfaces import ISimpleFlags, ISimpleFolders, ISimpleStore
 from mailfw.sql import Connection, Database, Undo
 from mailfw.storage import tree
@@ -20,7 +20,7 @@ from mailfw.storage.changes import counters
 from mailfw.storage.engine import AccountRef, Engine, writeDerived
 from mailfw.storage.flags import encode
 from mailfw.storage.housekeeping import Housekeeping
-from mailfw.storage.names import accountName, mailboxName
+from mailfw.storage.names import INBOX, accountName, mailboxName
 from mailfw.storage.rows import Reading, Source, Stale
 from mailfw.storage.simple.content import FileContent, uidl
 from mailfw.storage.simple.effects import Add, Effects, Files, Rehearsed
@@ -146,7 +146,10 @@ class SimpleEngine(Engine):
         ref = self._open(target.account)
         name = mailboxName(target.mailbox)
         if self.database.readHere(lambda connection: tree.info(connection, ref.key, name)) is None:
-            self._applyHere(ref, [Create(name)])
+            try:
+                self._applyHere(ref, [Create(name)])
+            except NotSupported:
+                name = INBOX  # mail is not lost because the store has no such folder
         results, touched = self._applyHere(ref, [Append(name, (NewMessage(message, target.flags),))])
         return results[0], touched
 
