@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from mailfw.interfaces import IMailStore, IStoreContext
 from mailfw.storage.maildir import maildir
 from mailfw.storage.opening import openStore
@@ -64,3 +66,7 @@ class TestTextfile(SimpleContract):
 class TestTextbook(SimpleContract):
     plugin = textfile
     argument = "mail?format=simple"
+
+    @pytest.fixture
+    def isInline(self) -> bool:
+        return True

@@ -141,7 +141,7 @@ class TestFiles(Inline):
             os.utime(path, (home.clock.seconds() + 1_790_000_000, home.clock.seconds() + 1_790_000_000))
         await pass_(home, 0)
         assert len(files(home.directory)) == 2
-        await pass_(home, housekeeping.ORPHAN_AGE)
+        await pass_(home, housekeeping.RARELY)
         assert files(home.directory) == [kept]
         assert await contents(inbox) == {1: LARGE}
 

@@ -1,4 +1,4 @@
-"""The engine beside a simple store: the whole contract on a store of fifty lines, with and without flags; crashes half-way."""
+"""The engine beside a simple store: the whole contract on a store of some fifty lines; crashes half-way."""
 
 from __future__ import annotations
 
@@ -168,28 +168,19 @@ class Program:
                 self.heap.remove(self.account, "INBOX", [entry])
 
 
-class HeapContract(MailStoreContract):
+class TestFlaggedHeap(MailStoreContract):
     hasGrace = False
-    heap: type[Heap] = Heap
+    formatHasFlags = True
 
     def openStore(self, directory: str, context: IStoreContext) -> IMailStore:
-        return openSimple(self.heap(os.path.join(directory, "heap")), statePath("heap:heap", directory), context)
+        return openSimple(FlaggedHeap(os.path.join(directory, "heap")), statePath("heap:heap", directory), context)
 
     def foreign(self, directory: str, account: str) -> Foreign:
-        return Program(self.heap(os.path.join(directory, "heap")), account)
+        return Program(FlaggedHeap(os.path.join(directory, "heap")), account)
 
     def loseState(self, directory: str) -> None:
         for path in Path(directory, "state").iterdir():
             path.unlink()
-
-
-class TestHeap(HeapContract):
-    pass
-
-
-class TestFlaggedHeap(HeapContract):
-    heap = FlaggedHeap
-    formatHasFlags = True
 
 
 # --- Crashes half-way
