@@ -9,19 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.defer import CancelledError, Deferred
 
-from mailfw.errors import Unavailable, Vanished
+from mailfw.errors import NoSuchMailbox, NotSupported, UIDValidityChanged, Unavailable, Vanished
 from mailfw.interfaces import IMailStore, IStoreContext
 from mailfw.sql import SchemaMismatch
-from mailfw.storage import content, housekeeping, rows
+from mailfw.storage import content, housekeeping, rights, rows, transaction
 from mailfw.storage.blobs import FileBlobs
 from mailfw.storage.memory import memory
 from mailfw.storage.sqlite import sqlite
 from mailfw.testing.fakes import FakeStoreContext
-from mailfw.testing.promises.home import OTHER, OWNER, Home, Promises, append, contents, message, promise, read, uidsOf
+from mailfw.testing.promises.home import OTHER, OWNER, Home, Promises, append, contents, flagsOf, message, promise, read, uidsOf
 from mailfw.values import (
     ALL_UIDS,
+    Append,
     Column,
+    Copied,
     Copy,
     Create,
     Delete,
@@ -29,6 +32,8 @@ from mailfw.values import (
     FlagChange,
     FlagsSet,
     MessageSource,
+    Move,
+    NewMessage,
     SetFlags,
     Target,
     UIDSet,
@@ -174,8 +179,6 @@ class TestShards(Inline):
             store = sqlite.openStore(argument, context)
             assert len(files(str(tmp_path), "mail/*.sqlite")) == 2
             closed: list[None] = []
-            from twisted.internet.defer import Deferred
-
             Deferred.fromCoroutine(store.close()).addCallback(closed.append)
             assert closed == [None]
 
@@ -337,3 +340,80 @@ def testPackedOctetsAreReadByRange(size: int) -> None:
     for start in (0, 1, content.FRAME - 1, content.FRAME, size - 1, size, size + 1):
         for length in (0, 1, 100, content.FRAME, size + 10):
             assert content.unpack(packed, start, start + length) == whole[start : start + length]
+
+
+class TestKeywords(Inline):
+    @promise
+    async def testKeywordsThatNobodyHasMakeRoomForOthers(self, home: Home) -> None:
+        account, inbox = await home.inbox()
+        await append(account, message(1), message(2), flags=frozenset({"$Stays"}))
+        for number in range(2 * transaction.KEYWORDS):
+            flags = frozenset({f"$Passing{number}"})
+            await account.apply([SetFlags("INBOX", UIDSet.of(1), FlagChange.REPLACE, flags)])
+        assert (await flagsOf(inbox)) == {1: flags, 2: {"$Stays"}}
+        assert {"$Stays", *flags} <= set((await inbox.snapshot()).keywords)
+
+
+class TestPatience(Promises):
+    """With threads: what is not waited for any more."""
+
+    @pytest.fixture
+    def isInline(self) -> bool:
+        return False
+
+    def openStore(self, directory: str, context: IStoreContext) -> IMailStore:
+        return sqlite.openStore("mail?shards=1", context)
+
+    @promise
+    async def testALargeMessageWhoseSenderHungUpIsWholeOrNotThere(self, home: Home) -> None:
+        account, inbox = await home.inbox()
+        appending = Deferred.fromCoroutine(append(account, LARGE))
+        for _ in range(3):
+            await home.turn()
+        appending.addErrback(lambda failure: failure.trap(CancelledError))
+        appending.cancel()
+        await append(account, message(1))
+        found = await contents(inbox)
+        assert set(found.values()) <= {LARGE, message(1)} and message(1) in found.values()
+
+
+class TestAcross(Inline):
+    """Accounts that may be shared, as they will be: here everybody may open every account."""
+
+    @pytest.fixture(autouse=True)
+    def everythingIsAllowed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(rights, "mustOpen", lambda identity, owner: None)
+
+    @promise
+    async def testACopyToAnotherAccountKeepsFlagsAndDates(self, home: Home) -> None:
+        account, inbox = await home.inbox()
+        new = NewMessage(MessageSource(message(1)), frozenset({"\\Seen", "$Work"}), 1_000_000_000.0)
+        await account.apply([Append("INBOX", (new,))])
+        await append(account, LARGE)
+        (copied,) = await account.apply([Copy("INBOX", ALL_UIDS, "Archive", account=OTHER)])
+        assert isinstance(copied, Copied) and copied.sources == copied.copies == (1, 2)
+        archive = await (await home.account(OTHER)).open("Archive")
+        assert await contents(archive) == await contents(inbox) == {1: message(1), 2: LARGE}
+        assert (await read(archive, Column.FLAGS, Column.INTERNAL_DATE))[0] == (new.flags, new.internalDate)
+
+    @promise
+    async def testAMoveToAnotherAccountLeavesNothingBehind(self, home: Home) -> None:
+        account, inbox = await home.inbox()
+        await append(account, message(1), message(2))
+        await account.apply([Move("INBOX", UIDSet.of(2), "INBOX", account=OTHER)])
+        assert await contents(inbox) == {1: message(1)}
+        assert await contents(await (await home.account(OTHER)).open("INBOX")) == {1: message(2)}
+
+    @promise
+    async def testNothingIsExpungedThatWasNotCopied(self, home: Home) -> None:
+        account, inbox = await home.inbox()
+        await append(account, message(1))
+        for operation, refusal in (
+            (Move("INBOX", ALL_UIDS, "Nowhere", account=OTHER), NoSuchMailbox),
+            (Move("INBOX", ALL_UIDS, "INBOX", account=OTHER, uidValidity=7), UIDValidityChanged),
+        ):
+            with pytest.raises(refusal):
+                await account.apply([operation])
+        with pytest.raises(NotSupported):
+            await account.apply([Create("New"), Move("INBOX", ALL_UIDS, "INBOX", account=OTHER)])
+        assert await contents(inbox) == {1: message(1)}
