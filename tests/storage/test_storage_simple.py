@@ -260,6 +260,7 @@ INTERRUPTED: dict[str, list[Operation]] = {
     "rename INBOX": [Rename("INBOX", "Old")],
     "create and append": [Create("New"), Append("New", (new(7),))],
     "replace": [Append("INBOX", (new(7),)), Expunge("INBOX", UIDSet.of(2), onlyDeleted=False)],
+    "append and expunge": [Append("INBOX", (new(7), new(8))), Expunge("INBOX", UIDSet.of(2, 3, 4), onlyDeleted=False)],
     "copy, mark, expunge": [
         Copy("INBOX", UIDSet.of(2), "Archive"),
         SetFlags("INBOX", UIDSet.of(2), FlagChange.ADD, frozenset({"\\Deleted"})),

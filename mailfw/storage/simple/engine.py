@@ -193,11 +193,13 @@ class SimpleEngine(Engine):
         operation = work[0].operation if len(work) == 1 else None
         if not isinstance(operation, Append) or len(operation.messages) != 1:
             return None
+        message = operation.messages[0]
+        _, keywords = encode(message.flags)
+        if keywords:
+            return None  # there may be too many of them
         name = mailboxName(operation.mailbox)
         if self.database.readHere(lambda connection: tree.info(connection, ref.key, name)) is None:
             raise NoSuchMailbox()
-        message = operation.messages[0]
-        encode(message.flags)
         flags = frozenset(map(canonicalFlag, message.flags))
         assert message.internalDate is not None
         return Effects(adds=[Add(name, message.source, flags, message.internalDate)])
@@ -223,7 +225,11 @@ class SimpleEngine(Engine):
             if not performance.intent or not self._end(ref, performance.intent, self._planOf(performance.intent), performance):
                 self._opened[ref.name] = ref
                 raise
-        done = self.database.call(partial(self._complete, ref, work, performance))
+        try:
+            done = self.database.call(partial(self._complete, ref, work, performance))
+        except Exception:
+            performance.undo()
+            raise
         self._opened[ref.name] = ref
         for folder in current:
             self._reconciler.believe(ref.name, ref.key, folder)
