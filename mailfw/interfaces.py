@@ -11,7 +11,7 @@ here promise.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, TypeVar
 
 from zope.interface import Attribute, Interface
@@ -248,6 +248,18 @@ class IStoreContext(Interface):
     isInline: bool = Attribute("do blocking work at once in the caller's thread: for tests on a fake clock")
 
 
+class IOptions(Interface):
+    """A plugin that has options of its own: the table `[plugin.PREFIX]` of the configuration."""
+
+    model: Any = Attribute("a pydantic model class, whose fields are the keys of that table")
+
+
+class IOptionsContext(IStoreContext):
+    """What a plugin that provides IOptions is given when it is opened."""
+
+    options: Any = Attribute("an instance of the plugin's model: what the configuration says, or the model's defaults")
+
+
 # --- Who somebody is -------------------------------------------------------------------------------------------------
 
 
@@ -265,6 +277,9 @@ class IAuthenticator(Interface):
 class IVerifierSource(Interface):
     """An authenticator that keeps what challenge-response mechanisms need, so that SCRAM can be offered."""
 
+    def mechanisms() -> Collection[str]:
+        """Of `SCRAM-SHA-256` and `SCRAM-SHA-1` those that every account can use now. Cheap: asked for each connection."""
+
     async def verifier(user: str, mechanism: str) -> Any:
         """A `sasl` verifier (salt, iterations, stored key, server key) for `SCRAM-SHA-256` or `SCRAM-SHA-1`; None: unknown user,
         or no verifier for that mechanism (the sasl room then goes on with a made-up one, so that nobody can tell)."""
@@ -278,8 +293,24 @@ class IAuthenticatorPlugin(Interface):
 
     prefix: str = Attribute("the word before the colon")
 
-    def openAuthenticator(argument: str, context: IStoreContext) -> IAuthenticator:
-        """:raises ValueError: the argument makes no sense; the text says why."""
+    def openAuthenticator(argument: str, context: IAuthContext) -> IAuthenticator:
+        """The source may provide IVerifierSource, IUserList, IAliases and IClosable too.
+
+        :raises ValueError: the argument makes no sense; the text says why.
+        """
+
+
+class IAuthContext(IStoreContext):
+    """What a source of accounts is given when it is opened."""
+
+    rehash: bool = Attribute("whether a stored scheme weaker than argon2id is to be replaced at the next login")
+
+
+class IClosable(Interface):
+    """What holds files or threads, and is to be told of the end."""
+
+    async def close() -> None:
+        """Finish what is under way, and let go of files and threads."""
 
 
 class IDirectory(Interface):
@@ -309,12 +340,15 @@ class IUserList(Interface):
     async def hasAccount(account: str) -> bool:
         """Whether that canonical name is an account that takes mail."""
 
+    async def admins() -> list[str]:
+        """Canonical names of the accounts with the admin flag, the oldest first; the first is postmaster where nobody else is."""
+
 
 class IAliases(Interface):
     """An authenticator's account database that also keeps aliases."""
 
     async def aliasTargets(address: str) -> list[str]:
-        """What the alias leads to, lower-case addresses; empty: no such alias."""
+        """What the alias leads to: addresses as they were given, domains in lower case; empty: no such alias."""
 
 
 # --- The way of a message --------------------------------------------------------------------------------------------

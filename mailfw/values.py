@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import re
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
@@ -64,6 +65,22 @@ class Address:
         if not _DOT_ATOM.fullmatch(local):
             local = '"' + re.sub(r'(["\\])', r"\\\1", local) + '"'
         return f"{local}@{self.domain}" if self.domain else local
+
+
+def accountName(user: str, domain: str) -> str:
+    """The canonical name of the account that a user name means: NFC, lower case, with its domain.
+
+    :param user: as a client or an administrator wrote it.
+    :param domain: the first configured domain, which a local part alone is of.
+    :raises ValueError: no account can have that name (empty, over 320 characters, spaces, control characters).
+    """
+    name = unicodedata.normalize("NFC", unicodedata.normalize("NFC", user).lower()) if len(user) <= 320 else ""
+    local, at, host = name.rpartition("@")
+    if not at:
+        local, host = name, domain.lower()
+    if not local or not host or not name.isprintable() or " " in name:
+        raise ValueError(f"{user[:320]!r} cannot be the name of an account")
+    return f"{local}@{host}"
 
 
 @frozen

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import itertools
 import socket
-from collections.abc import Coroutine
+import types
+from collections.abc import Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
@@ -89,6 +90,36 @@ class _Output:
 
     def stopProducing(self) -> None:
         self.resumeProducing()
+
+
+@types.coroutine
+def _resumed(coroutine: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
+    """The rest of a coroutine that waits for `awaited`."""
+    try:
+        while True:
+            try:
+                result = yield awaited
+            except GeneratorExit:
+                coroutine.close()
+                raise
+            except BaseException as error:
+                awaited = coroutine.throw(error)
+            else:
+                awaited = coroutine.send(result)
+    except StopIteration:
+        return
+
+
+def _begun(coroutine: Coroutine[Any, Any, None]) -> Deferred[None] | None:
+    """Run a coroutine as far as it goes; None when that is its end, else its rest as a Deferred.
+
+    Most commands wait for nothing, and a Deferred made for each would be a sixth of what a small message costs.
+    """
+    try:
+        awaited = coroutine.send(None)
+    except StopIteration:
+        return None
+    return Deferred.fromCoroutine(_resumed(coroutine, awaited))
 
 
 class Connection(TwistedProtocol):
@@ -393,9 +424,16 @@ class Connection(TwistedProtocol):
             self._hold(handled)
 
     def _hold(self, handled: Coroutine[Any, Any, None] | Deferred[None]) -> None:
-        deferred = handled if isinstance(handled, Deferred) else Deferred.fromCoroutine(handled)
         self._isBusy = True
-        if deferred.called and not deferred.paused:
+        try:
+            deferred = handled if isinstance(handled, Deferred) else _begun(handled)
+        except Exception:
+            self._isBusy = False
+            self._fail(Failure())  # type: ignore[no-untyped-call]
+            return
+        if deferred is None:
+            self._isBusy = False
+        elif deferred.called and not deferred.paused:
             # Done without waiting: stay in the loop rather than recurse into it.
             deferred.addCallbacks(self._freed, self._freedByFailure)
         else:

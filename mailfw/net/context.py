@@ -8,11 +8,12 @@ from typing import Any
 
 from attrs import define, field
 
-from mailfw.interfaces import IAuthenticator, IDirectory, IMailStore, IRouter
+from mailfw.interfaces import IDirectory, IMailStore, IRouter
 from mailfw.net.connection import Connection
 from mailfw.net.limits import Limits
 from mailfw.net.sessions import SessionRegistry
 from mailfw.net.spool import SpoolDirectory
+from mailfw.sasl.exchange import Logins
 
 
 @define(eq=False)
@@ -21,18 +22,17 @@ class ServiceContext:
 
     :ivar hostname: what the server calls itself.
     :ivar domains: the domains that mail ends in here, the first one being that of users without a domain.
-    :ivar authenticator: all sources as one; it also provides `IVerifierSource` when SCRAM is on offer.
+    :ivar logins: who may come in, and by which mechanisms.
     :ivar reactor: `IReactorTime` and what else the reactor gives.
     :ivar tls: `IOpenSSLServerConnectionCreator`; None: no certificate, so TLS is not offered.
     :ivar plaintext: where passwords may come without TLS: `loopback`, `never`, `always`.
-    :ivar mechanisms: names of the SASL mechanisms on offer, strongest first.
     :ivar now: seconds since the epoch, UTC.
     """
 
     hostname: str
     domains: tuple[str, ...]
     store: IMailStore
-    authenticator: IAuthenticator
+    logins: Logins
     directory: IDirectory
     router: IRouter
     spool: SpoolDirectory
@@ -41,7 +41,6 @@ class ServiceContext:
     limits: Limits = field(factory=Limits)
     tls: Any = None
     plaintext: str = "loopback"
-    mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN")
     now: Callable[[], float] = field(default=time.time)
 
     def mayUsePlaintext(self, connection: Connection) -> bool:

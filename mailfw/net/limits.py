@@ -17,8 +17,9 @@ class Limits:
     :ivar loopbackExempt: connectionsPerAddress does not count loopback and Unix peers.
     :ivar commandTimeout: seconds that an SMTP client may take for its next command.
     :ivar dataTimeout: seconds in which some message data must come.
-    :ivar minimumRate: octets a second that a message must come at on average, looked at after the first minute.
+    :ivar minimumRate: octets a second that a message must come at; it may fall `dataTimeout` behind.
     :ivar idleTimeout: seconds an IMAP session may be silent. :ivar pop3IdleTimeout: the same for POP3.
+    :ivar idleKeepAlive: seconds after which an IMAP client in IDLE is told that the server is still there.
     :ivar loginTimeout: seconds that an IMAP or POP3 client has to log in.
     :ivar writeTimeout: seconds that a client may leave our output unread.
     :ivar badCommands: in a session, before it is closed. :ivar authFailures: likewise.
@@ -38,6 +39,7 @@ class Limits:
     minimumRate: int = 64
     idleTimeout: float = 1800.0
     pop3IdleTimeout: float = 600.0
+    idleKeepAlive: float = 120.0
     loginTimeout: float = 60.0
     writeTimeout: float = 120.0
     badCommands: int = 20

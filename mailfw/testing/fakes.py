@@ -59,7 +59,7 @@ class FakeAuthenticator:
 
     def __init__(self, passwords: Mapping[str, str], admins: Sequence[str] = ()) -> None:
         self.passwords = dict(passwords)
-        self.admins = admins
+        self.administrators = list(admins)
 
     def canonical(self, user: str) -> str:
         """The account that a client's user name means."""
@@ -71,10 +71,13 @@ class FakeAuthenticator:
         account = self.canonical(credentials.user)
         if self.passwords.get(account) != credentials.password:
             raise AuthenticationFailed()
-        return Identity(account, isAdmin=account in self.admins)
+        return Identity(account, isAdmin=account in self.administrators)
 
     async def hasAccount(self, account: str) -> bool:
         return account in self.passwords
+
+    async def admins(self) -> list[str]:
+        return self.administrators
 
 
 @implementer(IDirectory)

@@ -28,6 +28,8 @@ from mailfw.testing.samples import CONTENTS, HOSTILE_ACCOUNTS, HOSTILE_NAMES, LE
 from mailfw.values import Entry, Flag, MessageSource, NewMessage
 
 ACCOUNT = "mbrain@example.org"
+
+
 def new(content: bytes, flags: Iterable[str] = (), date: float | None = None) -> NewMessage:
     """A message to be appended."""
     return NewMessage(MessageSource(content), frozenset(flags), date)

@@ -7,8 +7,10 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from mailfw.interfaces import IMailService, IMailStore, IRouter
 from mailfw.net.connection import Connection
@@ -16,6 +18,7 @@ from mailfw.net.context import ServiceContext
 from mailfw.net.limits import Limits
 from mailfw.net.sessions import SessionRegistry
 from mailfw.net.spool import SpoolDirectory
+from mailfw.sasl.exchange import Logins
 from mailfw.testing.fakes import START, FakeAuthenticator, FakeDirectory, FakeRouter, NoStore
 from mailfw.testing.transport import MemoryTransport
 
@@ -46,7 +49,7 @@ class World:
             hostname="mail.localhost",
             domains=("localhost",),
             store=store or NoStore(),
-            authenticator=self.users,
+            logins=Logins(self.users, domain="localhost", secret=b"fake"),
             directory=self.directory,
             router=router or FakeRouter(self.directory),
             spool=spool,
@@ -62,6 +65,16 @@ class World:
         connection: Any = service.factory(self.context).buildProtocol(peer)
         assert isinstance(connection, Connection)
         return MemoryTransport(connection, peer).connect()
+
+    def closeStore(self) -> None:
+        """Close the store. :raises Exception: what it raises, or that it waits for something that is not coming."""
+        closed = Deferred.fromCoroutine(self.context.store.close())
+        outcome: list[Any] = []
+        closed.addBoth(outcome.append)
+        if not outcome:
+            raise AssertionError("the store does not close")
+        if isinstance(outcome[0], Failure):
+            outcome[0].raiseException()
 
     def advance(self, seconds: float = 0.0) -> None:
         """Let time pass, and what is due happen."""

@@ -1,0 +1,44 @@
+# Nothing but Python 3.11 or newer (with its venv module) and make is needed; everything is kept in .venv.
+#   make run      start in development mode           make test     all tests, the long loops short
+#   make check    tests, ruff, mypy, import-linter    make prove    the long loops in full
+# Another Python: make run PYTHON=python3.12
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: run test check prove clean
+
+run: $(VENV)/.run
+	$(BIN)/twistd -n mailfw
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -q
+
+prove: $(VENV)/.test
+	$(BIN)/python -m pytest -q -m prove --prove
+
+check: $(VENV)/.check test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV)
+
+# A stamp is made anew when the requirements change.
+$(VENV)/.run: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@ $(VENV)/.run
+
+$(VENV)/.check: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[check]'
+	touch $@ $(VENV)/.test $(VENV)/.run
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mailfw needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,32 @@
+"""The concrete plugins that come with mailfw, each named without being imported."""
+
+from __future__ import annotations
+
+import functools
+
+from mailfw.plugins import BuiltIn, Kind, Plugins
+
+BUILT_IN = (
+    BuiltIn(Kind.STORE, "sqlite", "mailfw.storage.sqlite:sqlite", "mail in SQLite files; the default"),
+    BuiltIn(Kind.STORE, "maildir", "mailfw.storage.maildir:maildir", "Maildir++, shared with Dovecot, mutt and mbsync"),
+    BuiltIn(Kind.STORE, "textfile", "mailfw.storage.textfile:textfile", "one mbox file a mailbox, readable by people"),
+    BuiltIn(Kind.STORE, "memory", "mailfw.storage.memory:memory", "nothing outlives the process; for trying out"),
+    BuiltIn(Kind.AUTHENTICATOR, "accounts", "mailfw.auth.accounts:plugin", "our own accounts, see `mailfw user`; the default"),
+    BuiltIn(Kind.AUTHENTICATOR, "passwd", "mailfw.auth.passwd:plugin", "a file of lines ADDRESS:{SCHEME}VALUE"),
+    BuiltIn(Kind.AUTHENTICATOR, "cred", "mailfw.auth.cred:plugin", "any twisted.cred checker: cred:unix, cred:file:…"),
+    BuiltIn(Kind.SERVICE, "smtp", "mailfw.smtp.server:smtp", "mail from other systems (25)"),
+    BuiltIn(Kind.SERVICE, "submission", "mailfw.smtp.server:submission", "mail from our users, STARTTLS (587)"),
+    BuiltIn(Kind.SERVICE, "submissions", "mailfw.smtp.server:submissions", "mail from our users, TLS (465)"),
+    BuiltIn(Kind.SERVICE, "lmtp", "mailfw.smtp.server:lmtp", "mail from a system beside us (24)"),
+    BuiltIn(Kind.SERVICE, "pop3", "mailfw.pop3.server:pop3", "reading mail, STLS (110)"),
+    BuiltIn(Kind.SERVICE, "pop3s", "mailfw.pop3.server:pop3s", "reading mail, TLS (995)"),
+    BuiltIn(Kind.SERVICE, "imap", "mailfw.imap.server:imap", "reading mail, STARTTLS (143)"),
+    BuiltIn(Kind.SERVICE, "imaps", "mailfw.imap.server:imaps", "reading mail, TLS (993)"),
+    BuiltIn(Kind.SERVICE, "manhole", "mailfw.app.manhole:manhole", "a Python prompt inside the server, over SSH (1022)"),
+)
+
+
+@functools.cache
+def plugins() -> Plugins:
+    """The plugins of this process."""
+    return Plugins(BUILT_IN)

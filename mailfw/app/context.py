@@ -1,0 +1,258 @@
+"""Wires rooms to one another: what the configuration names, opened and handed to what needs it.
+
+A `System` without listeners is what the administrator's command works on; `context` is what a server's listeners get, and is
+only made, with the store, when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+from attrs import define, frozen
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from mailfw.app import development
+from mailfw.app.catalogue import plugins
+from mailfw.app.configuration import optionsModel
+from mailfw.app.datadir import DataDirectory
+from mailfw.app.problem import Problem
+from mailfw.app.sections import Configuration
+from mailfw.auth.accounts import Accounts
+from mailfw.auth.chain import chain
+from mailfw.auth.guard import LoginGuard
+from mailfw.delivery.directory import Directory
+from mailfw.delivery.router import Router
+from mailfw.errors import Refusal
+from mailfw.interfaces import (
+    IAuthContext,
+    IAuthenticator,
+    IMailStore,
+    IOptionsContext,
+    ISimpleStore,
+    ISimpleStorePlugin,
+    IStoreContext,
+    IVerifierSource,
+)
+from mailfw.net.context import ServiceContext
+from mailfw.net.sessions import SessionRegistry
+from mailfw.net.spool import SpoolDirectory
+from mailfw.plugins import BrokenPlugin, Kind, PluginError, check
+from mailfw.sasl.exchange import Logins
+from mailfw.sql.schema import SchemaMismatch
+
+_log = Logger("mailfw.app")
+
+
+@implementer(IAuthContext, IOptionsContext)
+@define(eq=False)
+class PluginContext:
+    """What stores and sources of accounts are given when they are opened.
+
+    :ivar options: what `[plugin.PREFIX]` says, as the plugin's own model; None where it has none.
+    """
+
+    reactor: Any
+    data: str
+    domains: Sequence[str]
+    rehash: bool
+    now: Any
+    options: Any = None
+    isInline: bool = False
+
+
+@implementer(ISimpleStorePlugin)
+@frozen
+class _CheckedPlugin:
+    """A plugin for simple stores, whose stores are checked before the engine is put beside them."""
+
+    plugin: Any
+
+    @property
+    def prefix(self) -> str:
+        """The plugin's own."""
+        return str(self.plugin.prefix)
+
+    def openSimpleStore(self, argument: str, context: IStoreContext) -> ISimpleStore:
+        """:raises BrokenPlugin: what the plugin opens breaks its contract."""
+        store = self.plugin.openSimpleStore(argument, context)
+        check(ISimpleStore, store)
+        return ISimpleStore(store)
+
+
+class System:
+    """Accounts, and when they are asked for the store and all that listeners need.
+
+    :param isLoopback: nobody outside this machine can reach any listener.
+    :raises Problem: something that the configuration names cannot be opened.
+    """
+
+    def __init__(self, configuration: Configuration, data: DataDirectory, reactor: Any, isLoopback: bool = True) -> None:
+        self.configuration = configuration
+        self.isLoopback = isLoopback
+        self.data = data
+        self._reactor = reactor
+        self._sources = [self._openSource(each) for each in configuration.auth.sources]
+        self._chain = chain(self._sources)
+        self._isStoreOpen = False
+
+    # --- Accounts --------------------------------------------------------------------------------------------------
+
+    @property
+    def accounts(self) -> Accounts:
+        """Our own accounts, which can be administered. :raises Problem: `accounts:` is not among the sources."""
+        for source in self._sources:
+            if isinstance(source, Accounts):
+                return source
+        raise Problem('accounts are kept elsewhere: "accounts:" is not among the sources of [auth]')
+
+    async def hasAccount(self, name: str) -> bool:
+        """Whether any source lists that canonical name."""
+        return await self._chain.hasAccount(name)
+
+    def _openSource(self, specification: str) -> IAuthenticator:
+        plugin, argument = self._plugin(Kind.AUTHENTICATOR, specification)
+        context = self._pluginContext(specification, plugin)
+        source = self._opened(specification, lambda: plugin.openAuthenticator(argument, context))
+        self._checked(specification, IAuthenticator, source)
+        return IAuthenticator(source)
+
+    # --- The store -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def store(self) -> IMailStore:
+        """The store that the configuration names, opened."""
+        from mailfw.storage.opening import openStore  # whoever only administers accounts needs no engine
+
+        specification = self.configuration.store
+        plugin, argument = self._plugin(Kind.STORE, specification)
+        context = self._pluginContext(specification, plugin)
+        if ISimpleStorePlugin.providedBy(plugin):
+            plugin = _CheckedPlugin(plugin)
+        store = self._opened(specification, lambda: openStore(plugin, argument, context))
+        self._checked(specification, IMailStore, store)
+        self._isStoreOpen = True
+        return IMailStore(store)
+
+    def _plugin(self, kind: Kind, specification: str) -> tuple[Any, str]:
+        try:
+            return plugins().open(kind, specification)
+        except PluginError as error:
+            raise Problem(str(error)) from None
+
+    def _pluginContext(self, specification: str, plugin: object) -> PluginContext:
+        options = self.configuration.plugin.get(specification.partition(":")[0], {})
+        model = optionsModel(plugin)
+        return PluginContext(
+            reactor=self._reactor,
+            data=self.configuration.data,
+            domains=self.configuration.domains,
+            rehash=self.configuration.auth.rehash,
+            now=time.time,
+            options=model.model_validate(options) if model else None,
+        )
+
+    @staticmethod
+    def _opened(specification: str, opens: Callable[[], Any]) -> Any:
+        try:
+            return opens()
+        except (Refusal, SchemaMismatch, ValueError, OSError, PluginError) as error:
+            raise Problem(f"{specification} cannot be opened: {error}") from error
+        except Exception as error:
+            _log.failure("{specification} cannot be opened", specification=specification)
+            raise Problem(f"{specification} cannot be opened: {type(error).__name__}: {error}") from error
+
+    @staticmethod
+    def _checked(specification: str, interface: Any, thing: object) -> None:
+        try:
+            check(interface, thing)
+        except BrokenPlugin as error:
+            raise Problem(f"what {specification} opens is of no use: {error}") from None
+
+    # --- What listeners need ---------------------------------------------------------------------------------------
+
+    @cached_property
+    def context(self) -> ServiceContext:
+        """Everything a listening service is given. Opens the store."""
+        configuration = self.configuration
+        limits = configuration.netLimits()
+        directory = self._directory()
+        spool = SpoolDirectory(self.data.file("spool"), limits.spoolMemory)
+        spool.prepare()
+        return ServiceContext(
+            hostname=configuration.hostname,
+            domains=tuple(configuration.domains),
+            store=self.store,
+            logins=self._logins(),
+            directory=directory,
+            router=Router(directory, self.store),
+            spool=spool,
+            reactor=self._reactor,
+            sessions=SessionRegistry(self._reactor),
+            limits=limits,
+            plaintext=configuration.auth.plaintext,
+        )
+
+    def _directory(self) -> Directory:
+        addresses, domains = self.configuration.addresses, self.configuration.domains
+        return Directory(self._chain, self._chain, domains, addresses.postmaster, addresses.catchAll, addresses.tagDelimiter)
+
+    def _logins(self) -> Logins:
+        domain = self.configuration.domains[0]
+        authenticator = self._chain if self.isLoopback else development.Undemonstrated(self._chain, domain)
+        return Logins(
+            authenticator,
+            IVerifierSource(authenticator) if IVerifierSource.providedBy(self._chain) else None,
+            domain=domain,
+            secret=self._secret(),
+            guard=LoginGuard(self._reactor.seconds, domain),
+        )
+
+    def _secret(self) -> bytes:
+        """What made-up SCRAM salts are derived from: 32 random octets, made once."""
+        path = self.data.file("secret")
+        try:
+            with open(path, "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            secret = os.urandom(32)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(secret)
+            return secret
+
+    async def demonstrate(self) -> bool:
+        """Make the accounts for trying out where there is no account at all; whether they can be used."""
+        try:
+            accounts = self.accounts
+        except Problem:
+            return False
+        known = {account.name for account in await accounts.listUsers()}
+        wanted = {f"{local}@{self.configuration.domains[0]}" for local in development.ACCOUNTS}
+        if not known:
+            for name in sorted(wanted, reverse=True):
+                await accounts.addUser(name, development.PASSWORD)
+            known = wanted
+        return wanted <= known
+
+    def reload(self, configuration: Configuration) -> None:
+        """Use what can be changed while sessions go on. Stores and sources stay as they were opened."""
+        self.configuration = configuration
+        context = self.context
+        context.hostname = configuration.hostname
+        context.limits = configuration.netLimits()
+        context.spool.memory = context.limits.spoolMemory
+        context.plaintext = configuration.auth.plaintext
+        context.domains = tuple(configuration.domains)
+        context.directory = self._directory()
+        context.router = Router(context.directory, context.store)
+
+    async def close(self) -> None:
+        """Let go of the store and the accounts."""
+        if self._isStoreOpen:
+            await self.store.close()
+        await self._chain.close()

@@ -1,0 +1,137 @@
+"""The control socket: how the `mailfw` command speaks to the server that owns the data directory.
+
+`data/control` is a Unix socket that only the owner of the directory can open; whoever can is an administrator. It speaks AMP,
+with one command: `Perform` an operation, by name, with arguments and a result that are JSON. AMP's values end at 65,535
+octets, so JSON is cut into as many as it takes (`remote.cut`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.logger import Logger
+from twisted.protocols import amp
+from twisted.python.failure import Failure
+from twisted.python.log import callWithContext
+
+from mailfw.app.logs import QUIET
+from mailfw.app.problem import Problem
+from mailfw.app.remote import Reachable, cut, join
+from mailfw.errors import Refusal
+
+Operate = Callable[[str, dict[str, Any]], Awaitable[Any]]
+"""Performs an operation: its name, its arguments, what comes of it (all of it JSON can say)."""
+
+_log = Logger("mailfw.app")
+
+
+class JSONValue(amp.Argument):
+    """A JSON value, in as many of a box's values as it takes."""
+
+    def toBox(self, name: bytes, strings: dict[bytes, bytes], objects: dict[str, Any], proto: object) -> None:
+        """Write the pieces into the box."""
+        strings.update(cut(name, json.dumps(objects[name.decode()]).encode()))
+
+    def fromBox(self, name: bytes, strings: dict[bytes, bytes], objects: dict[str, Any], proto: object) -> None:
+        """Join the pieces again."""
+        objects[name.decode()] = json.loads(join(name, strings))
+
+
+class Perform(amp.Command):
+    """Perform an operation; a `Problem` comes back as a `Problem`."""
+
+    arguments = [(b"operation", amp.Unicode()), (b"arguments", JSONValue())]
+    response = [(b"result", JSONValue())]
+    errors = {Problem: b"PROBLEM"}
+
+
+class ControlProtocol(amp.AMP):
+    """The server's half of one connection."""
+
+    def __init__(self, operate: Operate, connections: dict[ControlProtocol, Deferred[None]]) -> None:
+        super().__init__()
+        self._operate = operate
+        self._connections = connections
+
+    def makeConnection(self, transport: Any) -> None:
+        """Begin, without the line that AMP logs for each connection."""
+        self._connections[self] = Deferred()
+        amp.BinaryBoxProtocol.makeConnection(self, transport)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """End likewise."""
+        amp.BinaryBoxProtocol.connectionLost(self, reason)
+        self.transport = None
+        self._connections.pop(self).callback(None)
+
+    @Perform.responder
+    def perform(self, operation: str, arguments: dict[str, Any]) -> Deferred[dict[str, Any]]:
+        """Answer `Perform`; a refusal, and a fault of ours once it is logged, is a `Problem` to whoever asked."""
+        return Deferred.fromCoroutine(self._perform(operation, arguments))
+
+    async def _perform(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return {"result": await self._operate(operation, arguments)}
+        except Problem:
+            raise
+        except Refusal as refusal:
+            raise Problem(refusal.text) from None
+        except Exception:
+            _log.failure("operation {operation} failed", operation=operation)
+            raise Problem(f"{operation} failed; the server's log says why") from None
+
+
+class ControlSocket(Service):
+    """Listens on the control socket while the server runs."""
+
+    name = "control"
+
+    def __init__(self, path: str, operate: Operate, reactor: Any) -> None:
+        self._path = path
+        self._reachable = Reachable(path)
+        self._operate = operate
+        self._reactor = reactor
+        self._port: IListeningPort | None = None
+        self._connections: dict[ControlProtocol, Deferred[None]] = {}
+
+    def startService(self) -> None:
+        """Begin to listen. A socket left by a server that was killed is removed: whoever holds the lock may.
+
+        :raises Problem: the socket cannot be made.
+        """
+        super().startService()
+        factory = Factory.forProtocol(lambda: ControlProtocol(self._operate, self._connections))
+        factory.noisy = False
+        mask = os.umask(0o177)
+        try:
+            if os.path.lexists(self._path):
+                os.unlink(self._path)
+            listen = self._reactor.listenUNIX
+            self._port = callWithContext({QUIET: True}, listen, self._reachable.__enter__(), factory, mode=0o600)
+        except (OSError, CannotListenError) as error:
+            raise Problem(f"control socket {self._path} cannot be made: {error}") from None
+        finally:
+            os.umask(mask)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop listening, remove the socket, and hang up on who is connected."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        port, self._port = self._port, None
+        if port is not None:
+            await maybeDeferred(port.stopListening)
+        self._reachable.__exit__()
+        for connection in self._connections:
+            transport: Any = connection.transport
+            transport.abortConnection()
+        await DeferredList(list(self._connections.values()))

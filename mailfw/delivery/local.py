@@ -1,0 +1,65 @@
+"""Delivery into our own store: the last hop, which stamps Return-Path (RFC 5321 §4.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.logger import Logger
+
+from mailfw.errors import Refusal, Unavailable
+from mailfw.interfaces import IMailStore
+from mailfw.values import Address, Fate, MessageSource, Outcome, Target
+
+
+def returnPath(sender: Address | None) -> bytes:
+    """The field that keeps the envelope's sender."""
+    return f"Return-Path: <{sender or ''}>\r\n".encode()
+
+
+class LocalDelivery:
+    """Brings messages to targets in one store."""
+
+    _log = Logger("mailfw.delivery")
+
+    def __init__(self, store: IMailStore) -> None:
+        self._store = store
+
+    async def deliver(self, message: MessageSource, sender: Address | None, groups: Sequence[Sequence[Target]]) -> list[Outcome]:
+        """Deliver to each group of targets, a group being what one recipient leads to; outcomes in their order.
+
+        However many recipients lead to a mailbox, it gets the message once.
+        """
+        targets: dict[tuple[str, str], Target] = {}
+        for group in groups:
+            for target in group:
+                targets.setdefault((target.account, target.mailbox), target)
+        outcomes = await self._bring(message.withPrefix(returnPath(sender)), list(targets.values()))
+        found = dict(zip(targets, outcomes, strict=True))
+        return [merged([found[target.account, target.mailbox] for target in group]) for group in groups]
+
+    async def _bring(self, message: MessageSource, targets: Sequence[Target]) -> list[Outcome]:
+        try:
+            outcomes = await self._store.deliver(message, targets)
+        except Exception as error:
+            if not isinstance(error, Refusal):
+                self._log.failure("the store failed to deliver")
+                error = Unavailable()
+            return [Outcome(Fate.DEFERRED, error)] * len(targets)
+        if len(outcomes) != len(targets):
+            self._log.error("the store gave {got} outcomes for {asked} targets", got=len(outcomes), asked=len(targets))
+            return [Outcome(Fate.DEFERRED, Unavailable())] * len(targets)
+        return outcomes
+
+
+def merged(outcomes: Sequence[Outcome]) -> Outcome:
+    """One outcome for a recipient that leads to several places: not taken while one of them has not taken it.
+
+    A place that may take it later outweighs one that never will, so that the sender tries again.
+    """
+    if len(outcomes) == 1:
+        return outcomes[0]
+    for fate in (Fate.DEFERRED, Fate.FAILED):
+        for outcome in outcomes:
+            if outcome.fate is fate:
+                return outcome
+    return Outcome(Fate.DELIVERED, remark="; ".join(outcome.remark for outcome in outcomes if outcome.remark))

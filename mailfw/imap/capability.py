@@ -1,0 +1,39 @@
+"""What the server says it can do (RFC 3501 §7.2.1). A word here is a promise that all of it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+CAPABILITIES = (
+    "IMAP4rev1",
+    "LITERAL+",
+    "SASL-IR",
+    "ID",
+    "ENABLE",
+    "IDLE",
+    "NAMESPACE",
+    "CHILDREN",
+    "SPECIAL-USE",
+    "UNSELECT",
+    "UIDPLUS",
+    "MOVE",
+)
+"""What there is in every state, in the order in which it is announced."""
+
+
+def beforeLogin(mechanisms: Iterable[str], mayStartTLS: bool, mayUsePlaintext: bool) -> tuple[str, ...]:
+    """What a client is told that has not logged in.
+
+    :param mechanisms: of SASL, those on offer on this connection as it is now.
+    """
+    capabilities = list(CAPABILITIES)
+    if mayStartTLS:
+        capabilities.append("STARTTLS")
+    if not mayUsePlaintext:
+        capabilities.append("LOGINDISABLED")
+    return (*capabilities, *(f"AUTH={name}" for name in mechanisms))
+
+
+def afterLogin() -> tuple[str, ...]:
+    """What a client is told that has logged in: nothing that is of use only before."""
+    return CAPABILITIES

@@ -1,0 +1,192 @@
+"""FETCH: what is asked about messages (RFC 3501 §6.4.5)."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+
+from attrs import frozen
+
+from mailfw.imap.grammar import response
+from mailfw.imap.grammar.sequence import SequenceSet
+from mailfw.imap.grammar.tokens import Scanner
+from mailfw.message.section import Section, Text
+
+MAX_ITEMS = 200
+"""Items of one FETCH: each costs an answer for every message."""
+
+MAX_PATH = 100
+"""Numbers in a part's path; messages are nested less deeply than that."""
+
+
+class Attribute(enum.Enum):
+    """A fetch-att that is one word; the value is how its answer names it."""
+
+    UID = b"UID"
+    FLAGS = b"FLAGS"
+    INTERNAL_DATE = b"INTERNALDATE"
+    SIZE = b"RFC822.SIZE"
+    ENVELOPE = b"ENVELOPE"
+    BODY = b"BODY"
+    BODY_STRUCTURE = b"BODYSTRUCTURE"
+
+
+@frozen
+class BodySection:
+    """Octets of a message: `BODY[…]<…>`, or one of RFC822, RFC822.HEADER, RFC822.TEXT.
+
+    :ivar label: how the answer names it, RFC 3501 §7.4.2: with the partial's origin, without its length.
+    :ivar partial: offset and length in octets; None is all.
+    :ivar isPeek: \\Seen is left as it is.
+    """
+
+    section: Section
+    label: bytes
+    partial: tuple[int, int] | None = None
+    isPeek: bool = False
+
+
+FetchItem = Attribute | BodySection
+
+
+@frozen
+class Fetch:
+    """`fetch = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")")`
+
+    :ivar items: in the order of the request, each once, macros replaced by what they stand for.
+    """
+
+    messages: SequenceSet
+    items: tuple[FetchItem, ...]
+    isUID: bool = False
+
+
+_FAST = (Attribute.FLAGS, Attribute.INTERNAL_DATE, Attribute.SIZE)
+_MACROS: Mapping[bytes, tuple[Attribute, ...]] = {
+    b"FAST": _FAST,
+    b"ALL": (*_FAST, Attribute.ENVELOPE),
+    b"FULL": (*_FAST, Attribute.ENVELOPE, Attribute.BODY),
+}
+
+_WORDS: Mapping[bytes, FetchItem] = {
+    **{attribute.value: attribute for attribute in Attribute},
+    b"RFC822": BodySection(Section(), b"RFC822"),
+    b"RFC822.HEADER": BodySection(Section(text=Text.HEADER), b"RFC822.HEADER", isPeek=True),
+    b"RFC822.TEXT": BodySection(Section(text=Text.TEXT), b"RFC822.TEXT"),
+}
+
+_TEXTS = {text.value.encode("ascii"): text for text in Text if text is not Text.ALL}
+
+
+def _section(scanner: Scanner) -> Section:
+    """`section-spec = section-msgtext / (section-part ["." section-text])`, up to and with the closing bracket"""
+    if scanner.takes(b"]"):
+        return Section()
+    path: list[int] = []
+    text = Text.ALL
+    while scanner.peek().isdigit():
+        path.append(scanner.nzNumber())
+        if len(path) > MAX_PATH:
+            raise scanner.bad("a part number is too long")
+        if not scanner.takes(b"."):
+            break
+    else:
+        text = _sectionText(scanner, bool(path))
+    fields = _headerList(scanner) if text in (Text.FIELDS, Text.FIELDS_NOT) else ()
+    scanner.expect(b"]")
+    return Section(tuple(path), text, fields)
+
+
+def _sectionText(scanner: Scanner, hasPath: bool) -> Text:
+    """`section-text = section-msgtext / "MIME"`; MIME only of a part"""
+    text = _TEXTS.get(scanner.keyword())
+    if text is None or (text is Text.MIME and not hasPath):
+        raise scanner.bad("unknown section of a message")
+    return text
+
+
+def _headerList(scanner: Scanner) -> tuple[bytes, ...]:
+    """`header-list = "(" header-fld-name *(SP header-fld-name) ")"`"""
+    scanner.space()
+    return tuple(scanner.parenthesised(scanner.astring))
+
+
+def _partial(scanner: Scanner) -> tuple[int, int] | None:
+    """`["<" number "." nz-number ">"]`"""
+    if not scanner.takes(b"<"):
+        return None
+    start = scanner.number()
+    scanner.expect(b".")
+    length = scanner.nzNumber()
+    scanner.expect(b">")
+    return start, length
+
+
+def sectionLabel(section: Section, partial: tuple[int, int] | None) -> bytes:
+    """`"BODY" section ["<" number ">"]` (RFC 3501 §7.4.2)"""
+    words = [b"%d" % number for number in section.path]
+    if section.text is not Text.ALL:
+        words.append(section.text.value.encode("ascii"))
+    label = b".".join(words)
+    if section.fields:
+        label = b"%b (%b)" % (label, b" ".join(map(response.astring, section.fields)))
+    return b"BODY[%b]" % label if partial is None else b"BODY[%b]<%d>" % (label, partial[0])
+
+
+def _body(scanner: Scanner, isPeek: bool) -> BodySection:
+    section = _section(scanner)
+    partial = _partial(scanner)
+    return BodySection(section, sectionLabel(section, partial), partial, isPeek)
+
+
+def _bodyOrSection(scanner: Scanner) -> FetchItem:
+    return _body(scanner, isPeek=False) if scanner.takes(b"[") else Attribute.BODY
+
+
+def _bodyPeek(scanner: Scanner) -> FetchItem:
+    scanner.expect(b"[")
+    return _body(scanner, isPeek=True)
+
+
+ITEMS: Mapping[bytes, Callable[[Scanner], FetchItem]] = {b"BODY": _bodyOrSection, b"BODY.PEEK": _bodyPeek}
+"""Items with a grammar of their own, by their first word."""
+
+
+def fetchItem(scanner: Scanner) -> FetchItem:
+    """`fetch-att` (RFC 3501 §9)"""
+    word = scanner.fetchKeyword()
+    if word in ITEMS:
+        return ITEMS[word](scanner)
+    item = _WORDS.get(word)
+    if item is None:
+        raise scanner.bad("unknown FETCH item")
+    return item
+
+
+def _items(scanner: Scanner) -> tuple[FetchItem, ...]:
+    if scanner.peek() == b"(":
+        items = scanner.parenthesised(lambda: fetchItem(scanner), maximum=MAX_ITEMS)
+        return tuple(dict.fromkeys(items))
+    start = scanner.at
+    macro = _MACROS.get(scanner.fetchKeyword())
+    if macro is not None:
+        return macro
+    scanner.at = start
+    return (fetchItem(scanner),)
+
+
+def fetch(scanner: Scanner, isUID: bool = False) -> Fetch:
+    """FETCH, or UID FETCH, whose answers name the UID first whether or not it was asked for (RFC 3501 §6.4.8)."""
+    scanner.space()
+    messages = scanner.sequenceSet()
+    scanner.space()
+    items = _items(scanner)
+    if isUID and Attribute.UID not in items:
+        items = (Attribute.UID, *items)
+    return Fetch(messages, items, isUID)
+
+
+SYNTAX: Mapping[bytes, Callable[[Scanner], object]] = {
+    b"FETCH": fetch,
+    b"UID FETCH": lambda scanner: fetch(scanner, isUID=True),
+}

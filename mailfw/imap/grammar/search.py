@@ -1,0 +1,301 @@
+"""SEARCH: which messages (RFC 3501 §6.4.4).
+
+What a message alone can answer becomes a criterion of `mailfw.message.criteria`; what only the session knows (sequence
+numbers, `*`, \\Recent) stays a value of its own until the session puts it in.
+
+The parser keeps its own stack, for keys nest as deeply as a client likes. Alternatives within alternatives and double
+negations mean less than they look like, and cost no depth: clients write long lists as `OR a OR b OR c d`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+
+from attrs import define, field, frozen
+
+from mailfw.imap.grammar.dates import searchDate
+from mailfw.imap.grammar.response import no
+from mailfw.imap.grammar.sequence import SequenceSet
+from mailfw.imap.grammar.tokens import RefusedArgument, Scanner
+from mailfw.message.charset import codecName
+from mailfw.message.criteria import (
+    All,
+    Before,
+    Body,
+    Criterion,
+    Dating,
+    HasFlag,
+    Header,
+    Larger,
+    On,
+    Since,
+    Smaller,
+    Text,
+)
+from mailfw.values import Flag
+
+MAX_DEPTH = 50
+"""Parentheses, NOTs and ORs within each other."""
+
+MAX_KEYS = 20_000
+"""Keys of one program: each may have to be asked of every message."""
+
+
+@frozen
+class Messages:
+    """Messages by sequence number, or by UID."""
+
+    numbers: SequenceSet
+    isUID: bool = False
+
+
+@frozen
+class Recent:
+    """Messages that are \\Recent to this session."""
+
+
+@frozen
+class AllOf:
+    """Messages that match every one of these."""
+
+    keys: tuple[Key, ...]
+
+
+@frozen
+class AnyOf:
+    """Messages that match at least one of these."""
+
+    keys: tuple[Key, ...]
+
+
+@frozen
+class Not:
+    """Messages that do not match."""
+
+    key: Key
+
+
+Key = Criterion | Messages | Recent | AllOf | AnyOf | Not
+
+
+@frozen
+class Search:
+    """`search = "SEARCH" [SP "CHARSET" SP astring] 1*(SP search-key)`"""
+
+    key: Key
+    isUID: bool = False
+
+
+class _Words:
+    """Reads the arguments of keys, in the charset of the program."""
+
+    def __init__(self, scanner: Scanner, codec: str) -> None:
+        self.scanner = scanner
+        self._codec = codec
+
+    def text(self) -> str:
+        """`SP astring`, decoded"""
+        self.scanner.space()
+        octets = self.scanner.astring()
+        try:
+            return octets.decode(self._codec)
+        except UnicodeError:
+            raise _badCharset("the text is not in the charset of the search") from None
+
+    def octets(self) -> int:
+        """`SP number`"""
+        self.scanner.space()
+        return self.scanner.number()
+
+    def keyword(self) -> HasFlag:
+        """`SP flag-keyword`"""
+        self.scanner.space()
+        return HasFlag(self.scanner.atom().decode("ascii"))
+
+    def fieldName(self) -> str:
+        """`SP header-fld-name`"""
+        self.scanner.space()
+        return self.scanner.astring().decode("latin-1")
+
+    def before(self, dating: Dating) -> Before:
+        """`SP date`"""
+        self.scanner.space()
+        return Before(dating, searchDate(self.scanner))
+
+    def on(self, dating: Dating) -> On:
+        """`SP date`"""
+        self.scanner.space()
+        return On(dating, searchDate(self.scanner))
+
+    def since(self, dating: Dating) -> Since:
+        """`SP date`"""
+        self.scanner.space()
+        return Since(dating, searchDate(self.scanner))
+
+    def uids(self) -> Messages:
+        """`SP sequence-set`"""
+        self.scanner.space()
+        return Messages(self.scanner.sequenceSet(), isUID=True)
+
+
+def _badCharset(text: str) -> RefusedArgument:
+    return RefusedArgument(no(text, b"BADCHARSET (US-ASCII UTF-8)"))
+
+
+def _flagKeys(flag: str) -> dict[bytes, Callable[[_Words], Key]]:
+    word = flag.removeprefix("\\").upper().encode("ascii")
+    has, hasNot = HasFlag(flag), Not(HasFlag(flag))
+    return {word: lambda _: has, b"UN" + word: lambda _: hasNot}
+
+
+KEYS: Mapping[bytes, Callable[[_Words], Key]] = {
+    b"ALL": lambda _: All(),
+    **_flagKeys(Flag.ANSWERED),
+    **_flagKeys(Flag.DELETED),
+    **_flagKeys(Flag.DRAFT),
+    **_flagKeys(Flag.FLAGGED),
+    **_flagKeys(Flag.SEEN),
+    b"KEYWORD": lambda words: words.keyword(),
+    b"UNKEYWORD": lambda words: Not(words.keyword()),
+    b"RECENT": lambda _: Recent(),
+    b"OLD": lambda _: Not(Recent()),
+    b"NEW": lambda _: AllOf((Recent(), Not(HasFlag(Flag.SEEN)))),
+    b"BEFORE": lambda words: words.before(Dating.ARRIVED),
+    b"ON": lambda words: words.on(Dating.ARRIVED),
+    b"SINCE": lambda words: words.since(Dating.ARRIVED),
+    b"SENTBEFORE": lambda words: words.before(Dating.SENT),
+    b"SENTON": lambda words: words.on(Dating.SENT),
+    b"SENTSINCE": lambda words: words.since(Dating.SENT),
+    b"LARGER": lambda words: Larger(words.octets()),
+    b"SMALLER": lambda words: Smaller(words.octets()),
+    b"BCC": lambda words: Header("Bcc", words.text()),
+    b"CC": lambda words: Header("Cc", words.text()),
+    b"FROM": lambda words: Header("From", words.text()),
+    b"SUBJECT": lambda words: Header("Subject", words.text()),
+    b"TO": lambda words: Header("To", words.text()),
+    b"HEADER": lambda words: Header(words.fieldName(), words.text()),
+    b"BODY": lambda words: Body(words.text()),
+    b"TEXT": lambda words: Text(words.text()),
+    b"UID": lambda words: words.uids(),
+}
+"""`search-key` but for those that hold other keys, by their first word."""
+
+
+class _Kind(enum.Enum):
+    ALL = "keys up to the end, or to the parenthesis"
+    ANY = "OR and two keys; more, where these are ORs themselves"
+    NOT = "NOT and a key"
+
+
+@define
+class _Frame:
+    """A key under way that holds others. :ivar awaited: how many it still wants; of ALL, any number."""
+
+    kind: _Kind
+    awaited: int = 0
+    isParenthesised: bool = False
+    keys: list[Key] = field(factory=list)
+
+    def key(self) -> Key:
+        """The key, complete."""
+        if self.kind is _Kind.NOT:
+            return Not(self.keys[0])
+        if self.kind is _Kind.ANY:
+            return AnyOf(tuple(self.keys))
+        return self.keys[0] if len(self.keys) == 1 else AllOf(tuple(self.keys))
+
+
+class _Parser:
+    """`search-key *(SP search-key)`, up to the end of the command."""
+
+    def __init__(self, words: _Words) -> None:
+        self._words = words
+        self._scanner = words.scanner
+        self._frames = [_Frame(_Kind.ALL)]
+        self._count = 0
+
+    def parse(self) -> Key:
+        """The whole program."""
+        while True:
+            key = self._begin()
+            if key is not None and self._complete(key):
+                return self._frames[0].key()
+
+    def _begin(self) -> Key | None:
+        """Take a word; → a key that is complete by itself, or None: another is to come first."""
+        scanner = self._scanner
+        if scanner.takes(b"("):
+            self._push(_Frame(_Kind.ALL, isParenthesised=True))
+            return None
+        self._count += 1
+        if self._count > MAX_KEYS:
+            raise scanner.bad(f"more than {MAX_KEYS} search keys")
+        if scanner.peek().isdigit() or scanner.peek() == b"*":
+            return Messages(scanner.sequenceSet())
+        word = scanner.keyword()
+        top = self._frames[-1]
+        if word == b"OR":
+            scanner.space()
+            if top.kind is _Kind.ANY:
+                top.awaited += 1
+            else:
+                self._push(_Frame(_Kind.ANY, awaited=2))
+            return None
+        if word == b"NOT":
+            scanner.space()
+            if top.kind is _Kind.NOT:
+                self._frames.pop()
+            else:
+                self._push(_Frame(_Kind.NOT, awaited=1))
+            return None
+        read = KEYS.get(word)
+        if read is None:
+            raise scanner.bad("unknown search key")
+        return read(self._words)
+
+    def _push(self, frame: _Frame) -> None:
+        self._frames.append(frame)
+        if len(self._frames) > MAX_DEPTH:
+            raise self._scanner.bad("the search is nested too deeply")
+
+    def _complete(self, key: Key) -> bool:
+        """Give a key to whom it belongs, who may be complete then too; → whether that was the last."""
+        while True:
+            top = self._frames[-1]
+            top.keys.append(key)
+            top.awaited -= 1
+            if top.kind is _Kind.ALL:
+                if not (self._scanner.takes(b")") if top.isParenthesised else self._scanner.isAtEnd):
+                    break
+                if not top.isParenthesised:
+                    return True
+            elif top.awaited:
+                break
+            self._frames.pop()
+            key = top.key()
+        self._scanner.space()
+        return False
+
+
+def search(scanner: Scanner, isUID: bool = False) -> Search:
+    """SEARCH and UID SEARCH. Without CHARSET the text is US-ASCII, and UTF-8 is understood all the same.
+
+    :raises RefusedArgument: the charset is not known.
+    """
+    scanner.space()
+    codec = "utf-8"
+    if scanner.takesWord(b"CHARSET"):
+        scanner.space()
+        found = codecName(scanner.astring())
+        if found is None:
+            raise _badCharset("the charset is not known")
+        codec = found
+        scanner.space()
+    return Search(_Parser(_Words(scanner, codec)).parse(), isUID)
+
+
+SYNTAX: Mapping[bytes, Callable[[Scanner], object]] = {
+    b"SEARCH": search,
+    b"UID SEARCH": lambda scanner: search(scanner, isUID=True),
+}

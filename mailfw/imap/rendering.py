@@ -1,0 +1,210 @@
+"""FETCH responses, made of a store's rows in the threads where these are read (RFC 3501 §7.4.2).
+
+A renderer is called with up to 500 rows at a time and yields octets, a message after another. What is in columns is
+only joined; octets of messages are read by range, a large section in pieces, each when the client has taken the last.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from mailfw.errors import Vanished
+from mailfw.imap.grammar import response
+from mailfw.imap.grammar.dates import internalDate
+from mailfw.imap.grammar.fetch import Attribute, BodySection, FetchItem
+from mailfw.imap.trees import TreeKeeper
+from mailfw.interfaces import IContent, Row
+from mailfw.message import section
+from mailfw.message.section import Range, Text
+from mailfw.message.structure import plainBody
+from mailfw.values import Column
+
+PIECE = 65536
+"""Octets of a message that are read at once where it is sent as it stands."""
+
+_COLUMNS: Mapping[Attribute, Column] = {
+    Attribute.UID: Column.UID,
+    Attribute.FLAGS: Column.FLAGS,
+    Attribute.INTERNAL_DATE: Column.INTERNAL_DATE,
+    Attribute.SIZE: Column.SIZE,
+    Attribute.ENVELOPE: Column.ENVELOPE,
+    Attribute.BODY: Column.BODY_STRUCTURE,
+    Attribute.BODY_STRUCTURE: Column.BODY_STRUCTURE,
+}
+
+
+@lru_cache(maxsize=16384)
+def _flags(flags: frozenset[str]) -> bytes:
+    return b"FLAGS (%b)" % response.flags(flags)
+
+
+@lru_cache(maxsize=16384)
+def _recentFlags(flags: frozenset[str]) -> bytes:
+    return b"FLAGS (%b)" % response.flags((*flags, response.RECENT))
+
+
+_FORMATS: Mapping[Attribute, Callable[[Any], bytes]] = {
+    Attribute.UID: b"UID %d".__mod__,
+    Attribute.FLAGS: _flags,
+    Attribute.INTERNAL_DATE: lambda seconds: b"INTERNALDATE " + internalDate(seconds),
+    Attribute.SIZE: b"RFC822.SIZE %d".__mod__,
+    Attribute.ENVELOPE: b"ENVELOPE %b".__mod__,
+    Attribute.BODY: lambda structure: b"BODY " + plainBody(structure),
+    Attribute.BODY_STRUCTURE: b"BODYSTRUCTURE %b".__mod__,
+}
+
+
+class Renderer:
+    """Renders the items of one FETCH.
+
+    :ivar columns: what it wants of each row.
+    :ivar count: messages rendered so far.
+    :ivar isInside: a response has been begun and not ended: should the source fail now, no reply makes sense any more.
+    :param uids: the view's, to number messages by; it must not change meanwhile.
+    :param marked: new flags of messages that this FETCH itself has given \\Seen: they are told beside the rest.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[FetchItem],
+        uids: memoryview,
+        recentFrom: int,
+        marked: Mapping[int, frozenset[str]] | None = None,
+        trees: TreeKeeper | None = None,
+    ) -> None:
+        self.count = 0
+        self.isInside = False
+        self._uids = uids
+        self._recentFrom = recentFrom
+        self._marked = {} if marked is None or Attribute.FLAGS in items else marked
+        self._trees = trees or TreeKeeper()
+        columns = [Column.UID]
+        for item in items:
+            columns += [_COLUMNS[item]] if isinstance(item, Attribute) else _sectionColumns(item.section)
+        self.columns = tuple(dict.fromkeys(columns))
+        attributes = [item for item in items if isinstance(item, Attribute)]
+        self._attributes = [(self.columns.index(_COLUMNS[item]), _FORMATS[item]) for item in attributes]
+        self._items = tuple(items)
+        self._hasSections = len(self._attributes) < len(items)
+
+    def __call__(self, rows: Sequence[Row]) -> Iterator[bytes]:
+        """`message-data = nz-number SP ("EXPUNGE" / ("FETCH" SP msg-att))`, one for each row."""
+        return self._withSections(rows) if self._hasSections else self._withoutSections(rows)
+
+    def _numbered(self, rows: Sequence[Row]) -> Iterator[tuple[int, Row]]:
+        uids, at = self._uids, 0
+        for row in rows:
+            uid = row[0]
+            if at >= len(uids) or uids[at] != uid:
+                at = bisect_left(uids, uid)
+                if at >= len(uids) or uids[at] != uid:
+                    continue  # it came after the client was told last
+            at += 1
+            yield at, row
+
+    def _withoutSections(self, rows: Sequence[Row]) -> Iterator[bytes]:
+        plain = self._attributes
+        recent = [(index, _recentFlags if format_ is _flags else format_) for index, format_ in plain]
+        recentFrom = self._recentFrom
+        for number, row in self._numbered(rows):
+            parts = plain if row[0] < recentFrom else recent
+            self.count += 1
+            yield b"* %d FETCH (%b)\r\n" % (number, b" ".join([format_(row[index]) for index, format_ in parts]))
+
+    # --- Octets of messages ----------------------------------------------------------------------------------------
+
+    def _withSections(self, rows: Sequence[Row]) -> Iterator[bytes]:
+        for number, row in self._numbered(rows):
+            pieces = self._message(number, row)
+            try:
+                first = next(pieces)
+            except Vanished:
+                continue  # before anything was said of it
+            self.isInside = True
+            yield first
+            yield from pieces
+            self.isInside = False
+            self.count += 1
+
+    def _message(self, number: int, row: Row) -> Iterator[bytes]:
+        """One response, in pieces of at least `PIECE` octets but the last."""
+        gathered, size = [b"* %d FETCH (" % number], 0
+        for octets in self._answers(row):
+            gathered.append(octets)
+            size += len(octets)
+            if size >= PIECE:
+                yield b"".join(gathered)
+                gathered, size = [], 0
+        yield b"".join((*gathered, b")\r\n"))
+
+    def _answers(self, row: Row) -> Iterator[bytes]:
+        message = _Message(self.columns, row, self._trees)
+        isRecent = row[0] >= self._recentFrom
+        separator = b""
+        attributes = iter(self._attributes)
+        for item in self._items:
+            yield separator
+            separator = b" "
+            if isinstance(item, BodySection):
+                yield from message.answer(item)
+            else:
+                index, format_ = next(attributes)
+                yield (_recentFlags if isRecent and format_ is _flags else format_)(row[index])
+        flags = self._marked.get(row[0])
+        if flags is not None:
+            yield separator + (_recentFlags if isRecent else _flags)(flags)
+
+
+def _sectionColumns(wanted: section.Section) -> tuple[Column, ...]:
+    if wanted.needsHeaderOnly:
+        return (Column.HEADER,)
+    if wanted.text is Text.TEXT and not wanted.path:
+        return Column.HEADER, Column.CONTENT
+    return (Column.CONTENT,)
+
+
+class _Message:
+    """One row, as sections see it."""
+
+    def __init__(self, columns: Sequence[Column], row: Row, trees: TreeKeeper) -> None:
+        values = dict(zip(columns, row, strict=True))
+        self._uid: int = row[0]
+        self._header: bytes = values.get(Column.HEADER, b"")
+        self._content: IContent | None = values.get(Column.CONTENT)
+        self._trees = trees
+
+    def answer(self, wanted: BodySection) -> Iterator[bytes]:
+        """`section-name SP nstring`: NIL for what does not exist, a literal for what does, if only an empty one."""
+        found = self._find(wanted.section)
+        if found is None:
+            yield wanted.label + b" NIL"
+        elif isinstance(found, bytes):
+            if wanted.partial is not None:
+                found = found[wanted.partial[0] : sum(wanted.partial)]
+            yield b"%b {%d}\r\n%b" % (wanted.label, len(found), found)
+        else:
+            start, end = found if wanted.partial is None else section.partial(found, *wanted.partial)
+            yield b"%b {%d}\r\n" % (wanted.label, end - start)
+            for at in range(start, end, PIECE):
+                yield self._read(at, min(end, at + PIECE))
+
+    def _find(self, wanted: section.Section) -> bytes | Range | None:
+        """A section's octets where they had to be picked, or its range."""
+        if wanted.needsHeaderOnly:
+            return section.picked(wanted, self._header)
+        content = self._content
+        assert content is not None
+        located = section.locate(wanted, content.size, len(self._header), lambda: self._trees.tree(self._uid, content))
+        if located is None or wanted.text not in (Text.FIELDS, Text.FIELDS_NOT):
+            return located
+        return section.picked(wanted, self._read(*located))
+
+    def _read(self, start: int, end: int) -> bytes:
+        assert self._content is not None
+        octets = self._content.read(start, end - start)
+        if len(octets) != end - start:
+            raise Vanished()  # its length has been announced
+        return octets

@@ -1,0 +1,232 @@
+"""What the client believes about the mailbox it has selected: the sequence numbers, and what it still has to be told.
+
+Invariants:
+
+- `uids` holds every message that the client knows of, in order, those included that others have expunged since and that
+  it has not been told about: they keep their numbers until an EXPUNGE can be sent (RFC 3501 §7.4.1).
+- Every message of the store with a UID up to `lastUID` is in `uids`: so a range of numbers is a range of UIDs, and sets
+  are translated by their ends alone.
+- `uids` is shared between all sessions of a mailbox, and with threads that render, until it must differ. It is replaced
+  then, and never changed in place.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
+
+from mailfw.imap.grammar import response
+from mailfw.imap.grammar.sequence import SequenceSet
+from mailfw.imap.grammar.tokens import BadSyntax
+from mailfw.imap.trees import TreeKeeper
+from mailfw.interfaces import IMailbox
+from mailfw.values import Changes, Flag, MessageChange, Snapshot, UIDSet
+
+_UID, _FLAGS, _UID_AND_MODSEQ = attrgetter("uid"), attrgetter("flags"), attrgetter("uid", "modSeq")
+
+
+class SelectedMailbox:
+    """One session's view of one mailbox.
+
+    :ivar uids: the UID of message n at n - 1.
+    :ivar recentFrom: messages with this UID and above are \\Recent to this session.
+    :ivar modSeq: what happened up to here is in the view.
+    :ivar hasArrivals: messages came while it was selected, and were told of as \\Recent.
+    :ivar isRung: something may have happened since.
+    """
+
+    def __init__(self, mailbox: IMailbox, snapshot: Snapshot, isReadOnly: bool) -> None:
+        self.mailbox = mailbox
+        self.name = mailbox.info.name
+        self.uidValidity = snapshot.status.uidValidity
+        self.isReadOnly = isReadOnly
+        self.uids = snapshot.uids
+        self.recentFrom = snapshot.status.recentFrom
+        self.modSeq = snapshot.status.highestModSeq
+        self.isRung = False
+        self.hasArrivals = False
+        self.trees = TreeKeeper()
+        self._keywords = frozenset(snapshot.keywords)
+        self._gone = UIDSet()
+        self._told: dict[int, int] = {}
+
+    # --- Numbers ---------------------------------------------------------------------------------------------------
+
+    @property
+    def count(self) -> int:
+        """EXISTS."""
+        return len(self.uids)
+
+    @property
+    def recent(self) -> int:
+        """RECENT: how many messages this session is among the first to see."""
+        return len(self.uids) - bisect_left(self.uids, self.recentFrom)
+
+    @property
+    def lastUID(self) -> int:
+        """The highest UID the client knows of; 0 in an empty mailbox."""
+        return int(self.uids[-1]) if len(self.uids) else 0
+
+    def number(self, uid: int) -> int | None:
+        """A message's sequence number."""
+        at = bisect_left(self.uids, uid)
+        return at + 1 if at < len(self.uids) and self.uids[at] == uid else None
+
+    def uidsOf(self, messages: SequenceSet, isUID: bool) -> UIDSet:
+        """The UIDs that a command means.
+
+        UIDs that are not there are no error (RFC 3501 §6.4.8); numbers that are not there are (§9 `seq-number`).
+
+        :raises BadSyntax: a sequence number above EXISTS, or `*` in an empty mailbox.
+        """
+        if isUID:
+            known = UIDSet(((1, self.lastUID),)) if self.lastUID else UIDSet()
+            return messages.resolve(self.lastUID) & known
+        numbers = messages.resolve(self.count)
+        if numbers.first < 1 or numbers.last > self.count:
+            raise BadSyntax("there is no message with that number")
+        return self.uidsOfNumbers(numbers)
+
+    def uidsOfNumbers(self, numbers: UIDSet) -> UIDSet:
+        """The UIDs of messages by number, as ranges from the first to the last of each range."""
+        return UIDSet.fromRanges((self.uids[low - 1], self.uids[high - 1]) for low, high in numbers.ranges)
+
+    def spans(self, uids: UIDSet) -> Iterator[tuple[int, int]]:
+        """The places in `uids` of all messages in a set: start and end of each run, none of them empty."""
+        start = 0
+        for low, high in uids.ranges:
+            start = bisect_left(self.uids, low, start)
+            end = bisect_right(self.uids, high, start)
+            if end > start:
+                yield start, end
+            start = end
+
+    def pages(self, uids: UIDSet, size: int) -> Iterator[UIDSet]:
+        """A set in parts of at most `size` messages each, ascending."""
+        ranges: list[tuple[int, int]] = []
+        room = size
+        for start, end in self.spans(uids):
+            while start < end:
+                stop = min(end, start + room)
+                ranges.append((self.uids[start], self.uids[stop - 1]))
+                room -= stop - start
+                start = stop
+                if not room:
+                    yield UIDSet.fromRanges(ranges)
+                    ranges, room = [], size
+        if ranges:
+            yield UIDSet.fromRanges(ranges)
+
+    def countOf(self, uids: UIDSet) -> int:
+        """How many messages of a set the client knows of."""
+        return sum(end - start for start, end in self.spans(uids))
+
+    def isGone(self, uids: UIDSet) -> bool:
+        """Whether any of these was expunged without the client knowing yet."""
+        return bool(self._gone & uids)
+
+    # --- Flags -----------------------------------------------------------------------------------------------------
+
+    def flagsLines(self) -> bytes:
+        """`* FLAGS` and `* OK [PERMANENTFLAGS]` (RFC 3501 §7.2.6, §7.1)."""
+        flags = response.flags({*Flag.SYSTEM, *self._keywords})
+        permanent = b"" if self.isReadOnly else flags + b" \\*"
+        code = b"PERMANENTFLAGS (%b)" % permanent
+        text = "read-only mailbox" if self.isReadOnly else "flags that are kept, and keywords that can be made"
+        return response.untagged(b"FLAGS", b"(%b)" % flags) + response.ok(text, code).render()
+
+    def learn(self, changes: Iterable[MessageChange]) -> bytes:
+        """What the client must be told before it sees keywords that the mailbox did not have (RFC 3501 §7.2.6)."""
+        flags = frozenset().union(*set(map(_FLAGS, changes)))
+        keywords = self._keywords.union(flag for flag in flags if not flag.startswith("\\"))
+        if keywords == self._keywords:
+            return b""
+        self._keywords = keywords
+        return self.flagsLines()
+
+    def flags(self, uid: int, flags: Iterable[str]) -> bytes:
+        """A message's flags as this session sees them, without parentheses."""
+        return response.flags((*flags, response.RECENT) if uid >= self.recentFrom else flags)
+
+    def knows(self, changes: Sequence[MessageChange]) -> bytes:
+        """The client knows of these changes: it made them, and is told, or asked not to be (RFC 3501 §6.4.6 .SILENT).
+
+        Returns what it is told in either case: keywords that the mailbox did not have.
+        """
+        self._told.update(map(_UID_AND_MODSEQ, changes))
+        return self.learn(changes)
+
+    # --- News ------------------------------------------------------------------------------------------------------
+
+    def notice(self, vanished: UIDSet) -> None:
+        """These were expunged; the client is told at a later time."""
+        self._gone |= UIDSet.fromRanges((self.uids[start], self.uids[end - 1]) for start, end in self.spans(vanished))
+
+    def update(self, changes: Changes, mayExpunge: bool, isUID: bool = False) -> Iterator[bytes]:
+        """Take in what happened, and say what the client is to be told of it: expunges, arrivals, flags.
+
+        The view is right only when all has been walked through.
+
+        :param mayExpunge: numbers may change now; otherwise they do at a later time.
+        :param isUID: FETCH responses name the UID.
+        """
+        self.notice(changes.vanished)
+        if mayExpunge and self._gone:
+            yield from self._expunge()
+        cut = bisect_right(changes.changed, self.lastUID, key=_UID)
+        arrived, known = changes.changed[cut:], changes.changed[:cut]
+        if arrived:
+            self._extend(map(_UID, arrived))
+            self.hasArrivals = True
+            yield b"* %d EXISTS\r\n* %d RECENT\r\n" % (self.count, self.recent)
+            yield self.learn(arrived)
+        if self._told:
+            known = tuple([change for change in known if self._told.get(change.uid) != change.modSeq])
+        yield from self._flagsLines(known, isUID)
+        self.modSeq = changes.modSeq
+        self._told.clear()
+
+    def owesExpunge(self, mayExpunge: bool) -> bool:
+        """Whether an expunge that could not be told before can be now."""
+        return mayExpunge and bool(self._gone)
+
+    def compare(self, snapshot: Snapshot, changes: Changes) -> Changes:
+        """What must have happened between this view and the mailbox as it is, where the log does not tell."""
+        present = set(snapshot.uids)
+        vanished = UIDSet.fromUIDs(uid for uid in self.uids if uid not in present)
+        keywords = frozenset(snapshot.keywords)
+        last = self.lastUID
+        arrived = tuple(MessageChange(uid, 0, keywords) for uid in snapshot.uids if uid > last)
+        return Changes(snapshot.status.highestModSeq, changes.uidNext, arrived, vanished)
+
+    def _flagsLines(self, changes: Iterable[MessageChange], isUID: bool) -> Iterator[bytes]:
+        at = 0
+        for change in changes:
+            if change.uid not in self._gone:
+                at = bisect_left(self.uids, change.uid, at)
+                uid = b"UID %d " % change.uid if isUID else b""
+                flags = self.flags(change.uid, change.flags)
+                yield b"%b* %d FETCH (%bFLAGS (%b))\r\n" % (self.learn((change,)), at + 1, uid, flags)
+
+    def _expunge(self) -> Iterator[bytes]:
+        """Take the expunged messages out, and announce them from the last to the first, so that no number changes
+        meanwhile.
+        """
+        spans = list(self.spans(self._gone))
+        kept = array("I")
+        at = 0
+        for start, end in spans:
+            kept.frombytes(self.uids[at:start].tobytes())
+            at = end
+        kept.frombytes(self.uids[at:].tobytes())
+        self.uids, self._gone = memoryview(kept), UIDSet()
+        for start, end in reversed(spans):
+            for number in range(end, start, -1):
+                yield b"* %d EXPUNGE\r\n" % number
+
+    def _extend(self, arrived: Iterable[int]) -> None:
+        uids = array("I", self.uids.tobytes())
+        uids.extend(arrived)
+        self.uids = memoryview(uids)

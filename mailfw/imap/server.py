@@ -1,0 +1,199 @@
+"""IMAP on a connection: lines and literals in, responses out, and the services `imap` and `imaps`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import connectionDone
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+import mailfw
+from mailfw.imap.grammar.response import bad, bye
+from mailfw.imap.grammar.tokens import CommandText
+from mailfw.imap.reader import LINE_LIMIT, CommandReader, Declined, LiteralSink, OutOfStep, Ready, WantsLiteral
+from mailfw.imap.session import Session
+from mailfw.interfaces import IMailService
+from mailfw.net.connection import Connection, Listener
+from mailfw.net.context import ServiceContext
+from mailfw.net.factory import MailFactory
+from mailfw.net.spool import Spool
+
+IDENTIFICATION = (("name", "mailfw"), ("version", mailfw.__version__))
+"""What ID answers (RFC 2971 §3.3)."""
+
+
+class IMAPServer(Connection):
+    """One IMAP connection."""
+
+    lineLimit = LINE_LIMIT
+
+    def __init__(self, context: ServiceContext, listener: Listener) -> None:
+        super().__init__(context, listener)
+        self._pausing: Deferred[None] | None = None
+        self._calls: set[IDelayedCall] = set()
+        self._session = Session(self, context.store, context.logins, context.limits, context.hostname, IDENTIFICATION)
+        self._reader = CommandReader(self._openSpool, self._session.objection)
+
+    # --- What the session asks -------------------------------------------------------------------------------------
+
+    @property
+    def peerHost(self) -> str:
+        """Where the client is, as logins know it."""
+        return self.peer.host
+
+    def mayUsePlaintext(self) -> bool:
+        """Whether a password may come now."""
+        return self.context.mayUsePlaintext(self)
+
+    def mayStartTLS(self) -> bool:
+        """Whether STARTTLS would do."""
+        return self.context.tls is not None and not self.isTLS
+
+    async def breathe(self) -> None:
+        """Let other connections have their turn."""
+        await deferLater(self.context.reactor, 0)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait; ends at once when the connection is lost."""
+        if seconds > 0 and self.isOpen:
+            self._pausing = deferLater(self.context.reactor, seconds)
+            try:
+                await self._pausing
+            except CancelledError:
+                pass
+            finally:
+                self._pausing = None
+
+    def later(self, seconds: float, call: Callable[[], object]) -> Callable[[], None]:
+        """Call after so many seconds, if the connection is there then. Returns what prevents it."""
+
+        def due() -> None:
+            self._calls.discard(delayed)
+            if self.isOpen:
+                call()
+
+        def cancel() -> None:
+            if delayed in self._calls:
+                self._calls.discard(delayed)
+                delayed.cancel()
+
+        delayed: IDelayedCall = self.context.reactor.callLater(seconds, due)
+        self._calls.add(delayed)
+        return cancel
+
+    # --- What the connection asks ----------------------------------------------------------------------------------
+
+    def greet(self) -> None:
+        self.write(self._session.greeting())
+        self._expectLine()
+
+    def lineTooLong(self) -> None:
+        self.write(bad("the line is too long", b"TOOBIG").render())
+        self.write(bye("the line is too long"))
+
+    def timedOut(self) -> None:
+        self.write(bye("nothing was heard for too long"))
+
+    def stopping(self) -> None:
+        self.write(bye("the server is stopping, try again later", b"UNAVAILABLE"))
+
+    def failed(self, failure: Failure) -> None:
+        self._session.failed()
+        self._reader.release()
+
+    def connectionEnded(self) -> None:
+        self._reader.release()
+        ended = Deferred.fromCoroutine(self._session.closed())
+        ended.addErrback(lambda failure: self.log.failure("ending a session failed", failure))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)
+        if self._pausing is not None:
+            self._pausing.cancel()
+        calls, self._calls = self._calls, set()
+        for call in calls:
+            call.cancel()
+
+    @classmethod
+    def refusal(cls, text: str) -> bytes:
+        return bye(text, b"LIMIT")
+
+    # --- Lines and literals ----------------------------------------------------------------------------------------
+
+    async def lineReceived(self, line: bytes) -> None:
+        session = self._session
+        if session.dialogue is not None:
+            await session.dialogue.line(line)
+        elif not await self._command(line):
+            return
+        self._expectLine()
+
+    async def _command(self, line: bytes) -> bool:
+        """Take one line of a command; → whether the next line begins a new one."""
+        match self._reader.line(line):
+            case Ready(text):
+                await self._run(text)
+            case Declined(tag, reply):
+                self._session.answer(tag, reply)
+            case OutOfStep(text):
+                self._session.end(text, b"TOOBIG")
+            case WantsLiteral(prompt, sink):
+                self._expectLiteral(prompt, sink)
+                return False
+        return True
+
+    async def _run(self, text: CommandText) -> None:
+        try:
+            await self._session.handle(text)
+        finally:
+            self._reader.release()
+
+    def _openSpool(self) -> Spool:
+        return self.context.spool.open()
+
+    def _expectLiteral(self, prompt: bytes, sink: LiteralSink) -> None:
+        def progress() -> None:
+            self.setDeadline(self.context.limits.dataTimeout)
+
+        progress()
+        sink.progress = progress
+        if prompt:
+            self.write(prompt)
+        self.setSink(sink)
+
+    def sinkDone(self, sink: Any) -> None:  # the LiteralSink that was set
+        if sink.failure is not None:
+            self.log.error("a literal could not be spooled: {error}", error=sink.failure)
+        self._reader.literalDone(sink)
+
+    def _expectLine(self) -> None:
+        session, limits = self._session, self.context.limits
+        self.state = session.state.value
+        isLoggedIn = session.identity is not None
+        if session.identity is not None:
+            self.account = session.identity.account
+        self._reader.messageSize = limits.messageSize if isLoggedIn else 0
+        self.setDeadline(limits.idleTimeout if isLoggedIn else limits.loginTimeout)
+
+
+@implementer(IMailService)
+class IMAPService:
+    """A listening service, as configuration names it."""
+
+    def __init__(self, name: str, port: int, isTLS: bool) -> None:
+        self.name = name
+        self.port = port
+        self.isTLS = isTLS
+
+    def factory(self, context: ServiceContext) -> MailFactory:
+        """Connections for one listener."""
+        return MailFactory(IMAPServer, context, Listener(self.name, self.isTLS))
+
+
+imap = IMAPService("imap", 143, isTLS=False)
+imaps = IMAPService("imaps", 993, isTLS=True)

@@ -1,0 +1,48 @@
+"""Which command may come when: all that a session's state decides is in these tables (RFC 3501 §3, RFC 9051 §3)."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+
+class State(enum.Enum):
+    """Where a session is. LOGOUT has no commands: the connection is being closed."""
+
+    NOT_AUTHENTICATED = "not authenticated"
+    AUTHENTICATED = "authenticated"
+    SELECTED = "selected"
+    LOGOUT = "logout"
+
+
+_LOGGED_IN = frozenset((State.AUTHENTICATED, State.SELECTED))
+_ANY = frozenset((State.NOT_AUTHENTICATED, *_LOGGED_IN))
+_BEFORE_LOGIN = frozenset((State.NOT_AUTHENTICATED,))
+_SELECTED = frozenset((State.SELECTED,))
+
+
+def _names(text: bytes) -> frozenset[bytes]:
+    return frozenset(name.strip() for name in text.split(b","))
+
+
+def _table(*rows: tuple[frozenset[State], bytes]) -> Mapping[bytes, frozenset[State]]:
+    return {name: states for states, text in rows for name in _names(text)}
+
+
+COMMANDS = _table(
+    (_ANY, b"CAPABILITY, NOOP, LOGOUT, ID"),
+    (_BEFORE_LOGIN, b"STARTTLS, AUTHENTICATE, LOGIN"),
+    (_LOGGED_IN, b"SELECT, EXAMINE, CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE, LIST, LSUB, NAMESPACE, STATUS"),
+    (_LOGGED_IN, b"ENABLE, APPEND, IDLE"),
+    (_SELECTED, b"CHECK, CLOSE, UNSELECT, EXPUNGE, SEARCH, FETCH, STORE, COPY, MOVE"),
+    (_SELECTED, b"UID EXPUNGE, UID SEARCH, UID FETCH, UID STORE, UID COPY, UID MOVE"),
+)
+"""The states in which each command is valid."""
+
+KEEPS_NUMBERS = _names(b"FETCH, STORE, SEARCH")
+"""Commands during which no EXPUNGE is sent, for it would change what the numbers in them mean (RFC 3501 §7.4.1)."""
+
+ASKS_FOR_NEWS = _names(
+    b"NOOP, CHECK, IDLE, APPEND, EXPUNGE, STORE, COPY, MOVE, UID EXPUNGE, UID STORE, UID COPY, UID MOVE"
+)
+"""Commands after which the store is asked what happened in the mailbox; after others only when the bell rang."""

@@ -1,0 +1,212 @@
+"""SMTP on a connection: lines and message octets in, replies out; and the services that listen: `smtp`, `submission` …"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.protocol import connectionDone
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mailfw.interfaces import IMailService
+from mailfw.net.connection import Connection, Listener
+from mailfw.net.context import ServiceContext
+from mailfw.net.factory import MailFactory
+from mailfw.smtp.grammar import AUTH_LIMIT, COMMAND_LIMIT
+from mailfw.smtp.reply import Reply, reply
+from mailfw.smtp.role import LMTP, MTA, SUBMISSION
+from mailfw.smtp.session import Expects, Session
+from mailfw.values import Envelope, Outcome
+
+
+class SMTPServer(Connection):
+    """One SMTP or LMTP connection; a subclass for each role."""
+
+    lineLimit = AUTH_LIMIT
+    role = MTA
+
+    def __init__(self, context: ServiceContext, listener: Listener) -> None:
+        super().__init__(context, listener)
+        self._pausing: Deferred[None] | None = None
+        self._bodySince = 0.0
+        self._bodyFrom = 0
+        self._stopsAfterBody = False
+        self._session = Session(self, context, self.role)
+
+    # --- What the session asks -------------------------------------------------------------------------------------
+
+    @property
+    def tlsName(self) -> str:
+        """Version and cipher of TLS, `TLSv1.3 TLS_AES_256_GCM_SHA384`."""
+        getHandle = getattr(self.transport, "getHandle", None)
+        tls: Any = getHandle() if self.isTLS and getHandle is not None else None
+        if not hasattr(tls, "get_protocol_version_name"):
+            return "TLS" if self.isTLS else ""
+        return f"{tls.get_protocol_version_name()} {tls.get_cipher_name() or ''}".rstrip()
+
+    def mayUsePlaintext(self) -> bool:
+        """Whether a password may come now."""
+        return self.context.mayUsePlaintext(self)
+
+    def mayStartTLS(self) -> bool:
+        """Whether STARTTLS would do."""
+        return self.context.tls is not None and not self.isTLS
+
+    async def pause(self, seconds: float) -> None:
+        """Wait; ends at once when the connection is lost."""
+        if seconds > 0 and self.isOpen:
+            self._pausing = deferLater(self.context.reactor, seconds)
+            try:
+                await self._pausing
+            except CancelledError:
+                pass
+            finally:
+                self._pausing = None
+
+    def faulted(self, what: str) -> None:
+        """Log the exception being handled."""
+        self.log.failure(what, session=self.id)
+
+    def accepted(self, messageId: str, envelope: Envelope, size: int, outcomes: Sequence[Outcome]) -> None:
+        """Log what became of a message."""
+        self.log.info(
+            "message {messageId} from <{sender}>, {size} octets: {fates}",
+            messageId=messageId,
+            sender=str(envelope.sender or ""),
+            size=size,
+            fates=" ".join(outcome.fate.value for outcome in outcomes),
+            session=self.id,
+        )
+
+    # --- What the connection asks ----------------------------------------------------------------------------------
+
+    def greet(self) -> None:
+        if self.hasEarlyInput():
+            self._say(reply(554, "", "you talk before you are greeted"))
+            self.hangUp()
+            return
+        self._say(self._session.greeting())
+        self.setDeadline(self.context.limits.commandTimeout)
+
+    async def lineReceived(self, line: bytes) -> None:
+        if len(line) > COMMAND_LIMIT and self._session.expects is Expects.COMMAND and line[:5].upper() != b"AUTH ":
+            self.lineTooLong()
+            self.hangUp()
+            return
+        answer = await self._session.received(line)
+        self._answer(() if answer is None else (answer,))
+
+    async def sinkDone(self, sink: object) -> None:
+        self._answer(await self._session.bodyReceived())
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        if self._session.expects is Expects.BODY:
+            self._expectMore()
+
+    def lineTooLong(self) -> None:
+        self._say(reply(500, "5.5.6", "line too long"))
+
+    def timedOut(self) -> None:
+        self._say(reply(421, "4.4.2", "too slow"))
+
+    def stopping(self) -> None:
+        self._say(reply(421, "4.3.2", "the server stops, come back later"))
+
+    def failed(self, failure: Failure) -> None:
+        self._say(reply(451, "4.3.0", "something went wrong here, try again later"))
+        self.setDeadline(self.context.limits.commandTimeout)
+
+    def stop(self) -> None:
+        """A message that is coming in is taken first; `Limits.stopTimeout` bounds that."""
+        if self._session.expects is Expects.BODY and self.isOpen:
+            self._stopsAfterBody = True
+        else:
+            super().stop()
+
+    def connectionEnded(self) -> None:
+        self._session.end()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)
+        if self._pausing is not None:
+            self._pausing.cancel()
+
+    @classmethod
+    def refusal(cls, text: str) -> bytes:
+        return reply(421, "4.7.0", text).encode()
+
+    # --- Replies and what comes after them -------------------------------------------------------------------------
+
+    def _say(self, answer: Reply) -> None:
+        self.write(answer.encode(self._session.isUTF8))
+
+    def _answer(self, answers: Sequence[Reply]) -> None:
+        """Send the replies, all in one piece, and do what the session expects."""
+        session = self._session
+        if answers:
+            self.write(b"".join([answer.encode(session.isUTF8) for answer in answers]))
+        expects = session.expects
+        self.state = session.stage
+        if self._stopsAfterBody:
+            self.stop()
+        if expects is Expects.COMMAND or expects is Expects.RESPONSE:
+            self.setDeadline(self.context.limits.commandTimeout)
+            if session.identity is not None:
+                self.account = session.identity.account
+        elif expects is Expects.BODY:
+            self._bodySince, self._bodyFrom = self.context.reactor.seconds(), self.octetsIn
+            assert session.sink is not None
+            self.setSink(session.sink)
+            self._expectMore()
+        elif expects is Expects.NOTHING:
+            self.hangUp()
+        elif self.startTLS():
+            session.end()
+            self.account = ""
+            self._session = Session(self, self.context, self.role)
+            self.setDeadline(self.context.limits.commandTimeout)
+
+    def _expectMore(self) -> None:
+        """A message's octets may neither stop coming nor trickle in for ever: it may fall `dataTimeout` behind `minimumRate`."""
+        limits = self.context.limits
+        since = self.context.reactor.seconds() - self._bodySince
+        ahead = (self.octetsIn - self._bodyFrom) / limits.minimumRate - since
+        self.setDeadline(max(0.0, limits.dataTimeout + min(0.0, ahead)))
+
+
+class SubmissionServer(SMTPServer):
+    """Mail from our own people."""
+
+    role = SUBMISSION
+
+
+class LMTPServer(SMTPServer):
+    """Mail from a queue beside us."""
+
+    role = LMTP
+
+
+@implementer(IMailService)
+@frozen
+class SMTPService:
+    """One of the roles as a listening service, as `[[listen]] service` names it."""
+
+    name: str
+    port: int
+    isTLS: bool
+    server: type[SMTPServer]
+
+    def factory(self, context: ServiceContext) -> MailFactory:
+        """Makes connections of that role for one listener."""
+        return MailFactory(self.server, context, Listener(self.name, self.isTLS))
+
+
+smtp = SMTPService("smtp", 25, isTLS=False, server=SMTPServer)
+submission = SMTPService("submission", 587, isTLS=False, server=SubmissionServer)
+submissions = SMTPService("submissions", 465, isTLS=True, server=SubmissionServer)
+lmtp = SMTPService("lmtp", 24, isTLS=False, server=LMTPServer)

@@ -1,0 +1,512 @@
+"""What SMTP, submission and LMTP commands mean: one session's state and rules, without a transport.
+
+The server gives it lines (`received`), looks at `expects` for what to do next, feeds `sink` with a message's octets where that is
+wanted and calls `bodyReceived` when the sink has had enough. Invariants:
+
+- After a reply of 250 to a message every recipient durably has it; a message that is not taken leaves nothing behind.
+- `expects` is COMMAND whenever a reply did not ask for something else.
+- A transaction ends in exactly one of commit and abort, and its spool is discarded then.
+- What the client said before STARTTLS is forgotten: the server makes a new session.
+"""
+
+from __future__ import annotations
+
+import enum
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from mailfw.errors import AuthenticationFailed, Refusal
+from mailfw.interfaces import IDirectory
+from mailfw.message import edit
+from mailfw.sasl import wire
+from mailfw.sasl.exchange import Exchange
+from mailfw.sasl.steps import MalformedResponse
+from mailfw.smtp import extension, inquiry, stamp
+from mailfw.smtp.content import BoundedSink, Content, Sink
+from mailfw.smtp.data import ChunkCounter, DataDecoder
+from mailfw.smtp.grammar import (
+    Auth,
+    BadCommand,
+    Bdat,
+    Command,
+    Data,
+    Expn,
+    Foreign,
+    Hello,
+    Help,
+    Mail,
+    Noop,
+    Quit,
+    Rcpt,
+    Rset,
+    StartTLS,
+    Verb,
+    Vrfy,
+    bad,
+    parseCommand,
+    parseResponse,
+)
+from mailfw.smtp.help import explain
+from mailfw.smtp.reply import Reply, each, final, refusal, reply
+from mailfw.smtp.role import Role
+from mailfw.smtp.transaction import Transaction
+from mailfw.values import Envelope, Fate, Identity, MessageSource, Outcome, Peer, Recipient
+
+if TYPE_CHECKING:
+    from mailfw.net.context import ServiceContext
+
+PATIENCE = 5
+"""Mistakes that a person may make before each further one takes longer to be answered."""
+
+_MISTAKES = frozenset({500, 501, 502, 503, 504, 530, 538, 555})
+
+
+class Channel(Protocol):
+    """What a session asks of the connection that it runs on."""
+
+    id: str
+    peer: Peer
+    isTLS: bool
+
+    @property
+    def tlsName(self) -> str:
+        """Version and cipher of TLS, for the Received field; empty in the clear."""
+
+    def hasInput(self) -> bool:
+        """Whether the client has already sent more than the command at hand."""
+
+    def mayUsePlaintext(self) -> bool:
+        """Whether a password may come now."""
+
+    def mayStartTLS(self) -> bool:
+        """Whether STARTTLS would do."""
+
+    async def pause(self, seconds: float) -> None:
+        """Wait; ends at once when the connection is lost."""
+
+    def faulted(self, what: str) -> None:
+        """Log the exception being handled."""
+
+    def accepted(self, messageId: str, envelope: Envelope, size: int, outcomes: Sequence[Outcome]) -> None:
+        """Log what became of a message."""
+
+
+class Expects(enum.Enum):
+    """What the server has to do after it sent the replies."""
+
+    COMMAND = "command"  # read the next command
+    RESPONSE = "login"  # read a line that answers an AUTH challenge
+    BODY = "message"  # feed `sink`
+    TLS = "TLS"  # begin TLS, then make a new session
+    NOTHING = "end"  # close
+
+
+class Session:
+    """One client's session.
+
+    :ivar expects: what comes next. :ivar sink: where a message's octets go while BODY is expected.
+    :ivar identity: who logged in. :ivar isUTF8: the client has said SMTPUTF8: it reads UTF-8 in replies.
+    """
+
+    def __init__(self, channel: Channel, context: ServiceContext, role: Role) -> None:
+        self.expects = Expects.COMMAND
+        self.sink: Sink | None = None
+        self.identity: Identity | None = None
+        self.isUTF8 = False
+        self.role = role
+        self._channel = channel
+        self._context = context
+        self._hello: Hello | None = None
+        self._exchange: Exchange | None = None
+        self._transaction: Transaction | None = None
+        self._chunk = Bdat(0)
+        self._chunkRefused: Reply | None = None
+        self._isVerbose = False
+        self._mistakes = 0
+        self._failures = 0
+
+    @property
+    def stage(self) -> str:
+        """One word for people: what the session is at."""
+        if self.expects is not Expects.COMMAND:
+            return str(self.expects.value)
+        if self._transaction is not None:
+            return "envelope"
+        return "ready" if self._hello is not None else "connected"
+
+    def greeting(self) -> Reply:
+        """The first line (RFC 5321 §4.2: host name first, no enhanced code)."""
+        return reply(220, "", f"{self._context.hostname} {self.role.greeting} mailfw")
+
+    async def received(self, line: bytes) -> Reply | None:
+        """A line came: a command, or a response to an AUTH challenge. None: the reply comes with the body's end."""
+        try:
+            answer: Reply | None
+            if self.expects is Expects.RESPONSE:
+                answer = await self._respond(line)
+            else:
+                answer = await self.handle(parseCommand(line))
+        except BadCommand as error:
+            answer = error.reply
+        except Refusal as error:
+            answer = refusal(error)
+        return await self._weigh(answer) if answer is not None and answer.code in _MISTAKES else answer
+
+    async def handle(self, command: Command) -> Reply | None:
+        """Carry out a command. :raises BadCommand: its reply says why not. :raises Refusal: why not."""
+        return await self._HANDLERS[type(command)](self, command)
+
+    def end(self) -> None:
+        """The connection is gone, or begins anew under TLS."""
+        self._abandon()
+
+    # --- Mistakes --------------------------------------------------------------------------------------------------
+
+    async def _weigh(self, answer: Reply) -> Reply:
+        """Answer a mistake: at once, then ever more slowly, and not without end."""
+        self._mistakes += 1
+        if self._mistakes >= self._context.limits.badCommands:
+            self.expects = Expects.NOTHING
+            return reply(421, "4.7.0", "too many errors")
+        if self._mistakes > PATIENCE:
+            await self._channel.pause(0.05 * (self._mistakes - PATIENCE))
+        return answer
+
+    def _mustBeLast(self, name: str) -> None:
+        """A command whose reply the client must wait for (RFC 2920 §3.1)."""
+        if self._channel.hasInput():
+            bad(503, "5.5.1", f"nothing may be pipelined behind {name}")
+
+    def _afterHello(self) -> None:
+        if self._hello is None:
+            bad(503, "5.5.1", f"say {min(self.role.hellos)} first")
+
+    # --- The session's own commands --------------------------------------------------------------------------------
+
+    async def _greet(self, command: Hello) -> Reply:
+        """RFC 5321 §4.1.1.1: the session is as if it began here; who logged in stays."""
+        if command.verb not in self.role.hellos:
+            bad(500, "5.5.1", f"this is {self.role.greeting}: say {' or '.join(sorted(self.role.hellos))}")
+        if command.verb != "HELO":
+            self._mustBeLast(command.verb)
+        self._abandon()
+        self._hello = command
+        if command.verb == "HELO":
+            return reply(250, "", self._context.hostname)
+        offer = extension.Offer(
+            self._context.limits.messageSize,
+            self._channel.mayStartTLS(),
+            () if self.identity else self._mechanisms(self._channel.mayUsePlaintext()),
+        )
+        return reply(250, "", self._context.hostname, *extension.announced(offer))
+
+    async def _reset(self, command: Rset) -> Reply:
+        self._abandon()
+        return reply(250, "2.0.0", "forgotten")
+
+    async def _noop(self, command: Noop) -> Reply:
+        return reply(250, "2.0.0", "OK")
+
+    async def _quit(self, command: Quit) -> Reply:
+        self._abandon()
+        self.expects = Expects.NOTHING
+        return reply(221, "2.0.0", "good bye")
+
+    async def _help(self, command: Help) -> Reply:
+        return explain(command.topic, self.role.greeting)
+
+    async def _verbose(self, command: Verb) -> Reply:
+        self._isVerbose = command.isOn
+        return reply(250, "2.0.0", "verbose" if command.isOn else "terse")
+
+    async def _foreign(self, command: Foreign) -> Reply:
+        """A web page that makes a browser talk to us gets no chance to say more."""
+        self.expects = Expects.NOTHING
+        return reply(421, "4.7.0", f"this is {self.role.greeting}, not HTTP")
+
+    async def _startTLS(self, command: StartTLS) -> Reply:
+        """RFC 3207 §4. Whether something stands behind the command is the connection's to see, when it begins TLS."""
+        if self._channel.isTLS:
+            bad(503, "5.5.1", "this is TLS already")
+        if not self._channel.mayStartTLS():
+            bad(502, "5.5.1", "there is no certificate here")
+        self._abandon()
+        self.expects = Expects.TLS
+        return reply(220, "2.0.0", "begin TLS")
+
+    # --- AUTH ------------------------------------------------------------------------------------------------------
+
+    def _mechanisms(self, mayUsePlaintext: bool) -> tuple[str, ...]:
+        return self._context.logins.mechanisms(mayUsePlaintext) if self.role.offersLogin else ()
+
+    async def _auth(self, command: Auth) -> Reply:
+        """RFC 4954 §4."""
+        self._afterHello()
+        if self.identity is not None:
+            bad(503, "5.5.1", "logged in already")
+        if self._transaction is not None:
+            bad(503, "5.5.1", "not while a message is under way")
+        mayUsePlaintext = self._channel.mayUsePlaintext()
+        if command.mechanism not in self._mechanisms(mayUsePlaintext):
+            if command.mechanism in self._mechanisms(True):
+                bad(538, "5.7.11", "say STARTTLS first: no passwords in the clear")
+            bad(504, "5.5.4", "no such mechanism here")
+        self._mustBeLast("AUTH")
+        self._exchange = self._context.logins.begin(
+            command.mechanism,
+            service=self.role.name,
+            peer=self._channel.peer.host,
+            mayUsePlaintext=mayUsePlaintext,
+        )
+        return await self._proceed(command.initial)
+
+    async def _respond(self, line: bytes) -> Reply:
+        self.expects = Expects.COMMAND
+        try:
+            data = parseResponse(line)
+        except BadCommand:
+            self._exchange = None
+            raise
+        if data is None:
+            self._exchange = None
+            return reply(501, "5.7.0", "cancelled")
+        return await self._proceed(data)
+
+    async def _proceed(self, data: bytes | None) -> Reply:
+        """Take one step of the exchange. It is over unless this says otherwise."""
+        exchange, self._exchange = self._exchange, None
+        assert exchange is not None
+        if data is not None:
+            await self._channel.pause(self._context.logins.delayFor(self._channel.peer.host, exchange.user))
+        try:
+            step = await exchange.step(data)
+        except MalformedResponse as error:
+            return await self._failLogin(reply(501, "5.5.2", error.text))
+        except AuthenticationFailed as error:
+            return await self._failLogin(refusal(error))
+        if isinstance(step, Identity):
+            self.identity = step
+            return reply(235, "2.7.0", "welcome")
+        self._exchange = exchange
+        self.expects = Expects.RESPONSE
+        return reply(334, "", wire.encode(step).decode("ascii"))
+
+    async def _failLogin(self, answer: Reply) -> Reply:
+        self._failures += 1
+        if self._failures >= self._context.limits.authFailures:
+            self.expects = Expects.NOTHING
+            return reply(421, "4.7.0", "too many failed logins")
+        await self._channel.pause(0.5 * self._failures)
+        return answer
+
+    # --- The envelope ----------------------------------------------------------------------------------------------
+
+    async def _mail(self, command: Mail) -> Reply:
+        """RFC 5321 §4.1.1.2."""
+        self._afterHello()
+        if self._transaction is not None:
+            bad(503, "5.5.1", "a message is under way; RSET forgets it")
+        if self.role.requiresLogin and self.identity is None:
+            bad(530, "5.7.0", "log in first")
+        draft = extension.readMail(command.parameters)
+        self.isUTF8 = self.isUTF8 or draft.isSMTPUTF8
+        if command.isUTF8 and not draft.isSMTPUTF8:
+            return reply(550, "5.6.7", "an address in UTF-8 needs SMTPUTF8")
+        if draft.size > self._context.limits.messageSize:
+            return reply(552, "5.3.4", f"a message may have {self._context.limits.messageSize} octets")
+        sender = command.sender
+        if self.identity and sender and not await self._context.directory.owns(self.identity, sender):
+            return reply(550, "5.7.1", f"<{sender}> is not an address of yours")
+        envelope = Envelope(sender, (), self.identity, draft.isSMTPUTF8, draft.is8Bit)
+        self._transaction = Transaction(envelope, self._context.router.begin(envelope, self._channel.peer))
+        return reply(250, "2.1.0", f"<{sender or ''}> sender OK")
+
+    async def _rcpt(self, command: Rcpt) -> Reply:
+        """RFC 5321 §4.1.1.3."""
+        transaction = self._transaction
+        if transaction is None or transaction.isChunked:
+            bad(503, "5.5.1", "MAIL comes first" if transaction is None else "the message has begun")
+        extension.readRcpt(command.parameters)
+        address = command.recipient
+        if command.isUTF8 and not transaction.envelope.isSMTPUTF8:
+            return reply(550, "5.6.7", "an address in UTF-8 needs SMTPUTF8 after MAIL")
+        if len(transaction.recipients) >= self._context.limits.recipients:
+            return reply(452, "4.5.3", f"a message may have {self._context.limits.recipients} recipients")
+        try:
+            await transaction.delivery.recipient(Recipient(address))
+        except Exception as error:
+            if not isinstance(error, Refusal):
+                self._channel.faulted("a recipient could not be looked up")
+            transaction.hasRefused = True
+            return refusal(error, f"<{address}> ")
+        transaction.recipients.append(address)
+        return reply(250, "2.1.5", f"<{address}> recipient OK")
+
+    # --- The message -----------------------------------------------------------------------------------------------
+
+    def _ready(self) -> Transaction:
+        """The transaction, if a message may follow now."""
+        transaction = self._transaction
+        if transaction is None:
+            bad(503, "5.5.1", "MAIL and RCPT come first")
+        if not transaction.recipients:
+            if transaction.hasRefused and not self.role.isLMTP:
+                bad(554, "5.5.1", "no valid recipients")
+            bad(503, "5.5.1", "no valid recipients" if transaction.hasRefused else "RCPT comes first")
+        if transaction.content is None:
+            transaction.content = Content(
+                self._context.spool.open(),
+                self._context.limits,
+                self.role.normalizesLines,
+                lambda: self._channel.faulted("a message under way cannot be kept"),
+            )
+        return transaction
+
+    async def _data(self, command: Data) -> Reply:
+        """RFC 5321 §4.1.1.4."""
+        transaction = self._ready()
+        if transaction.isChunked:
+            bad(503, "5.5.1", "the message has begun with BDAT")
+        if self._channel.hasInput():
+            # What stands behind is a message that did not wait for leave; it is not to be taken for commands.
+            self.expects = Expects.NOTHING
+            bad(503, "5.5.1", "nothing may be pipelined behind DATA")
+        assert transaction.content is not None
+        self._expectBody(DataDecoder(transaction.content.take), transaction.content)
+        self._chunk = Bdat(0, isLast=True)
+        return reply(354, "", "go on, end with <CRLF>.<CRLF>")
+
+    async def _bdat(self, command: Bdat) -> Reply | None:
+        """RFC 3030 §2. The octets follow whatever is said, so a refusal waits until they have gone by."""
+        self._chunk, self._chunkRefused = command, None
+        limit = 2 * self._context.limits.messageSize
+        if command.size > limit:
+            self._abandon()
+            self.expects = Expects.NOTHING
+            return reply(552, "5.3.4", f"a message may have {self._context.limits.messageSize} octets")
+        try:
+            transaction = self._ready()
+        except BadCommand as error:
+            self._chunkRefused = error.reply
+            self._expectBody(ChunkCounter(_ignore, command.size), None)
+        else:
+            transaction.isChunked = True
+            assert transaction.content is not None
+            self._expectBody(ChunkCounter(transaction.content.take, command.size), transaction.content)
+        return None
+
+    def _expectBody(self, sink: Sink, content: Content | None) -> None:
+        self.expects = Expects.BODY
+        self.sink = sink if content is None else BoundedSink(sink, content)
+
+    async def bodyReceived(self) -> Sequence[Reply]:
+        """The sink has had enough: all of DATA, or one chunk."""
+        self.expects, self.sink = Expects.COMMAND, None
+        if self._chunkRefused is not None:
+            answer, self._chunkRefused = self._chunkRefused, None
+            return [await self._weigh(answer)]
+        transaction = self._transaction
+        assert transaction is not None and transaction.content is not None
+        content = transaction.content
+        if content.isHopeless:
+            self.expects = Expects.NOTHING
+        if not self._chunk.isLast and not content.isTooLarge:
+            return [reply(250, "2.0.0", f"{self._chunk.size} octets")]
+        try:
+            return await self._finish(transaction, content)
+        finally:
+            self._abandon()
+
+    async def _finish(self, transaction: Transaction, content: Content) -> Sequence[Reply]:
+        names = [str(address) for address in transaction.recipients]
+        found = content.finish()
+        if isinstance(found, Reply):
+            return [found] * (len(names) if self.role.isLMTP and self._chunk.isLast else 1)
+        messageId = f"{int(self._context.now()):x}-{secrets.token_hex(6)}"
+        outcomes = await self._commit(transaction, content, found, messageId)
+        self._channel.accepted(messageId, transaction.envelope, content.size, outcomes)
+        if self.role.isLMTP:
+            return each(outcomes, names)
+        answer = final(outcomes, names, messageId, self._isVerbose)
+        if answer.isPositive:
+            self._mistakes = 0
+        return [answer]
+
+    async def _commit(
+        self, transaction: Transaction, content: Content, source: MessageSource, messageId: str
+    ) -> Sequence[Outcome]:
+        """What is raised concerns every recipient; a fault of the delivery's, or of ours, defers the message."""
+        try:
+            return await transaction.commit(self._stamped(source, content, transaction, messageId))
+        except Refusal as error:
+            outcome = Outcome(Fate.DEFERRED if error.isTemporary else Fate.FAILED, error)
+        except Exception as error:
+            self._channel.faulted("a delivery failed")
+            outcome = Outcome(Fate.DEFERRED, error)
+        return [outcome] * len(transaction.recipients)
+
+    def _stamped(self, source: MessageSource, content: Content, transaction: Transaction, messageId: str) -> MessageSource:
+        """The message with our Received field before it, and mended where that is our role.
+
+        No content can go on with a line of ours by beginning with white space: it gets the empty line that it lacks.
+        """
+        assert self._hello is not None
+        header, now, channel = content.header(), self._context.now(), self._channel
+        isExtended = self._hello.verb != "HELO"
+        isUTF8 = transaction.envelope.isSMTPUTF8
+        trace = stamp.Trace(
+            hello=self._hello.name,
+            peer=channel.peer,
+            hostname=self._context.hostname,
+            protocol=stamp.protocolName(self.role.isLMTP, isExtended, isUTF8, channel.isTLS, self.identity is not None),
+            messageId=messageId,
+            time=now,
+            tls=channel.tlsName,
+            recipient=transaction.onlyRecipient,
+        ).field()
+        if self.role.completesMessages:
+            mended = edit.submitted(header, now, f"{messageId}@{self._context.hostname}")
+            source, header = stamp.withHeader(source, header, mended), mended
+        return source.withPrefix(trace + edit.separator(header))
+
+    def _abandon(self) -> None:
+        if self._transaction is not None:
+            transaction, self._transaction = self._transaction, None
+            transaction.abandon()
+
+    # --- Asking about addresses ------------------------------------------------------------------------------------
+
+    async def _verify(self, command: Vrfy) -> Reply:
+        return await self._asked(command, inquiry.verify)
+
+    async def _expand(self, command: Expn) -> Reply:
+        return await self._asked(command, inquiry.expand)
+
+    async def _asked(self, command: Vrfy | Expn, ask: Callable[[IDirectory, str, str], Awaitable[Reply]]) -> Reply:
+        self.isUTF8 = self.isUTF8 or command.isSMTPUTF8
+        if self.identity is None:
+            return inquiry.UNTOLD
+        return await ask(self._context.directory, command.name, next(iter(self._context.domains), self._context.hostname))
+
+    _HANDLERS: ClassVar[dict[type, Callable[[Any, Any], Awaitable[Reply | None]]]] = {
+        Hello: _greet,
+        Mail: _mail,
+        Rcpt: _rcpt,
+        Data: _data,
+        Bdat: _bdat,
+        Rset: _reset,
+        Noop: _noop,
+        Quit: _quit,
+        Help: _help,
+        Vrfy: _verify,
+        Expn: _expand,
+        Verb: _verbose,
+        StartTLS: _startTLS,
+        Auth: _auth,
+        Foreign: _foreign,
+    }
+
+
+def _ignore(piece: bytes) -> None:
+    """Octets that nobody wants."""

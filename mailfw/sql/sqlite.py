@@ -1,0 +1,94 @@
+"""All that is SQLite's alone: how a file is opened, tuned and let go, its column types, and what its errors mean.
+
+Guarantees: files are 0600 from the first moment; a commit is on disk when it returns (WAL, synchronous=FULL); a connection
+for reading cannot write.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+
+from mailfw.errors import Unavailable
+
+Connection = sqlite3.Connection
+DatabaseError = sqlite3.Error
+
+MEMORY = ":memory:"
+PAGE_SIZE = 8192
+CHECKPOINT_PAGES = 4000
+STATEMENTS = 512
+
+TYPES = {
+    "identity": "INTEGER PRIMARY KEY AUTOINCREMENT",  # AUTOINCREMENT: an id is never given twice
+    "octets": "BLOB",
+    "clustered": "WITHOUT ROWID",
+}
+"""What `Schema` puts for `{identity}` (a key the database numbers), `{octets}` and `{clustered}` (stored in key order)."""
+
+_OUR_FAULTS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.NotSupportedError)
+
+
+def connectWriter(path: str) -> Connection:
+    """The connection that owns the file; it is made when it is not there. May be handed to another thread once.
+
+    :raises Unavailable: the file cannot be opened, or is no database.
+    """
+    try:
+        if path != MEMORY:
+            _create(path)
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS)
+    except (OSError, sqlite3.Error) as error:
+        raise Unavailable(f"the database cannot be opened: {error}") from error
+    try:
+        for pragma in (
+            f"page_size = {PAGE_SIZE}",
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+            f"journal_size_limit = {4 * CHECKPOINT_PAGES * PAGE_SIZE}",
+            "cache_size = -16384",
+            "temp_store = MEMORY",
+            "busy_timeout = 2000",
+        ):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+    except sqlite3.Error as error:
+        connection.close()
+        raise Unavailable(f"the database cannot be opened: {error}") from error
+    return connection
+
+
+def _create(path: str) -> None:
+    """Make an empty file that only we can read, its name durable (SQLite gives its WAL the same mode)."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        return
+    directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def connectReader(path: str) -> Connection:
+    """A connection that can only read."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS)
+    for pragma in ("query_only = ON", "cache_size = -4096", "busy_timeout = 2000", "temp_store = MEMORY"):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+    return connection
+
+
+def closeWriter(connection: Connection) -> None:
+    """Let go of the file, the write-ahead log folded back into it. Nothing is lost when that fails."""
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.Error:
+        pass
+    finally:
+        connection.close()
+
+
+def isSystemFault(error: BaseException) -> bool:
+    """Whether an exception tells of the disk, a lock or a damaged file, rather than of a mistake in our statements."""
+    return isinstance(error, (sqlite3.Error, OSError)) and not isinstance(error, _OUR_FAULTS)

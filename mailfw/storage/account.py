@@ -1,0 +1,68 @@
+"""An account as a session sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from zope.interface import implementer
+
+from mailfw.errors import NoSuchMailbox
+from mailfw.interfaces import IAccount
+from mailfw.storage import tree
+from mailfw.storage.across import Across
+from mailfw.storage.changes import changedNames
+from mailfw.storage.engine import AccountRef, Engine
+from mailfw.storage.mailbox import Mailbox
+from mailfw.storage.names import mailboxName
+from mailfw.values import Copy, MailboxInfo, Move, Operation, Result
+
+
+@implementer(IAccount)
+class Account:
+    """One account of an engine, opened by somebody who may."""
+
+    def __init__(self, engine: Engine, ref: AccountRef, across: Across) -> None:
+        self.owner = ref.name
+        self._engine = engine
+        self._ref = ref
+        self._across = across
+
+    async def mailboxes(self) -> list[MailboxInfo]:
+        """Every name, parents before children, INBOX first."""
+        await self._engine.refreshTree(self._ref)
+        return await self._engine.database.read(lambda connection: tree.listing(connection, self._ref.key))
+
+    async def open(self, name: str) -> Mailbox:
+        """:raises NoSuchMailbox: there is none of that name, or it cannot be selected."""
+        name = mailboxName(name)
+        find = self._engine.database.read
+        found = await find(lambda connection: tree.info(connection, self._ref.key, name))
+        if found is None:
+            await self._engine.refreshTree(self._ref)
+            found = await find(lambda connection: tree.info(connection, self._ref.key, name))
+        if found is None:
+            raise NoSuchMailbox()
+        mailbox = Mailbox(self._engine, self._ref, found)
+        await mailbox.refresh()
+        return mailbox
+
+    async def apply(self, operations: Sequence[Operation]) -> list[Result]:
+        """Do all of it in one transaction, or nothing. A copy or move to another account stands alone."""
+        if any(isinstance(one, (Copy, Move)) and one.account not in ("", self.owner) for one in operations):
+            return [await self._across.transfer(self, operations)]
+        return await self._engine.apply(self._ref, [_within(one) for one in operations])
+
+    async def changedSince(self, modSeq: int) -> tuple[int, list[str]]:
+        """The account's MODSEQ now, and the names that anything happened to after `modSeq`."""
+        return await self._engine.database.read(lambda connection: changedNames(connection, self._ref.key, modSeq))
+
+    def watch(self, bell: Callable[[str], None]) -> Callable[[], None]:
+        """Ring after changes, until the function that is returned is called."""
+        return self._engine.watch(self._ref, bell)
+
+
+def _within(operation: Operation) -> Operation:
+    """The operation without the account's own name in it."""
+    if isinstance(operation, (Copy, Move)) and operation.account:
+        return type(operation)(operation.mailbox, operation.uids, operation.target, "", operation.uidValidity)
+    return operation

@@ -1,0 +1,342 @@
+"""The engine beside a simple store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from attrs import evolve
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import LoopingCall
+
+from mailfw.errors import NoSuchMailbox, Vanished
+from mailfw.interfaces import ISimpleFlags, ISimpleFolders, ISimpleStore
+from mailfw.sql import Connection, Database, Undo
+from mailfw.storage import tree
+from mailfw.storage.apply import Step, apply, steps
+from mailfw.storage.bells import Bell, Bells
+from mailfw.storage.changes import counters
+from mailfw.storage.engine import AccountRef, Engine, writeDerived
+from mailfw.storage.flags import encode
+from mailfw.storage.housekeeping import Housekeeping
+from mailfw.storage.names import accountName, mailboxName
+from mailfw.storage.rows import Reading, Source, Stale
+from mailfw.storage.simple.content import FileContent, uidl
+from mailfw.storage.simple.effects import Add, Effects, Files, Rehearsed
+from mailfw.storage.simple.intents import Recovery
+from mailfw.storage.simple.perform import Performance
+from mailfw.storage.simple.reconcile import Context, Reconciler, Touched
+from mailfw.storage.strands import Strands
+from mailfw.storage.transaction import IPlace, bounded
+from mailfw.values import Append, Create, Fate, MessageSource, NewMessage, Operation, Outcome, Result, Target, canonicalFlag
+
+T = TypeVar("T")
+
+WATCH_INTERVAL = 5.0  # seconds between looks at the folders of watched accounts
+
+_ACCOUNT = "SELECT id FROM account WHERE name = ?"
+_ADD_ACCOUNT = "INSERT INTO account (name, modseq, uid_validity) VALUES (?, 0, 0)"
+_INTENTS = "SELECT id, plan FROM intent WHERE account = ? ORDER BY id"
+_FORGET_INTENT = "DELETE FROM intent WHERE id = ?"
+_NAMES = "SELECT name FROM mailbox WHERE account = ? AND name IS NOT NULL ORDER BY id"
+_NAME = "SELECT name FROM mailbox WHERE id = ?"
+_MESSAGE = """SELECT b.name, f.name, f.locator, m.internal_date, m.size FROM message m JOIN mailbox b ON b.id = m.mailbox
+    JOIN file f ON f.mailbox = m.mailbox AND f.uid = m.uid WHERE m.mailbox = ? AND m.uid = ?"""
+_JOINS = """ JOIN mailbox b ON b.id = m.mailbox JOIN account a ON a.id = b.account
+    JOIN file f ON f.mailbox = m.mailbox AND f.uid = m.uid"""
+
+
+class SimpleEngine(Engine):
+    """Accounts of a simple store. All file work for an account is done in its strand, one thing after another."""
+
+    def __init__(
+        self,
+        store: ISimpleStore,
+        database: Database,
+        bells: Bells,
+        now: Callable[[], float],
+        housekeeping: Housekeeping,
+        reactor: Any,
+    ) -> None:
+        # reactor: IReactorTime and IReactorFromThreads, interfaces that are not typed upstream
+        self._store = store
+        super().__init__(database, None, bells, now, housekeeping)
+        self._kept = ISimpleFlags(store).permanentFlags if ISimpleFlags.providedBy(store) else frozenset()
+        self._strands = Strands(reactor, database.isInline)
+        self._reconciler = Reconciler(Context(store, database, now, self.transaction, self._kept))
+        self._opened: dict[str, AccountRef] = {}  # accounts whose files and state have been brought together
+        self._watch = LoopingCall(self._look)
+        self._watch.clock = reactor
+        self._looking: set[str] = set()
+
+    # --- Accounts
+
+    async def account(self, name: str) -> AccountRef:
+        """The account, its files and its state in accord."""
+        found = self._opened.get(name)
+        return await self._strands.run(name, lambda: self._open(name)) if found is None else found
+
+    def _open(self, name: str) -> AccountRef:
+        """In the strand: what a crash left is ended, folders are mailboxes."""
+        ref = self._opened.get(name)
+        if ref is None:
+            row = self.database.readHere(lambda connection: connection.execute(_ACCOUNT, (name,)).fetchone())
+            isNew = row is None
+            ref = AccountRef(name, self.database.call(partial(_addAccount, accountName(name))) if row is None else row[0])
+            self._recover(ref)
+            if isNew and ISimpleFolders.providedBy(self._store):
+                for default in tree.DEFAULTS[1:]:
+                    ISimpleFolders(self._store).createFolder(name, default.name)
+            self._reconciler.tree(name, ref.key, isNew)
+            bounded(self._opened)  # type: ignore[arg-type]  # only its size matters
+            self._opened[name] = ref
+        return ref
+
+    def _recover(self, ref: AccountRef) -> None:
+        """End what was under way when it was interrupted."""
+        found = self.database.readHere(lambda connection: connection.execute(_INTENTS, (ref.key,)).fetchall())
+        for number, plan in found:
+            self._end(ref, number, plan)
+
+    def _end(self, ref: AccountRef, number: int, plan: str, performance: Performance | None = None) -> bool:
+        """End one intent; whether it went forward. With a performance that failed on the way, its caller completes the state."""
+        ended = Recovery.of(self._store, ref.name, plan).run()
+        if performance is not None and ended.isForward:
+            return True
+        if ended.renames:
+            self.database.call(partial(self._rename, ref, ended.renames))
+        self._reconciler.tree(ref.name, ref.key)
+        hints: dict[str, dict[str, frozenset[str]]] = {}
+        for (folder, key), flags in ended.flags.items():
+            hints.setdefault(folder, {})[key] = flags
+        for folder, some in hints.items():
+            self._reconciler.folder(ref.name, ref.key, folder, some)
+        self.database.call(lambda connection: connection.execute(_FORGET_INTENT, (number,)).rowcount)
+        self.log.info("ended what was interrupted in {account}: forward={forward}", account=ref.name, forward=ended.isForward)
+        return ended.isForward
+
+    def _rename(self, ref: AccountRef, names: Sequence[tuple[str, str]], connection: Connection) -> None:
+        tree.renameEach(self.transaction(connection, ref.key, Files(Effects())), names)
+
+    def _place(self) -> IPlace:
+        return Files(Effects())
+
+    # --- Changing
+
+    async def apply(self, account: AccountRef, operations: Sequence[Operation]) -> list[Result]:
+        """Do all the operations, on files and state, or none."""
+        results, touched = await self._strands.run(account.name, lambda: self._applyHere(account, operations))
+        self.ring(account.name, touched)
+        return results
+
+    async def deliver(self, message: MessageSource, targets: Sequence[Target]) -> list[Outcome]:
+        """Put one message into each target, in parallel."""
+        return await gatherResults([Deferred.fromCoroutine(self._deliverTo(message, target)) for target in targets])
+
+    async def _deliverTo(self, message: MessageSource, target: Target) -> Outcome:
+        try:
+            done, touched = await self._strands.run(target.account, lambda: self._deliverHere(message, target))
+        except Exception as error:
+            return self.refused(error)
+        self.ring(target.account, touched)
+        return Outcome(Fate.DELIVERED, remark=f"{target.mailbox} UID {done.uids[0]}")
+
+    def _deliverHere(self, message: MessageSource, target: Target) -> tuple[Any, Touched]:
+        ref = self._open(target.account)
+        name = mailboxName(target.mailbox)
+        if self.database.readHere(lambda connection: tree.info(connection, ref.key, name)) is None:
+            self._applyHere(ref, [Create(name)])
+        results, touched = self._applyHere(ref, [Append(name, (NewMessage(message, target.flags),))])
+        return results[0], touched
+
+    def _applyHere(self, ref: AccountRef, operations: Sequence[Operation]) -> tuple[list[Result], Touched]:
+        self._open(ref.name)
+        now = self.now()
+        work = steps([_dated(one, now) for one in operations], None)
+        touched: Touched = {}
+        for step in work:
+            for arriving in step.arriving:
+                arriving.prepare()
+            if not isinstance(step.operation, Append):
+                touched |= self._follow(ref, step.operation)
+        effects = self._single(ref, work) or self.database.call(partial(self._rehearse, ref, work))
+        if not isinstance(effects, Effects):
+            return effects[0], touched | effects[1]
+        results, changed = self._perform(ref, work, effects)
+        return results, touched | changed
+
+    def _follow(self, ref: AccountRef, operation: Operation) -> Touched:
+        """Before messages are chosen, what other programs did to them is noticed."""
+        name = getattr(operation, "mailbox", None)
+        return {} if name is None else self._reconciler.folder(ref.name, ref.key, mailboxName(name))
+
+    def _single(self, ref: AccountRef, work: Sequence[Step]) -> Effects | None:
+        """The effects of a single message's append, which need no rehearsal."""
+        operation = work[0].operation if len(work) == 1 else None
+        if not isinstance(operation, Append) or len(operation.messages) != 1:
+            return None
+        name = mailboxName(operation.mailbox)
+        if self.database.readHere(lambda connection: tree.info(connection, ref.key, name)) is None:
+            raise NoSuchMailbox()
+        message = operation.messages[0]
+        encode(message.flags)
+        flags = frozenset(map(canonicalFlag, message.flags))
+        assert message.internalDate is not None
+        return Effects(adds=[Add(name, message.source, flags, message.internalDate)])
+
+    def _rehearse(self, ref: AccountRef, work: Sequence[Step], connection: Connection) -> Effects | tuple[list[Result], Touched]:
+        """What the operations do to files; when that is nothing, they are done."""
+        place = Rehearsed(self._kept, ISimpleFolders.providedBy(self._store))
+        tx = self.transaction(connection, ref.key, place)
+        results = [apply(tx, step) for step in work]
+        if place.effects.count:
+            raise Undo(place.effects)
+        return results, tx.touched
+
+    def _perform(self, ref: AccountRef, work: Sequence[Step], effects: Effects) -> tuple[list[Result], Touched]:
+        performance = Performance(self._store, self.database, ref.name, ref.key, effects)
+        folders = {one.folder for one in (*effects.adds, *effects.drops, *(mark.message for mark in effects.marks))}
+        there = set(effects.makes)
+        current = [one for one in folders - there if self._reconciler.isCurrent(ref.name, ref.key, one)]
+        self._opened.pop(ref.name, None)  # whatever fails now: the next to open the account brings files and state together
+        try:
+            performance.run()
+        except Exception:
+            if not performance.intent or not self._end(ref, performance.intent, self._planOf(performance.intent), performance):
+                self._opened[ref.name] = ref
+                raise
+        done = self.database.call(partial(self._complete, ref, work, performance))
+        self._opened[ref.name] = ref
+        for folder in current:
+            self._reconciler.believe(ref.name, ref.key, folder)
+        return done
+
+    def _planOf(self, intent: int) -> str:
+        statement = "SELECT plan FROM intent WHERE id = ?"
+        return str(self.database.readHere(lambda connection: connection.execute(statement, (intent,)).fetchone())[0])
+
+    def _complete(
+        self, ref: AccountRef, work: Sequence[Step], performance: Performance, connection: Connection
+    ) -> tuple[list[Result], Touched]:
+        tx = self.transaction(connection, ref.key, Files(performance.effects))
+        results = [apply(tx, step) for step in work]
+        performance.forget(connection)
+        return results, tx.touched
+
+    # --- What other programs do
+
+    async def refresh(self, account: AccountRef, mailbox: int) -> None:
+        """Notice what other programs did to a mailbox."""
+        touched = await self._strands.run(account.name, lambda: self._refreshHere(account, mailbox))
+        self.ring(account.name, touched)
+
+    def _refreshHere(self, ref: AccountRef, mailbox: int) -> Touched:
+        self._open(ref.name)
+        row = self.database.readHere(lambda connection: connection.execute(_NAME, (mailbox,)).fetchone())
+        return {} if row is None or row[0] is None else self._reconciler.folder(ref.name, ref.key, row[0])
+
+    async def refreshTree(self, account: AccountRef) -> None:
+        """Notice folders that other programs made or removed."""
+        touched = await self._strands.run(account.name, lambda: self._refreshTreeHere(account))
+        self.ring(account.name, touched)
+
+    def _refreshTreeHere(self, ref: AccountRef) -> Touched:
+        self._open(ref.name)
+        return self._reconciler.tree(ref.name, ref.key)
+
+    def watch(self, account: AccountRef, bell: Bell) -> Callable[[], None]:
+        """Ring after changes; other programs' are looked for every `WATCH_INTERVAL` seconds."""
+        unsubscribe = super().watch(account, bell)
+        if not self._watch.running:
+            self._watch.start(WATCH_INTERVAL, now=False).addErrback(lambda failure: self.log.failure("watching ended", failure))
+        return unsubscribe
+
+    def _look(self) -> None:
+        watched = [self._opened[name] for name in self.bells.watched() if name in self._opened]
+        if not self.bells.watched():
+            self._watch.stop()
+        for ref in watched:
+            if ref.name not in self._looking:
+                self._looking.add(ref.name)
+                Deferred.fromCoroutine(self._lookAt(ref)).addErrback(self._notSeen)
+
+    def _notSeen(self, failure: Any) -> None:  # Failure, which is generic in no useful way
+        self.log.warn("a watched account could not be looked at: {error}", error=failure.value)
+
+    async def _lookAt(self, ref: AccountRef) -> None:
+        try:
+            self.ring(ref.name, await self._strands.run(ref.name, lambda: self._lookHere(ref)))
+        finally:
+            self._looking.discard(ref.name)
+
+    def _lookHere(self, ref: AccountRef) -> Touched:
+        touched = self._refreshTreeHere(ref)
+        for (name,) in self.database.readHere(lambda connection: connection.execute(_NAMES, (ref.key,)).fetchall()):
+            touched |= self._reconciler.folder(ref.name, ref.key, name)
+        return touched
+
+    # --- Reading
+
+    async def step(self, account: AccountRef, reading: Reading[T]) -> list[T]:
+        """The next items; where messages may have to be looked into, in the strand."""
+        if not reading.needsFiles:
+            return await super().step(account, reading)
+        keep = partial(self._keepDerived, account)
+        return await self._strands.run(account.name, lambda: reading.step(self.database.readHere, keep))
+
+    def _keepDerived(self, ref: AccountRef, stale: list[Stale]) -> None:
+        self.database.call(partial(self._writeDerived, ref, stale))
+
+    def _writeDerived(self, ref: AccountRef, stale: list[Stale], connection: Connection) -> None:
+        writeDerived(stale, connection)
+        tx = self.transaction(connection, ref.key)
+        for email, derived, _ in stale:
+            tx.joinThread(email, derived.threadKeys)
+
+    def _source(self) -> Source:
+        return Source(
+            ("a.name", "b.name", "f.name", "f.locator", "m.internal_date", "m.size"),
+            partial(FileContent, self._store),
+            ("f.name",),
+            uidl,
+            _JOINS,
+            derives=True,
+        )
+
+    async def read(self, account: AccountRef, mailbox: int, uid: int, start: int, length: int) -> bytes:
+        """Octets of one message."""
+        return await self._strands.run(account.name, lambda: self._readHere(account, mailbox, uid, start, length))
+
+    def _readHere(self, ref: AccountRef, mailbox: int, uid: int, start: int, length: int) -> bytes:
+        row = self.database.readHere(lambda connection: _message(connection, mailbox, uid))
+        return FileContent(self._store, ref.name, *row).read(start, length)
+
+    async def close(self) -> None:
+        """Finish what was begun, and let go of threads and file."""
+        if self._watch.running:
+            self._watch.stop()
+        await self._strands.close()
+        await super().close()
+
+
+def _addAccount(name: str, connection: Connection) -> int:
+    key = connection.execute(_ADD_ACCOUNT, (name,)).lastrowid
+    assert key is not None
+    return key
+
+
+def _dated(operation: Operation, now: float) -> Operation:
+    """Messages without an internal date get the present one, so that files and state agree on it."""
+    if not isinstance(operation, Append):
+        return operation
+    messages = (evolve(one, internalDate=now) if one.internalDate is None else one for one in operation.messages)
+    return evolve(operation, messages=tuple(messages))
+
+
+def _message(connection: Connection, mailbox: int, uid: int) -> tuple[str, str, str, float, int]:
+    counters(connection, mailbox)
+    row = connection.execute(_MESSAGE, (mailbox, uid)).fetchone()
+    if row is None:
+        raise Vanished()
+    return row[0], row[1], row[2], row[3], row[4]

@@ -1,0 +1,124 @@
+"""What was under way in an account's files when something failed or the power went: brought to its end, or undone.
+
+An intent with messages to add goes forward only when all of them are in their folders; otherwise those that are there are removed
+again. One without goes forward. Every step may be repeated. What the state does not know afterwards, `reconcile` finds; the
+intent supplies the flags that the format cannot keep.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import define, frozen
+
+from mailfw.interfaces import ISimpleFlags, ISimpleFolders, ISimpleStore
+from mailfw.storage.simple.effects import Effects
+from mailfw.values import Entry
+
+Flags = dict[tuple[str, str], frozenset[str]]
+
+
+def write(effects: Effects) -> str:
+    """The effects as text; to be written again whenever more keys were chosen."""
+    return json.dumps(
+        {
+            "makes": effects.makes,
+            "count": len(effects.adds),
+            "adds": [[add.folder, add.key, sorted(add.flags)] for add in effects.adds if add.key],
+            "marks": [[one.message.folder, _key(one.message), sorted(one.flags)] for one in effects.marks],
+            "drops": [[one.folder, _key(one)] for one in effects.drops],
+            "renames": effects.renames,
+            "deletes": effects.deletes,
+        }
+    )
+
+
+def _key(message: Any) -> str:  # Held or Add
+    entry = message.entry
+    return str(entry.key if entry is not None else message.key)
+
+
+@frozen
+class Ended:
+    """What the state has to learn.
+
+    :ivar isForward: the intent was brought to its end; False: undone.
+    :ivar flags: (folder, key) → the flags of messages that were added or marked.
+    """
+
+    isForward: bool
+    flags: Mapping[tuple[str, str], frozenset[str]]
+    renames: tuple[tuple[str, str], ...]
+
+
+@define
+class Recovery:
+    """Ends one intent of an account. Blocks."""
+
+    store: ISimpleStore
+    account: str
+    plan: dict[str, Any]  # as `write` wrote it
+    _scans: dict[str, dict[str, Entry]]
+
+    @classmethod
+    def of(cls, store: ISimpleStore, account: str, text: str) -> Recovery:
+        """From an intent's text."""
+        return cls(store, account, json.loads(text), {})
+
+    def run(self) -> Ended:
+        """Forward or back, whatever the files say."""
+        plan = self.plan
+        adds = plan["adds"]
+        isForward = len(adds) == plan["count"] and all(self._entry(folder, key) is not None for folder, key, _ in adds)
+        if not isForward:
+            for folder, key, _ in adds:
+                self._drop(folder, key)
+            self._unmake(plan["makes"])
+            return Ended(False, {}, ())
+        flags: Flags = {(folder, key): frozenset(some) for folder, key, some in adds + plan["marks"]}
+        for folder, key, some in plan["marks"]:
+            self._mark(folder, key, frozenset(some))
+        for folder, key in plan["drops"]:
+            self._drop(folder, key)
+        renames = tuple((old, new) for old, new in plan["renames"])
+        self._renameFolders(renames)
+        self._deleteFolders(plan["deletes"])
+        return Ended(True, flags, renames)
+
+    def _entry(self, folder: str, key: str) -> Entry | None:
+        if folder not in self._scans:
+            isThere = folder == "INBOX" or folder in set(self.store.folders(self.account))
+            self._scans[folder] = {one.key: one for one in self.store.scan(self.account, folder)} if isThere else {}
+        return self._scans[folder].get(key)
+
+    def _unmake(self, names: list[str]) -> None:
+        """Remove folders that were made, unless somebody has put messages there."""
+        there = set(self.store.folders(self.account)) if names else set()
+        for name in reversed(names):
+            if name in there and not list(self.store.scan(self.account, name)):
+                ISimpleFolders(self.store).deleteFolder(self.account, name)
+
+    def _drop(self, folder: str, key: str) -> None:
+        entry = self._entry(folder, key)
+        if entry is not None:
+            self.store.remove(self.account, folder, [entry])
+
+    def _mark(self, folder: str, key: str, flags: frozenset[str]) -> None:
+        entry = self._entry(folder, key)
+        if entry is not None and ISimpleFlags.providedBy(self.store):
+            (self._scans[folder][key],) = ISimpleFlags(self.store).setFlags(self.account, folder, [(entry, flags)])
+
+    def _renameFolders(self, renames: tuple[tuple[str, str], ...]) -> None:
+        if renames:
+            folders = ISimpleFolders(self.store)
+            for old, new in renames:
+                names = set(self.store.folders(self.account))
+                if old in names and new not in names:
+                    folders.renameFolder(self.account, old, new)
+
+    def _deleteFolders(self, names: list[str]) -> None:
+        for name in names:
+            if name in set(self.store.folders(self.account)):
+                ISimpleFolders(self.store).deleteFolder(self.account, name)

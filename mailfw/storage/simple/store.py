@@ -1,0 +1,37 @@
+"""Opens a full store over a simple one: what `maildir:` and `textfile:` become."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from mailfw.interfaces import ISimpleStore, IStoreContext
+from mailfw.sql import Database
+from mailfw.storage.bells import Bells
+from mailfw.storage.housekeeping import Housekeeping
+from mailfw.storage.schema import SCHEMA
+from mailfw.storage.simple.engine import SimpleEngine
+from mailfw.storage.store import Store
+
+
+def statePath(specification: str, data: str) -> str:
+    """Where the state beside a simple store is kept, below the data directory; its folder is made.
+
+    :param specification: the store as configured, `maildir:mail`.
+    """
+    folder = os.path.join(data, "state")
+    os.makedirs(folder, 0o700, exist_ok=True)
+    digest = hashlib.sha256(specification.encode()).hexdigest()[:16]
+    return os.path.join(folder, f"{digest}.sqlite")
+
+
+def openSimple(store: ISimpleStore, path: str, context: IStoreContext) -> Store:
+    """The engine beside a simple store.
+
+    :param path: of the state's database file; `:memory:` for a test that needs no second opening.
+    :raises Unavailable: the state cannot be opened.
+    :raises SchemaMismatch: it is a newer program's.
+    """
+    database = Database.open(path, SCHEMA, reactor=context.reactor, isInline=context.isInline)
+    housekeeping = Housekeeping(database, None, context.reactor, context.now)
+    return Store([SimpleEngine(store, database, Bells(), context.now, housekeeping, context.reactor)])

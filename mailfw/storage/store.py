@@ -1,0 +1,62 @@
+"""A full store over a fixed number of engines, one database file each; an account is always in the same one."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from mailfw.interfaces import IMailStore
+from mailfw.storage import rights
+from mailfw.storage.account import Account
+from mailfw.storage.across import Across
+from mailfw.storage.engine import Engine
+from mailfw.values import Identity, MessageSource, Outcome, Target
+
+
+@implementer(IMailStore)
+class Store:
+    """Accounts over some engines."""
+
+    log = Logger()
+
+    def __init__(self, engines: Sequence[Engine]) -> None:
+        self._engines = list(engines)
+
+    async def openAccount(self, identity: Identity, owner: str) -> Account:
+        """The account named `owner`, made where it is not there yet. :raises NoPermission:"""
+        rights.mustOpen(identity, owner)
+        engine = self._engineOf(owner)
+        ref = await engine.account(owner)
+        return Account(engine, ref, Across(lambda other: self.openAccount(identity, other)))
+
+    async def deliver(self, message: MessageSource, targets: Sequence[Target]) -> list[Outcome]:
+        """Put a message into each target; outcomes in their order."""
+        if len(targets) == 1:
+            return await self._engineOf(targets[0].account).deliver(message, targets)
+        places: dict[int, list[int]] = {}
+        for at, target in enumerate(targets):
+            places.setdefault(self._place(target.account), []).append(at)
+        outcomes: dict[int, Outcome] = {}
+        done = await gatherResults(
+            [
+                Deferred.fromCoroutine(self._engines[place].deliver(message, [targets[at] for at in ats]))
+                for place, ats in places.items()
+            ]
+        )
+        for ats, some in zip(places.values(), done, strict=True):
+            outcomes.update(zip(ats, some, strict=True))
+        return [outcomes[at] for at in range(len(targets))]
+
+    async def close(self) -> None:
+        """Finish what is under way."""
+        await gatherResults([Deferred.fromCoroutine(engine.close()) for engine in self._engines])
+
+    def _engineOf(self, account: str) -> Engine:
+        return self._engines[self._place(account)]
+
+    def _place(self, account: str) -> int:
+        return zlib.crc32(account.encode()) % len(self._engines)

@@ -1,0 +1,199 @@
+"""The tree of mailbox names: create, rename, delete, subscribe, list.
+
+Only mailboxes and subscriptions are stored. A name above a mailbox, or one that is subscribed to and has no mailbox, is in the
+tree for as long as that is so, and cannot be selected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mailfw.errors import HasChildren, InvalidName, LimitExceeded, MailboxExists, NoPermission, NoSuchMailbox
+from mailfw.sql import Connection
+from mailfw.storage.messages import transfer
+from mailfw.storage.names import DELIMITER, INBOX, ancestors, mailboxName, treeOrder
+from mailfw.storage.transaction import MailboxRef, Transaction
+from mailfw.values import ALL_UIDS, Create, Delete, MailboxInfo, Rename, SpecialUse, Subscribe
+
+MAILBOXES = 10_000  # in one account
+
+DEFAULTS = (
+    Create(INBOX),
+    Create("Drafts", frozenset({SpecialUse.DRAFTS})),
+    Create("Sent", frozenset({SpecialUse.SENT})),
+    Create("Junk", frozenset({SpecialUse.JUNK})),
+    Create("Trash", frozenset({SpecialUse.TRASH})),
+    Create("Archive", frozenset({SpecialUse.ARCHIVE})),
+)
+"""What a new account starts with, all of it subscribed to."""
+
+_TREE = """SELECT m.name, m.id, m.uid_validity, m.special_use, COALESCE(n.subscribed, 0) FROM mailbox m
+    LEFT JOIN name n ON n.account = m.account AND n.name = m.name WHERE m.account = ? AND m.name IS NOT NULL"""
+_SUBSCRIBED = "SELECT name FROM name WHERE account = ? AND subscribed = 1"
+_INFO = _TREE + " AND m.name = ?"
+_COUNT = "SELECT COUNT(*) FROM mailbox WHERE account = ? AND name IS NOT NULL"
+_BELOW = "SELECT id, name, uid_validity FROM mailbox WHERE account = ? AND name > ? AND name < ? ORDER BY name"
+_ADD = "INSERT INTO mailbox (account, name, uid_validity, modseq, special_use) VALUES (?, ?, ?, ?, ?)"
+_NEXT_VALIDITY = """UPDATE account SET uid_validity = CASE WHEN uid_validity < ? THEN ? ELSE uid_validity + 1 END
+    WHERE id = ? RETURNING uid_validity"""
+_REMEMBER = """INSERT INTO name (account, name, modseq, uid_validity) VALUES (?, ?, ?, ?) ON CONFLICT (account, name)
+    DO UPDATE SET modseq = excluded.modseq,
+    uid_validity = CASE WHEN name.uid_validity < excluded.uid_validity THEN excluded.uid_validity ELSE name.uid_validity END"""
+_LAST_VALIDITY = "SELECT uid_validity FROM name WHERE account = ? AND name = ?"
+_SUBSCRIBE = """INSERT INTO name (account, name, modseq, subscribed) VALUES (?, ?, ?, ?) ON CONFLICT (account, name)
+    DO UPDATE SET modseq = excluded.modseq, subscribed = excluded.subscribed"""
+_SUBSCRIBE_ALL = "UPDATE name SET subscribed = 1 WHERE account = ?"
+_RENAME = "UPDATE mailbox SET name = ?, uid_validity = ? WHERE id = ?"
+_CLEAR = "UPDATE mailbox SET name = NULL WHERE id = ? RETURNING messages, size"
+_UNCOUNT = "UPDATE account SET messages = messages - ?, size = size - ? WHERE id = ?"
+_FORGET_KEYWORDS = "DELETE FROM keyword WHERE mailbox = ?"
+
+
+def mailboxId(number: int) -> str:
+    """MAILBOXID (RFC 8474 §4) of the mailbox with that key."""
+    return f"F{number:x}"
+
+
+def listing(connection: Connection, account: int) -> list[MailboxInfo]:
+    """Every name, parents before children, INBOX first."""
+    names = {row[0]: _info(row) for row in connection.execute(_TREE, (account,))}
+    subscribed = [str(row[0]) for row in connection.execute(_SUBSCRIBED, (account,))]
+    for name in subscribed:
+        names.setdefault(name, MailboxInfo(name, isSelectable=False, isSubscribed=True))
+    for name in list(names):
+        for above in ancestors(name):
+            names.setdefault(above, MailboxInfo(above, isSelectable=False))
+    return [names[name] for name in sorted(names, key=treeOrder)]
+
+
+def info(connection: Connection, account: int, name: str) -> MailboxInfo | None:
+    """The mailbox of that canonical name."""
+    row = connection.execute(_INFO, (account, name)).fetchone()
+    return None if row is None else _info(row)
+
+
+def _info(row: tuple[str, int, int, str, int]) -> MailboxInfo:
+    name, number, uidValidity, specialUse, isSubscribed = row
+    uses = frozenset(SpecialUse(use) for use in specialUse.split())
+    return MailboxInfo(name, mailboxId(number), uidValidity, True, bool(isSubscribed), uses)
+
+
+def create(tx: Transaction, operation: Create) -> MailboxInfo:
+    """Make a mailbox."""
+    name = mailboxName(operation.name)
+    if tx.findMailbox(name) is not None:
+        raise MailboxExists()
+    if tx.connection.execute(_COUNT, (tx.account,)).fetchone()[0] >= MAILBOXES:
+        raise LimitExceeded("the account has too many mailboxes")
+    _make(tx, name, operation.specialUse)
+    tx.place.created(tx.connection, name)
+    found = info(tx.connection, tx.account, name)
+    assert found is not None
+    return found
+
+
+def _make(tx: Transaction, name: str, specialUse: frozenset[SpecialUse] = frozenset()) -> MailboxRef:
+    modSeq = tx.countAccount()
+    uidValidity = _nextValidity(tx)
+    uses = " ".join(sorted(use.value for use in specialUse))
+    number = tx.connection.execute(_ADD, (tx.account, name, uidValidity, modSeq, uses)).lastrowid
+    assert number is not None
+    tx.connection.execute(_REMEMBER, (tx.account, name, modSeq, uidValidity))
+    tx.touched[number] = modSeq
+    return MailboxRef(number, name, uidValidity)
+
+
+def _nextValidity(tx: Transaction) -> int:
+    now = int(tx.now)
+    return int(tx.connection.execute(_NEXT_VALIDITY, (now, now, tx.account)).fetchone()[0])
+
+
+def rename(tx: Transaction, operation: Rename) -> MailboxInfo:
+    """Rename a mailbox, or a name that only has children, with all below it. A mailbox keeps its id, its UIDs and, unless the
+    new name once had a higher one, its UIDVALIDITY."""
+    name, newName = mailboxName(operation.name), mailboxName(operation.newName)
+    if name == INBOX:
+        return _renameInbox(tx, newName)
+    if newName == name or tx.findMailbox(newName) is not None:
+        raise MailboxExists()
+    if newName.startswith(name + DELIMITER):
+        raise InvalidName("a mailbox cannot be moved below itself")
+    itself = tx.findMailbox(name)
+    moved = ([itself] if itself is not None else []) + _below(tx, name)
+    if not moved:
+        raise NoSuchMailbox()
+    names = [(one, mailboxName(newName + one.name[len(name) :])) for one in moved]
+    for _, after in names:
+        if tx.findMailbox(after) is not None:
+            raise MailboxExists()
+    modSeq = tx.countAccount()
+    for one, after in names:
+        _renameOne(tx, one, after, modSeq)
+    tx.caches.mailboxes.clear()
+    tx.place.renamed(tx.connection, [(one.name, after) for one, after in names])
+    return info(tx.connection, tx.account, newName) or MailboxInfo(newName, isSelectable=False)
+
+
+def renameEach(tx: Transaction, names: Sequence[tuple[str, str]]) -> None:
+    """Give mailboxes new names, as far as they still have the old ones: what was begun before is brought to its end."""
+    modSeq = tx.countAccount()
+    for old, new in names:
+        mailbox = tx.findMailbox(old)
+        if mailbox is not None and tx.findMailbox(new) is None:
+            _renameOne(tx, mailbox, new, modSeq)
+    tx.caches.mailboxes.clear()
+
+
+def _renameOne(tx: Transaction, mailbox: MailboxRef, name: str, modSeq: int) -> None:
+    connection = tx.connection
+    last = connection.execute(_LAST_VALIDITY, (tx.account, name)).fetchone()
+    uidValidity = mailbox.uidValidity if last is None or last[0] <= mailbox.uidValidity else _nextValidity(tx)
+    connection.execute(_RENAME, (name, uidValidity, mailbox.id))
+    connection.execute(_REMEMBER, (tx.account, mailbox.name, modSeq, 0))
+    connection.execute(_REMEMBER, (tx.account, name, modSeq, uidValidity))
+    tx.touched[mailbox.id] = modSeq
+
+
+def _renameInbox(tx: Transaction, newName: str) -> MailboxInfo:
+    """INBOX stays, empty, with its children; a new mailbox has its messages (RFC 9051 §6.3.6)."""
+    made = create(tx, Create(newName))
+    inbox, target = tx.mailbox(INBOX), tx.mailbox(newName)
+    transfer(tx, inbox, target, list(tx.messages(inbox.id, ALL_UIDS)), isMove=True)
+    return made
+
+
+def _below(tx: Transaction, name: str) -> list[MailboxRef]:
+    low = name + DELIMITER
+    high = name + chr(ord(DELIMITER) + 1)
+    return [MailboxRef(*row) for row in tx.connection.execute(_BELOW, (tx.account, low, high))]
+
+
+def delete(tx: Transaction, operation: Delete) -> None:
+    """Delete a mailbox with its messages; what lies below stays. The rows are cleared away later, in pieces."""
+    name = mailboxName(operation.name)
+    if name == INBOX:
+        raise NoPermission("INBOX cannot be deleted")
+    found = tx.findMailbox(name)
+    if found is None:
+        if _below(tx, name):
+            raise HasChildren()
+        raise NoSuchMailbox()
+    modSeq = tx.countAccount()
+    messages, size = tx.connection.execute(_CLEAR, (found.id,)).fetchone()
+    tx.connection.execute(_UNCOUNT, (messages, size, tx.account))
+    tx.connection.execute(_REMEMBER, (tx.account, name, modSeq, 0))
+    tx.connection.execute(_FORGET_KEYWORDS, (found.id,))
+    tx.touched[found.id] = modSeq
+    tx.caches.mailboxes.clear()
+    tx.place.deleted(tx.connection, name)
+
+
+def subscribe(tx: Transaction, operation: Subscribe) -> None:
+    """Note or forget a subscription; the name need not be a mailbox's."""
+    modSeq = tx.countAccount()
+    tx.connection.execute(_SUBSCRIBE, (tx.account, mailboxName(operation.name), modSeq, int(operation.isSubscribed)))
+
+
+def subscribeAll(tx: Transaction) -> None:
+    """Subscribe to all there is: for a new account."""
+    tx.connection.execute(_SUBSCRIBE_ALL, (tx.account,))

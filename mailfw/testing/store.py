@@ -1,0 +1,28 @@
+"""What every store promises, as tests: subclass `MailStoreContract`, say how your store is opened, and run pytest.
+
+    class TestMyStore(MailStoreContract):
+        def openStore(self, directory, context):
+            return MyPlugin().openStore("mail", context)
+
+Each test runs twice: inline on a fake clock, and with threads on the real reactor. A simple store is put behind the engine with
+`mailfw.storage.simple.store.openSimple`; override `foreign` too, so that changes by other programs are tried.
+"""
+
+from __future__ import annotations
+
+from mailfw.testing.promises.changes import ChangePromises
+from mailfw.testing.promises.foreign import ForeignPromises
+from mailfw.testing.promises.home import Foreign
+from mailfw.testing.promises.mailboxes import MailboxPromises
+from mailfw.testing.promises.messages import MessagePromises
+from mailfw.testing.promises.reading import ReadingPromises
+
+__all__ = ["Foreign", "MailStoreContract"]
+
+
+class MailStoreContract(MessagePromises, MailboxPromises, ReadingPromises, ChangePromises, ForeignPromises):
+    """Every promise of `interfaces.IMailStore`, `IAccount` and `IMailbox`.
+
+    Hooks: `openStore` must be overridden. `isPersistent` is False for a store that is gone when it is closed; `hasGrace` is False
+    where an expunged message is gone at once (simple stores). `foreign`, `formatHasFlags` and `loseState` are for simple stores.
+    """

@@ -1,0 +1,141 @@
+"""Servers in processes of their own, as an administrator starts them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mailfw
+from mailfw.app.cli import cli
+
+PROJECT = str(Path(mailfw.__file__).parent.parent)
+PATIENCE = 30.0
+TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
+TWIST = (sys.executable, "-m", "twisted")
+
+
+def environment() -> dict[str, str]:
+    paths = [PROJECT, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+
+
+class Running:
+    """One `twistd -n mailfw` (or `twist mailfw`), and what it has printed."""
+
+    def __init__(self, arguments: list[str], directory: Path, **extra: Any) -> None:
+        self.lines: list[str] = []
+        self._changed = threading.Condition()
+        self.process = subprocess.Popen(
+            arguments,
+            cwd=directory,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            **extra,
+        )
+        self._reader = threading.Thread(target=self._read, name="output of a server")
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._changed:
+                self.lines.append(line.rstrip("\n"))
+                self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
+
+    def waitFor(self, pattern: str, start: int = 0) -> re.Match[str]:
+        """The first line from `start` on that has the pattern in it."""
+        seen = start
+        with self._changed:
+            while True:
+                for line in self.lines[seen:]:
+                    if match := re.search(pattern, line):
+                        return match
+                seen = len(self.lines)
+                ended = self.process.poll() is not None and not self._reader.is_alive()
+                if ended or not self._changed.wait(PATIENCE):
+                    raise AssertionError(f"no line with {pattern!r} in:\n" + "\n".join(self.lines))
+
+    def port(self, service: str) -> int:
+        """Where a service listens on 127.0.0.1."""
+        return int(self.waitFor(rf"serves .*\b{service} 127\.0\.0\.1:(\d+)")[1])
+
+    def connect(self, service: str) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port(service)), timeout=PATIENCE)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal; the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        status = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return status
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Start a server; on ports of the system's choice unless the arguments name listeners."""
+    running: list[Running] = []
+
+    def begin(*arguments: str, services: tuple[str, ...] = ("smtp", "imap"), tool: tuple[str, ...] = (), **extra: Any) -> Running:
+        tool = tool or (*TWISTD, "-n", "--pidfile=")
+        listeners = [f"--listen={service}=tcp:0:interface=127.0.0.1" for service in services]
+        server = Running([*tool, "mailfw", *listeners, *arguments], tmp_path, **extra)
+        running.append(server)
+        return server
+
+    yield begin
+    for server in running:
+        server.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the administrator's command in the directory of the test.
+
+    In a process of its own when it has to do the work itself, for that takes a reactor; in this one when a server does it.
+    """
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        if (tmp_path / "mailfw-data" / "control").exists():
+            return runHere(arguments, given, monkeypatch)
+        return subprocess.run(
+            [sys.executable, "-c", "from mailfw.app.cli import main; main()", *arguments],
+            cwd=tmp_path,
+            env=environment(),
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+
+    return run
+
+
+def runHere(arguments: tuple[str, ...], given: str, monkeypatch: pytest.MonkeyPatch) -> subprocess.CompletedProcess[str]:
+    out, err = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            cli(list(arguments), prog_name="mailfw")
+        except SystemExit as done:
+            return subprocess.CompletedProcess(arguments, int(done.code or 0), out.getvalue(), err.getvalue())
+    raise AssertionError("click exits")

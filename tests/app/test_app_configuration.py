@@ -1,0 +1,262 @@
+"""What an administrator is told about a configuration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from attrs import fields
+from pydantic import BaseModel, ConfigDict, Field
+from zope.interface import implementer
+
+from mailfw.app.catalogue import BUILT_IN
+from mailfw.app.configuration import ConfigurationError, Source
+from mailfw.app.sections import Auth, Configuration, LimitsSection, Log, Manhole
+from mailfw.app.selfsigned import ensureCertificate
+from mailfw.interfaces import IMailStorePlugin, IOptions
+from mailfw.net.limits import Limits
+from mailfw.plugins import Plugins
+
+SMALL = 'hostname = "mail.example.org"\ndomains = ["example.org"]\n'
+OPTIONS: Mapping[tuple[str | int, ...], Any] = {}
+
+
+class CellarOptions(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    depth: int = Field(1, gt=0)
+    owner: str = ""
+
+
+@implementer(IMailStorePlugin, IOptions)
+class Cellar:
+    prefix = "cellar"
+    model = CellarOptions
+
+    def openStore(self, argument: str, context: Any) -> Any:
+        return context.options
+
+
+def plugins() -> Plugins:
+    nowhere = ModuleType("nowhere")
+    nowhere.__path__ = []
+    cellar = SimpleNamespace(name="cellar", dist=None, load=Cellar)
+    return Plugins(BUILT_IN, nowhere, lambda: [cellar])
+
+
+def read(directory: Path, text: str, options: Mapping[tuple[str | int, ...], Any] = OPTIONS) -> Configuration:
+    file = directory / "mailfw.toml"
+    file.write_text(text)
+    return Source(str(file), options).read(plugins())
+
+
+def mistakes(directory: Path, text: str, options: Mapping[tuple[str | int, ...], Any] = OPTIONS) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        read(directory, text, options)
+    return [str(mistake) for mistake in caught.value.mistakes]
+
+
+def test_everyMistakeIsToldInOneRunWithItsLine(tmp_path: Path) -> None:
+    text = """hostnam = "mail.example.org"
+domains = ["example.org", "exa mple"]
+data = 5
+store = "sqlit:mail"
+certificate = "x"
+
+[auth]
+sources = ["acounts:"]
+plaintext = "lopback"
+rehash = "yes"
+domains = 3
+
+[tls]
+certificate = "/nonexistent/cert.pem"
+
+[[listen]]
+service = "smpt"
+endpoint = "tpc:25"
+
+[addresses]
+postmaster = "nobody"
+tag_delimter = "+"
+
+[log]
+format = "xml"
+[limits]
+message_size = "50 MIBB"
+recipients = 0
+comand_timeout = "1s"
+data_timeout = "soon"
+
+[queue]
+retry = []
+[plugin.celar]
+x = 1
+"""
+    assert mistakes(tmp_path, text) == [
+        "line 1: hostname is missing",
+        'line 1: unknown key "hostnam" – did you mean "hostname"?',
+        'line 2: domains: "exa mple" is no domain name',
+        "line 3: data must be a string",
+        'line 4: store: there is no store "sqlit" – did you mean "sqlite"?',
+        'line 5: unknown key "certificate" – it belongs in [tls]',
+        'line 8: auth.sources: there is no authenticator "acounts" – did you mean "accounts"?',
+        'line 9: auth.plaintext: "lopback" is none of "loopback", "never" or "always"',
+        "line 10: auth.rehash must be true or false",
+        'line 11: unknown key "domains" – it belongs above the first [section]',
+        "line 14: tls.certificate: there is no /nonexistent/cert.pem",
+        'line 17: listen.service: there is no service "smpt" – did you mean "smtp"?',
+        'line 18: listen.endpoint: there is no endpoint type "tpc" – did you mean "tcp"?',
+        "line 21: addresses.postmaster: 'nobody' is not an address",
+        'line 22: unknown key "tag_delimter" – did you mean "tag_delimiter"?',
+        'line 25: log.format: "xml" is none of "text" or "json"',
+        'line 27: limits.message_size: "50 MIBB" is no size: write "50 MiB", "10 MB" or a number of octets',
+        "line 28: limits.recipients must be above 0",
+        'line 29: unknown key "comand_timeout" – did you mean "command_timeout"?',
+        'line 30: limits.data_timeout: "soon" is no time: write "90s", "15m", "4h", "5d" or a number of seconds',
+        "line 32: [queue] is not available in this version",
+        'line 34: there is no plugin "celar" – did you mean "cellar"?',
+    ]
+
+
+def test_aFileThatIsNoTOMLSaysWhere(tmp_path: Path) -> None:
+    [mistake] = mistakes(tmp_path, 'hostname = "a"\ndomains = [\n')
+    assert mistake.startswith(("at its end: is not TOML:", "line 3: is not TOML:"))
+    [mistake] = mistakes(tmp_path, 'hostname = "a"\nhostname = "b"\n')
+    assert mistake.startswith("line 2: is not TOML: Cannot overwrite a value")
+
+
+def test_aFileThatCannotBeReadIsNamed(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"nothere\.toml: cannot be read: No such file or directory"):
+        Source(str(tmp_path / "nothere.toml")).read(plugins())
+    (tmp_path / "mailfw.toml").write_bytes(b'hostname = "\xff"\n')
+    with pytest.raises(ConfigurationError, match="is not UTF-8 at octet 12"):
+        Source(str(tmp_path / "mailfw.toml")).read(plugins())
+
+
+def test_whatIsOnlyWrongTogetherIsFoundBesideOtherMistakes(tmp_path: Path) -> None:
+    text = SMALL + (
+        'store = "nothing:"\n[auth]\nsources = ["accounts:", "passwd:users"]\n'
+        '[addresses.catch_all]\n"example.net" = "x@example.org"\n'
+        '[[listen]]\nservice = "smtp"\nendpoint = "tcp:25"\n[[listen]]\nservice = "lmtp"\nendpoint = "tcp:25"\n'
+    )
+    assert mistakes(tmp_path, text + "[manhole]\nauthorized_keys = 3\n") == [
+        'line 3: store: there is no store "nothing"',
+        "line 5: auth.sources: passwd:users: there is no file /var/lib/mailfw/users that can be read",
+        'line 7: catch_all: "example.net" is not among domains',
+        "line 13: lmtp: 0.0.0.0:25 is already taken by smtp",
+        "line 15: manhole.authorized_keys must be a string",
+    ]
+
+
+def test_aCertificateThatDoesNotFitItsKeyIsFound(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        ensureCertificate(str(tmp_path / f"{name}.pem"), str(tmp_path / f"{name}.key"), "mail.example.org")
+    text = SMALL + f'data = "{tmp_path}"\n[tls]\ncertificate = "a.pem"\nkey = "b.key"\n'
+    assert mistakes(tmp_path, text) == [
+        f"line 5: tls: the key in {tmp_path}/b.key does not belong to the certificate in {tmp_path}/a.pem"
+    ]
+    assert read(tmp_path, text.replace("b.key", "a.key")).tls is not None
+
+
+def test_optionsOverrideTheFileAndAreNamedInMistakes(tmp_path: Path) -> None:
+    options = {("store",): "memory:", ("auth", "sources"): ["cred:memory:a:b"], ("domains",): ["example.net"]}
+    configuration = read(tmp_path, SMALL + "[auth]\nrehash = false\n", options)
+    assert (configuration.store, configuration.domains) == ("memory:", ["example.net"])
+    assert (configuration.auth.sources, configuration.auth.rehash) == (["cred:memory:a:b"], False)
+    assert mistakes(tmp_path, SMALL, {("domains",): ["a b"], ("auth", "sources"): ["x:"]}) == [
+        '--auth: auth.sources: there is no authenticator "x"',
+        '--domain: domains: "a b" is no domain name',
+    ]
+
+
+def test_dataStartsWhereTheFileIsAndEverythingElseInData(tmp_path: Path) -> None:
+    configuration = read(tmp_path, SMALL + 'data = "here"\n')
+    assert configuration.data == str(tmp_path / "here")
+    assert configuration.path("keys") == str(tmp_path / "here" / "keys")
+    assert configuration.path("/etc/keys") == "/etc/keys"
+    assert read(tmp_path, SMALL).data == "/var/lib/mailfw"
+
+
+def test_limitsAreThoseOfNetUnderTheSameNames(tmp_path: Path) -> None:
+    assert set(LimitsSection.model_fields) == {each.name for each in fields(Limits)}
+    text = SMALL + '[limits]\nmessage_size = "10 MB"\nidle_timeout = "30m"\nloopback_exempt = false\nbad_commands = 3\n'
+    assert read(tmp_path, text).netLimits() == Limits(
+        messageSize=10_000_000, idleTimeout=1800.0, loopbackExempt=False, badCommands=3
+    )
+    assert read(tmp_path, SMALL).netLimits() == Limits()
+
+
+def test_aListenerWithoutEndpointIsAtItsStandardPort(tmp_path: Path) -> None:
+    text = SMALL + '[[listen]]\nservice = "imaps"\n[[listen]]\nservice = "manhole"\n'
+    assert [listen.endpoint for listen in read(tmp_path, text).listen] == ["993", "localhost:1022"]
+
+
+def test_sectionsOfLaterVersionsAreNotSilentlyIgnored(tmp_path: Path) -> None:
+    text = (
+        SMALL + '[relay]\nport = 25\n[dns]\n[[route]]\ndomain = "x"\n[[hook]]\nstage = "data"\n[[listen]]\nservice = "metrics"\n'
+    )
+    found = mistakes(tmp_path, text)
+    assert [mistake.partition(": ")[2] for mistake in found] == [
+        "[relay] is not available in this version",
+        "[dns] is not available in this version",
+        "[route] is not available in this version",
+        "[hook] is not available in this version",
+        "listen.service: the metrics service is not available in this version",
+    ]
+
+
+def test_aPluginsOwnOptionsAreCheckedWithTheRest(tmp_path: Path) -> None:
+    text = SMALL + 'store = "cellar:left"\n[plugin.cellar]\ndepth = 0\nonwer = "me"\n'
+    assert mistakes(tmp_path, text) == [
+        "line 5: plugin.cellar.depth must be above 0",
+        'line 6: unknown key "onwer" – did you mean "owner"?',
+    ]
+    assert mistakes(tmp_path, SMALL + "[plugin.sqlite]\nx = 1\n") == ['line 3: the plugin "sqlite" has no options']
+    assert read(tmp_path, text.replace("= 0", "= 4").replace("onwer", "owner")).plugin == {"cellar": {"depth": 4, "owner": "me"}}
+
+
+def test_developmentModeIsOnLoopbackAndComplete() -> None:
+    configuration = Source(directory="/somewhere").read(plugins())
+    assert configuration.data == "/somewhere/mailfw-data"
+    assert {listen.service: listen.endpoint for listen in configuration.listen} == {
+        "smtp": "localhost:1025",
+        "submission": "localhost:1587",
+        "submissions": "localhost:1465",
+        "lmtp": "localhost:1024",
+        "pop3": "localhost:1110",
+        "pop3s": "localhost:1995",
+        "imap": "localhost:1143",
+        "imaps": "localhost:1993",
+        "manhole": "localhost:1022",
+    }
+    assert all(binding.isLoopback for listen in configuration.listen for binding in listen.bindings())
+
+
+def test_theExampleForProductionIsRightButForItsCertificates(tmp_path: Path) -> None:
+    example = (Path(__file__).parent.parent.parent / "etc" / "mailfw.toml").read_text()
+    ensureCertificate(str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"), "mail.example.org")
+    configuration = read(tmp_path, example.replace("/etc/mailfw/", f"{tmp_path}/"))
+    assert [(listen.service, listen.endpoint) for listen in configuration.listen] == [
+        ("smtp", "25"),
+        ("submissions", "465"),
+        ("submission", "587"),
+        ("pop3", "110"),
+        ("pop3s", "995"),
+        ("imap", "143"),
+        ("imaps", "993"),
+    ]
+
+
+def test_whatTheExampleShowsCommentedOutIsRightToo(tmp_path: Path) -> None:
+    example = (Path(__file__).parent.parent.parent / "etc" / "mailfw.toml").read_text()
+    ensureCertificate(str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"), "mail.example.org")
+    whole = re.sub(r"^# (?=\w+ *= |\[\[)", "", example.replace("/etc/mailfw/", f"{tmp_path}/"), flags=re.MULTILINE)
+    configuration = read(tmp_path, whole)
+    assert configuration.listen[-1].service == "manhole"
+    assert configuration.addresses.catchAll == {"example.org": "jsmith@example.org"}
+    assert (configuration.auth, configuration.log, configuration.manhole) == (Auth(), Log(), Manhole())
+    assert configuration.netLimits() == Limits()

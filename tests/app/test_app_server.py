@@ -1,0 +1,290 @@
+"""The server as its administrator and its users meet it: real processes, real sockets, on loopback."""
+
+from __future__ import annotations
+
+import imaplib
+import json
+import os
+import poplib
+import select
+import signal
+import smtplib
+import socket
+import ssl
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
+TWIST = (sys.executable, "-m", "twisted")
+MESSAGE = b"From: mbrain@localhost\r\nTo: jsmith@localhost\r\nSubject: Hello\r\n\r\nHello!\r\n"
+
+
+def send(port: int, recipient: str = "jsmith@localhost") -> None:
+    with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
+        client.sendmail("mbrain@localhost", [recipient], MESSAGE)
+
+
+def count(port: int, password: str = "mailfw", user: str = "jsmith@localhost") -> int:
+    with imaplib.IMAP4("127.0.0.1", port, timeout=30) as client:
+        client.login(user, password)
+        return int(client.select("INBOX")[1][0] or b"0")
+
+
+def waitForText(path: Path, text: str) -> None:
+    """Until another process has written it."""
+    deadline = time.monotonic() + 30
+    while not (path.exists() and text in path.read_text()):
+        assert time.monotonic() < deadline, f"no {text!r} in {path}"
+        time.sleep(0.01)
+
+
+def test_developmentModeServesMailAtOnceAndStopsGracefully(start: Any, tmp_path: Path) -> None:
+    server = start(services=("smtp", "submission", "pop3", "imap", "imaps"))
+    server.waitFor('Log in as mbrain@localhost or jsmith@localhost, password "mailfw"')
+    send(server.port("smtp"))
+    assert count(server.port("imap")) == 1
+    client = poplib.POP3("127.0.0.1", server.port("pop3"), timeout=30)
+    client.user("jsmith@localhost")
+    client.pass_("mailfw")
+    assert b"Hello!" in client.retr(1)[1]
+    client.quit()
+    context = ssl.create_default_context(cafile=str(tmp_path / "mailfw-data" / "certificate.pem"))
+    with imaplib.IMAP4_SSL("localhost", server.port("imaps"), ssl_context=context, timeout=30) as secure:
+        assert secure.login("mbrain@localhost", "mailfw")[0] == "OK"
+    assert server.stop() == -signal.SIGTERM
+    assert any(line.endswith("stopped") for line in server.lines)
+    assert not any("Traceback" in line for line in server.lines)
+    assert not (tmp_path / "mailfw-data" / "control").exists()
+
+
+def test_everythingInTheDataDirectoryIsPrivate(start: Any, tmp_path: Path) -> None:
+    server = start()
+    server.waitFor("mailfw is up")
+    data = tmp_path / "mailfw-data"
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    for name in ("lock", "control", "key.pem", "secret", "accounts.sqlite"):
+        assert stat.S_IMODE((data / name).stat().st_mode) == 0o600, name
+    assert (data / "lock").read_text() == f"{server.process.pid}\n"
+
+
+def test_theBannerNamesEveryListenerAndACommandToSendAndToRead(start: Any) -> None:
+    server = start()
+    server.waitFor("Ctrl-C stops it")
+    text = "\n".join(server.lines)
+    for service in ("smtp", "imap"):
+        assert f"{service}  " in text
+        assert f"127.0.0.1:{server.port(service)}" in text
+    assert f"curl smtp://127.0.0.1:{server.port('smtp')} --mail-from mbrain@localhost" in text
+    assert f"curl -u jsmith@localhost:mailfw 'imap://127.0.0.1:{server.port('imap')}" in text
+
+
+def test_mailOutlivesARestart(start: Any) -> None:
+    server = start()
+    server.waitFor("mailfw is up")
+    send(server.port("smtp"))
+    server.stop()
+    server = start()
+    server.waitFor("mailfw is up")
+    assert count(server.port("imap")) == 1
+
+
+@pytest.mark.parametrize("tool", [(*TWISTD, "-n", "--pidfile="), (*TWISTD, "--pidfile=pid", "--logfile=log"), TWIST])
+def test_aPortThatIsTakenIsOneClearLine(start: Any, tool: tuple[str, ...]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        server = start(f"--listen=imap=tcp:{port}:interface=127.0.0.1", services=(), tool=tool)
+        assert server.process.wait(30) == 1
+        server.stop()
+    assert server.lines == [
+        f"mailfw: 127.0.0.1:{port} (imap) is taken: stop the program it belongs to, "
+        "or choose other ports with --listen imap=ENDPOINT"
+    ]
+
+
+@pytest.mark.parametrize("tool", [(*TWISTD, "-n", "--pidfile="), (*TWISTD, "--pidfile=pid", "--logfile=log"), TWIST])
+def test_dataThatAnotherServerHoldsIsOneClearLine(start: Any, tmp_path: Path, tool: tuple[str, ...]) -> None:
+    first = start()
+    first.waitFor("mailfw is up")
+    second = start(tool=tool)
+    assert second.process.wait(30) == 1
+    second.stop()
+    assert second.lines == [
+        f"mailfw: data directory {tmp_path / 'mailfw-data'} is in use by another mailfw (pid {first.process.pid}): "
+        "stop it first, or choose another with --data DIR"
+    ]
+
+
+def test_aDataDirectoryThatCannotBeMadeIsOneClearLine(start: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    server = start("--data", "file/data")
+    assert server.process.wait(30) == 1
+    server.stop()
+    [line] = server.lines
+    assert line.startswith(f"mailfw: data directory {tmp_path}/file/data cannot be made")
+    assert line.endswith("choose another with --data DIR")
+
+
+def test_aStoreThatCannotBeOpenedIsOneClearLine(start: Any) -> None:
+    server = start("--store", "sqlite:mail?shards=many")
+    assert server.process.wait(30) == 1
+    server.stop()
+    assert server.lines[-1].startswith("mailfw: sqlite:mail?shards=many cannot be opened: ")
+    assert not any("Traceback" in line for line in server.lines)
+
+
+def test_aDaemonForksAndLogsAndStops(start: Any, tmp_path: Path) -> None:
+    server = start(tool=(*TWISTD, "--pidfile=pid", "--logfile=log"))
+    assert server.process.wait(30) == 0
+    daemon = int((tmp_path / "pid").read_text())
+    assert (tmp_path / "mailfw-data" / "lock").read_text() == f"{daemon}\n"
+    descriptor = os.pidfd_open(daemon)
+    os.kill(daemon, signal.SIGTERM)
+    assert select.select([descriptor], [], [], 30)[0]
+    os.close(descriptor)
+    assert "serves localhost" in (tmp_path / "log").read_text()
+    assert (tmp_path / "log").read_text().count("stopped\n") == 1
+
+
+def test_twistServesToo(start: Any) -> None:
+    server = start(tool=TWIST)
+    server.waitFor("mailfw is up")
+    send(int(server.waitFor(r"smtp +127\.0\.0\.1:(\d+)")[1]))
+
+
+def test_theDemonstrationAccountsEndWhereTheWorldBegins(start: Any) -> None:
+    server = start()
+    server.waitFor("mailfw is up")
+    assert count(server.port("imap")) == 0
+    server.stop()
+    server = start("--listen=pop3=tcp:0", services=("imap",))
+    server.waitFor("mailfw is up")
+    assert not any("Log in as" in line for line in server.lines)
+    with pytest.raises(imaplib.IMAP4.error):
+        count(server.port("imap"))
+    server.waitFor(r"login failed: user=<jsmith@localhost> service=imap peer=127\.0\.0\.1 reason=")
+
+
+def test_reloadKeepsConnectionsAndTheOldConfigurationOnAnyMistake(start: Any, tmp_path: Path) -> None:
+    file = tmp_path / "mailfw.toml"
+    good = 'hostname = "mail.example.org"\ndomains = ["example.org"]\ndata = "data"\n[limits]\nmessage_size = 1000\n'
+    file.write_text(good)
+    server = start("--config", str(file), services=("smtp",))
+    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as client:
+        assert client.ehlo()[1].count(b"SIZE 1000") == 1
+        file.write_text(good.replace("1000", "2000").replace("hostname", "hostnam"))
+        server.process.send_signal(signal.SIGHUP)
+        server.waitFor('mailfw.toml: line 1: unknown key "hostnam" – did you mean "hostname"')
+        server.waitFor("nothing was reloaded")
+        assert client.noop()[0] == 250
+        file.write_text(good.replace("1000", "2000").replace('"data"', '"elsewhere"'))
+        server.process.send_signal(signal.SIGHUP)
+        server.waitFor("only a restart makes these changes: data")
+        assert client.noop()[0] == 250
+    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as client:
+        assert b"SIZE 2000" in client.ehlo()[1]
+
+
+def test_configurationMistakesAreAllShownAndTheStatusIs1(start: Any, tmp_path: Path) -> None:
+    (tmp_path / "mailfw.toml").write_text('hostname = 5\ndomain = ["example.org"]\n')
+    server = start("--config", "mailfw.toml", services=())
+    assert server.process.wait(30) == 1
+    server.stop()
+    name = tmp_path / "mailfw.toml"
+    assert server.lines == [
+        f"mailfw: {name}: line 1: hostname must be a string",
+        f"mailfw: {name}: line 1: domains is missing",
+        f'mailfw: {name}: line 2: unknown key "domain" – did you mean "domains"?',
+    ]
+
+
+def test_systemdSocketsAreTakenByName(start: Any, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        wrapper = (
+            "import os, sys; os.dup2(int(sys.argv[1]), 3, inheritable=True); "
+            "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='imap'); "
+            "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
+        )
+        descriptor = str(listening.fileno())
+        tool = (sys.executable, "-c", wrapper, descriptor, *TWISTD[1:], "-n", "--pidfile=")
+        server = start("--listen=imap=systemd:domain=INET:name=imap", services=(), tool=tool, pass_fds=(listening.fileno(),))
+        server.waitFor(rf"serves localhost: imap 127\.0\.0\.1:{port}")
+        with imaplib.IMAP4("127.0.0.1", port, timeout=30) as client:
+            assert client.noop()[0] == "OK"
+
+
+def test_aSocketThatSystemdDoesNotPassIsOneClearLine(start: Any) -> None:
+    server = start("--listen=imap=systemd:domain=INET:name=imap", services=())
+    assert server.process.wait(30) == 1
+    server.stop()
+    assert server.lines[-1] == (
+        "mailfw: imap cannot listen on systemd:domain=INET:name=imap: "
+        "systemd has passed no such socket; is there a .socket unit with that FileDescriptorName?"
+    )
+
+
+def test_logsAreJSONInAFileThatIsOpenedAnewAtReload(start: Any, tmp_path: Path) -> None:
+    (tmp_path / "mailfw.toml").write_text(
+        'hostname = "localhost"\ndomains = ["localhost"]\ndata = "data"\n[log]\nformat = "json"\nfile = "log.json"\n'
+    )
+    server = start("--config", "mailfw.toml", services=("imap",))
+    log = tmp_path / "data" / "log.json"
+    waitForText(log, "serves")
+    port = next(json.loads(line) for line in log.read_text().splitlines() if "serves" in line)["text"].rpartition(":")[2]
+    with pytest.raises(imaplib.IMAP4.error):
+        count(int(port))
+    log.rename(tmp_path / "data" / "log.json.1")
+    server.process.send_signal(signal.SIGHUP)
+    waitForText(log, "reloaded")
+    events = [json.loads(line) for line in (tmp_path / "data" / "log.json.1").read_text().splitlines()]
+    [failed] = [event for event in events if event["text"].startswith("login failed: user=<jsmith@localhost>")]
+    assert failed["level"] == "warn"
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+
+
+def test_helpImportsNothingOfOurs(tmp_path: Path) -> None:
+    script = (
+        "import sys\nsys.argv = ['twistd', '--help']\nfrom twisted.scripts.twistd import run\n"
+        "try:\n    run()\nexcept SystemExit: pass\n"
+        "print([name for name in sys.modules if name.split('.')[0] in ('mailfw', 'pydantic', 'rich', 'click', 'cryptography')])"
+    )
+    project = str(Path(__file__).parent.parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env={**os.environ, "PYTHONPATH": project}, capture_output=True, text=True
+    )
+    assert "A mail system: SMTP, POP3 and IMAP" in " ".join(done.stdout.split())
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_everyStoreServesAndAForeignOneThatIsMisshapenIsNamed(start: Any, tmp_path: Path) -> None:
+    directory = tmp_path / "twisted" / "plugins"
+    directory.mkdir(parents=True)
+    (directory / "hollow.py").write_text(
+        "from zope.interface import implementer\n"
+        "from mailfw.interfaces import ISimpleStore, ISimpleStorePlugin\n"
+        "@implementer(ISimpleStore)\nclass Hollow:\n    async def folders(self, account): return []\n"
+        "@implementer(ISimpleStorePlugin)\nclass Plugin:\n    prefix = 'hollow'\n"
+        "    def openSimpleStore(self, argument, context): return Hollow()\n"
+        "plugin = Plugin()\n"
+    )
+    first = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
+    tool = (sys.executable, "-c", first + TWISTD[2], "-n", "--pidfile=")
+    server = start("--store", "hollow:mail", tool=tool)
+    assert server.process.wait(30) == 1
+    server.stop()
+    said = server.lines[-1]
+    assert said.startswith("mailfw: hollow:mail cannot be opened: Hollow breaks ISimpleStore: ")
+    assert "folders() must be a plain `def`" in said
+    assert "scan" in said
+    for store in ("maildir:a", "textfile:b", "memory:"):
+        server = start("--store", store)
+        server.waitFor("mailfw is up")
+        send(server.port("smtp"))
+        assert count(server.port("imap")) == 1
+        server.stop()

@@ -1,0 +1,60 @@
+"""The manhole: who gets in, and what is there."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="needs OpenSSH's client")
+
+
+def prompt(port: int, statements: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Feed statements to the prompt; the output without its colours."""
+    settings = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "BatchMode=yes")
+    quiet = [f"-o{setting}" for setting in settings]
+    return subprocess.run(
+        ["ssh", "-T", "-F", "none", "-p", str(port), *quiet, *options, "admin@127.0.0.1"],
+        input=statements,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
+    return tmp_path / "key"
+
+
+def test_anAuthorisedKeyOpensAPromptInsideTheServer(start: Callable[..., Any], tmp_path: Path, key: Path) -> None:
+    server = start(services=("manhole", "imap"))
+    server.waitFor("mailfw is up")
+    refused = prompt(server.port("manhole"), "1\n", "-i", str(key))
+    assert refused.returncode == 255
+    assert "Permission denied" in refused.stderr
+    (tmp_path / "mailfw-data" / "manhole_authorized_keys").write_text("no key\n" + key.with_suffix(".pub").read_text())
+    with server.connect("imap") as client:
+        client.recv(1000)
+        done = prompt(server.port("manhole"), "services\nsessions()\nconfig.hostname\nhelp()\n", "-i", str(key))
+    assert f"<listener imap 127.0.0.1:{server.port('imap')}>" in done.stdout
+    assert "imap-1" in done.stdout
+    assert "'localhost'" in done.stdout
+    assert "who is connected" in done.stdout
+    server.waitFor("manhole: admin came in")
+
+
+def test_theHostKeyOutlivesARestart(start: Callable[..., Any], tmp_path: Path, key: Path) -> None:
+    kept = []
+    for _ in range(2):
+        server = start(services=("manhole",))
+        server.waitFor("mailfw is up")
+        prompt(server.port("manhole"), "", "-i", str(key))
+        kept.append((tmp_path / "mailfw-data" / "manhole_host_key").read_bytes())
+        server.stop()
+    assert kept[0] == kept[1]

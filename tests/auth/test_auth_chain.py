@@ -1,0 +1,135 @@
+"""Several sources as one: who is asked, and whose word counts."""
+
+from __future__ import annotations
+
+import pytest
+from zope.interface import implementer
+
+from mailfw.auth.chain import chain
+from mailfw.errors import AccountSuspended, AuthenticationFailed, AuthenticationUnavailable
+from mailfw.interfaces import IAliases, IAuthenticator, IClosable, IUserList, IVerifierSource
+from mailfw.sasl.verifier import Verifier
+from mailfw.testing.authenticator import resultOf
+from mailfw.values import Identity, PasswordCredentials
+
+CREDENTIALS = PasswordCredentials("mbrain", "mailfw")
+MBRAIN, ADMIN = Identity("mbrain@example.org"), Identity("mbrain@example.org", isAdmin=True)
+
+
+@implementer(IAuthenticator)
+class Source:
+    def __init__(self, answer):
+        self.answer = answer
+        self.isAsked = False
+
+    async def authenticate(self, credentials):
+        self.isAsked = True
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+NO, AWAY, SUSPENDED = AuthenticationFailed, AuthenticationUnavailable, AccountSuspended
+
+
+@pytest.mark.parametrize(
+    ("answers", "outcome", "asked"),
+    [
+        ([], NO, 0),
+        ([NO()], NO, 1),
+        ([MBRAIN, NO()], MBRAIN, 1),
+        ([NO(), ADMIN], ADMIN, 2),
+        ([NO(), NO(), NO()], NO, 3),
+        ([AWAY(), MBRAIN], MBRAIN, 2),
+        ([AWAY(), NO()], AWAY, 2),
+        ([NO(), AWAY()], AWAY, 2),
+        ([SUSPENDED(), MBRAIN], SUSPENDED, 1),
+        ([NO(), SUSPENDED()], SUSPENDED, 2),
+    ],
+)
+def test_sourcesAreAskedInOrder(answers, outcome, asked):
+    sources = [Source(answer) for answer in answers]
+    waiting = chain(sources).authenticate(CREDENTIALS)
+    if isinstance(outcome, Identity):
+        assert resultOf(waiting) == outcome
+    else:
+        with pytest.raises(outcome) as caught:
+            resultOf(waiting)
+        assert caught.type is outcome
+    assert [source.isAsked for source in sources] == [True] * asked + [False] * (len(sources) - asked)
+
+
+@implementer(IUserList, IAliases, IClosable)
+class Listing(Source):
+    def __init__(self, users=(), admins=(), aliases=None):
+        super().__init__(NO())
+        self.users, self.administrators, self.aliases = users, list(admins), aliases or {}
+        self.isClosed = False
+
+    async def hasAccount(self, account):
+        return account in self.users
+
+    async def admins(self):
+        return self.administrators
+
+    async def aliasTargets(self, address):
+        return self.aliases.get(address, [])
+
+    async def close(self):
+        self.isClosed = True
+
+
+def test_listsAreJoined():
+    parts = [
+        Source(NO()),
+        Listing(["a@x"], ["a@x"], {"i@x": ["a@x"]}),
+        Listing(["b@x"], ["b@x"], {"i@x": ["b@x"], "j@x": ["b@x"]}),
+    ]
+    whole = chain(parts)
+    assert [resultOf(whole.hasAccount(name)) for name in ("a@x", "b@x", "c@x")] == [True, True, False]
+    assert resultOf(whole.admins()) == ["a@x", "b@x"]
+    assert [resultOf(whole.aliasTargets(name)) for name in ("i@x", "j@x", "k@x")] == [["a@x"], ["b@x"], []]
+    resultOf(whole.close())
+    assert all(part.isClosed for part in parts[1:])
+
+
+@implementer(IVerifierSource)
+class Verifying(Source):
+    def __init__(self, identity, verifiers, mechanisms=("SCRAM-SHA-256", "SCRAM-SHA-1")):
+        super().__init__(NO())
+        self.identity, self.verifiers, self.offered = identity, verifiers, mechanisms
+        self.asked = 0
+
+    def mechanisms(self):
+        return self.offered
+
+    async def verifier(self, user, mechanism):
+        self.asked += 1
+        return self.verifiers.get(mechanism)
+
+    async def identify(self, user):
+        return self.identity
+
+
+ONE, TWO = Verifier(b"1", 1, b"", b""), Verifier(b"2", 2, b"", b"")
+
+
+def test_verifiersAreServedOnlyWhenAllCan():
+    assert not IVerifierSource.providedBy(chain([Verifying(MBRAIN, {}), Source(NO())]))
+    assert not IVerifierSource.providedBy(chain([]))
+    whole = chain([Verifying(MBRAIN, {}, ["SCRAM-SHA-256"]), Verifying(MBRAIN, {})])
+    assert whole.mechanisms() == {"SCRAM-SHA-256"}
+
+
+def test_theIdentityIsThatOfTheSourceWhoseVerifierWasUsed():
+    whole = chain([Verifying(ADMIN, {}), Verifying(MBRAIN, {"SCRAM-SHA-1": ONE})])
+    assert resultOf(whole.verifier("mbrain", "SCRAM-SHA-1")) == ONE
+    assert resultOf(whole.identify("mbrain")) == MBRAIN
+
+
+def test_everySourceIsAskedForAVerifierWhoeverHasIt():
+    parts = [Verifying(MBRAIN, {"SCRAM-SHA-256": ONE}), Verifying(MBRAIN, {"SCRAM-SHA-256": TWO})]
+    whole = chain(parts)
+    assert resultOf(whole.verifier("mbrain", "SCRAM-SHA-256")) == ONE
+    assert resultOf(whole.verifier("mbrain", "SCRAM-SHA-1")) is None
+    assert [part.asked for part in parts] == [2, 2]

@@ -1,0 +1,396 @@
+"""The server at its edges: attacks, faults of stores, clients that do not read, lines and literals of any length."""
+
+import pytest
+from attrs import evolve
+from twisted.internet.defer import Deferred
+
+from mailfw.errors import OverQuota, Unavailable, Vanished
+from mailfw.imap.selected import SelectedMailbox
+from mailfw.imap.server import IMAPServer, imap, imaps
+from mailfw.testing.conversation import fill
+from mailfw.values import MessageSource, Target
+
+
+def put(world, spec):
+    """Carry out a `mail:` header."""
+    outcome = []
+    Deferred.fromCoroutine(fill(world.context.store, spec)).addBoth(outcome.append)
+    world.advance()
+    assert outcome == [None]
+
+
+class Broken:
+    """Stands before a store's account or mailbox; a test says what fails.
+
+    :ivar faults: by the name of a method: raised by every call of it.
+    """
+
+    def __init__(self, real, faults):
+        self._real = real
+        self._faults = faults
+
+    def __getattr__(self, name):
+        if name not in (
+            "apply",
+            "open",
+            "mailboxes",
+            "changesSince",
+            "snapshot",
+            "status",
+            "rows",
+            "openAccount",
+            "read",
+        ):
+            return getattr(self._real, name)
+        if name == "rows":
+            return self._rows
+        return lambda *args, **options: self._call(name, *args, **options)
+
+    async def _call(self, name, *args, **options):
+        if name in self._faults:
+            raise self._faults[name]
+        result = await getattr(self._real, name)(*args, **options)
+        return Broken(result, self._faults) if name in ("open", "openAccount") else result
+
+    async def _rows(self, *args):
+        number = 0
+        async for items in self._real.rows(*args):
+            number += 1
+            if number == self._faults.get("rowsAfter"):
+                raise self._faults["rows"]
+            yield items
+        if "rows" in self._faults and "rowsAfter" not in self._faults:
+            raise self._faults["rows"]
+
+
+@pytest.fixture
+def faults(world):
+    """What fails in the store, by method."""
+    failing = {}
+    world.context.store = Broken(world.context.store, failing)
+    return failing
+
+
+# --- Connections -----------------------------------------------------------------------------------------------------
+
+
+def test_the_services():
+    assert [(service.name, service.port, service.isTLS) for service in (imap, imaps)] == [
+        ("imap", 143, False),
+        ("imaps", 993, True),
+    ]
+
+
+def test_one_connection_too_many_is_told_so():
+    assert IMAPServer.refusal("too many connections") == b"* BYE [LIMIT] too many connections\r\n"
+
+
+def test_what_stands_behind_starttls_is_never_run(connect):
+    client = connect(peer="192.0.2.7")
+    client.said()
+    assert client.say(b"a STARTTLS", b"b LOGIN jsmith mailfw") == b"a OK begin TLS now\r\n"
+    assert client.transport.isClosed
+
+
+def test_stopping_says_goodbye(world, client):
+    client.logIn(b"INBOX")
+    world.context.sessions.stop(10)
+    assert client.said().startswith(b"* BYE [UNAVAILABLE]")
+    assert client.transport.isClosed
+
+
+def test_an_idling_client_is_told_when_the_server_stops(world, client):
+    client.logIn(b"INBOX").say(b"a IDLE")
+    world.context.sessions.stop(10)
+    assert client.said().startswith(b"* BYE ")
+
+
+def test_the_session_is_known_by_its_account_and_state(world, client):
+    [info] = world.context.sessions.infos()
+    assert (info.account, info.state) == ("", "not authenticated")
+    client.logIn(b"INBOX")
+    [info] = world.context.sessions.infos()
+    assert (info.service, info.account, info.state) == ("imap", "jsmith@localhost", "selected")
+
+
+def test_failed_logins_are_held_back(world, client, monkeypatch):
+    client.said()
+    monkeypatch.setattr(world.context.logins, "delayFor", lambda peer, user="": 3.0)
+    assert client.say(b"a LOGIN jsmith mailfw") == b""
+    world.advance(2.9)
+    assert client.said() == b""
+    world.advance(0.2)
+    assert client.said().startswith(b"a OK")
+
+
+def test_a_client_that_leaves_while_held_back_leaves_nothing(world, client, monkeypatch):
+    client.said()
+    monkeypatch.setattr(world.context.logins, "delayFor", lambda peer, user="": 3.0)
+    client.say(b"a LOGIN jsmith mailfw")
+    before = len(world.clock.getDelayedCalls())
+    client.transport.hangUp()
+    assert len(world.clock.getDelayedCalls()) < before
+
+
+def test_a_client_that_leaves_idle_leaves_nothing(world, client):
+    client.logIn(b"INBOX")
+    before = len(world.clock.getDelayedCalls())
+    client.say(b"a IDLE")
+    client.transport.hangUp()
+    world.advance()
+    assert len(world.clock.getDelayedCalls()) < before
+
+
+# --- Lines and literals ----------------------------------------------------------------------------------------------
+
+
+def test_a_line_of_any_length_is_bad_and_the_session_goes_on(client):
+    client.logIn()
+    assert client.say(b"a " + b"x" * (IMAPServer.lineLimit - 10)).startswith(b"a BAD unknown command")
+    assert client.say(b"b NOOP").startswith(b"b OK")
+
+
+def test_a_longer_line_is_refused_unread(client):
+    client.logIn()
+    said = client.send(b"a " + b"x" * (IMAPServer.lineLimit + 10))
+    assert said.startswith(b"* BAD [TOOBIG]")
+    assert client.transport.isClosed
+
+
+def test_lines_may_end_in_lf_alone(client):
+    client.said()
+    assert client.send(b"a LOGIN {6+}\njsmith mailfw\nb NOOP\n").count(b" OK ") == 2
+
+
+def test_a_message_that_comes_too_slowly(world, client):
+    client.logIn()
+    client.say(b"a APPEND INBOX {1000}")
+    for _ in range(5):
+        world.advance(world.context.limits.dataTimeout - 1)
+        assert client.send(b"x") == b""
+    world.advance(world.context.limits.dataTimeout + 1)
+    assert client.said().startswith(b"* BYE ")
+
+
+def test_a_full_disk_under_a_literal(world, client, monkeypatch):
+    client.logIn()
+    monkeypatch.setattr(world.context.spool, "open", lambda: FullSpool())
+    assert (
+        client.say(b"a APPEND INBOX {10+}", b"0123456789")
+        == b"a NO [UNAVAILABLE] temporarily unavailable, try again later\r\n"
+    )
+    assert client.say(b"b NOOP").startswith(b"b OK")
+
+
+class FullSpool:
+    def write(self, data):
+        raise OSError("no space left on device")
+
+    def finish(self):
+        raise AssertionError
+
+    def discard(self):
+        pass
+
+
+def test_spools_are_let_go_of(world, client, monkeypatch):
+    client.logIn()
+    spools = []
+    monkeypatch.setattr(
+        world.context.spool, "open", lambda real=world.context.spool.open: spools.append(real()) or spools[-1]
+    )
+    discarded = []
+    for command in (
+        b"a APPEND INBOX {4+}\r\nA: b\r\n",
+        b"b APPEND Nowhere {4+}\r\nA: b\r\n",
+        b"c APPEND INBOX {4+}\r\nA: b x\r\n",
+    ):
+        client.send(command)
+    client.send(b"d APPEND INBOX {400+}\r\nA: b")
+    for spool in spools:
+        monkeypatch.setattr(spool, "discard", lambda spool=spool: discarded.append(spool))
+    client.transport.hangUp()
+    assert len(spools) == 4
+    assert discarded == [spools[3]]
+
+
+# --- Clients that do not read ----------------------------------------------------------------------------------------
+
+
+def test_a_client_that_does_not_read_costs_a_bounded_buffer(world, client):
+    put(world, "jsmith INBOX 3000")
+    client.logIn(b"INBOX")
+    client.transport.isReading = False
+    for _ in range(5):
+        client.transport.send(b"a FETCH 1:* (UID ENVELOPE BODYSTRUCTURE)\r\n")
+        world.advance()
+    assert len(client.transport.output) < 600_000
+    client.transport.isReading = True
+    total = b""
+    while said := client.said():
+        total += said
+        world.advance()
+    assert total.count(b"* 3000 FETCH") == 5
+    assert total.count(b"a OK") == 5
+
+
+def test_a_client_that_never_reads_is_cut_off(world, client):
+    put(world, "jsmith INBOX 1000")
+    client.logIn(b"INBOX")
+    client.transport.isReading = False
+    client.transport.send(b"a FETCH 1:* (ENVELOPE BODYSTRUCTURE BODY[])\r\n")
+    world.advance()
+    world.advance(world.context.limits.writeTimeout + 1)
+    world.advance()
+    assert client.transport.isClosed
+
+
+# --- Faults ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [(Unavailable(), b"UNAVAILABLE"), (OverQuota(), b"OVERQUOTA")],
+)
+@pytest.mark.parametrize(
+    ("method", "command"),
+    [
+        ("apply", b"STORE 1 +FLAGS (\\Seen)"),
+        ("apply", b"EXPUNGE"),
+        ("apply", b"COPY 1 Archive"),
+        ("apply", b"UID MOVE 1 Archive"),
+        ("apply", b"APPEND INBOX {4+}\r\nA: b"),
+        ("apply", b"CREATE x"),
+        ("apply", b"CLOSE"),
+        ("mailboxes", b'LIST "" *'),
+        ("open", b"SELECT Archive"),
+        ("open", b"STATUS Archive (MESSAGES)"),
+        ("status", b"STATUS Archive (MESSAGES)"),
+        ("snapshot", b"SELECT Archive"),
+        ("rows", b"FETCH 1 FLAGS"),
+        ("rows", b"SEARCH TEXT x"),
+    ],
+)
+def test_what_a_store_refuses_is_refused(world, faults, client, method, command, fault, code):
+    put(world, "jsmith INBOX 2")
+    client.logIn(b"INBOX")
+    faults[method] = fault
+    last = client.say(b"a " + command).splitlines()[-1]
+    assert last.startswith(b"a NO [%b] " % code)
+    faults.clear()
+    assert client.say(b"b NOOP").splitlines()[-1].startswith(b"b OK")
+
+
+@pytest.mark.parametrize(
+    ("method", "command"),
+    [
+        ("apply", b"STORE 1 +FLAGS (\\Seen)"),
+        ("open", b"SELECT Archive"),
+        ("rows", b"FETCH 1:* FLAGS"),
+        ("rows", b"SEARCH SEEN"),
+    ],
+)
+def test_a_fault_costs_one_command_and_is_logged_once(world, faults, client, logged, method, command):
+    put(world, "jsmith INBOX 2")
+    client.logIn(b"INBOX")
+    faults[method] = ZeroDivisionError("a plugin's own")
+    assert b"a NO [UNAVAILABLE] temporarily unavailable, try again later\r\n" in client.say(b"a " + command)
+    assert logged(ZeroDivisionError) == 1
+    faults.clear()
+    assert client.say(b"b NOOP").splitlines()[-1].startswith(b"b OK")
+
+
+def test_an_account_that_cannot_be_opened_is_not_entered(world, faults, client):
+    client.said()
+    faults["openAccount"] = Unavailable()
+    assert client.say(b"a LOGIN jsmith mailfw").startswith(b"a NO [UNAVAILABLE]")
+    assert client.say(b"b AUTHENTICATE PLAIN AGpzbWl0aABtYWlsZnc=").startswith(b"b NO [UNAVAILABLE]")
+    faults.clear()
+    assert client.say(b"c LOGIN jsmith mailfw").startswith(b"c OK")
+
+
+@pytest.mark.parametrize("fault", [Unavailable(), ZeroDivisionError()])
+def test_news_that_cannot_be_read_do_not_fail_the_command(world, faults, client, logged, fault):
+    put(world, "jsmith INBOX 2")
+    client.logIn(b"INBOX")
+    faults["changesSince"] = fault
+    assert client.say(b"a APPEND INBOX {4+}", b"A: b").startswith(b"a OK [APPENDUID ")
+    assert client.say(b"b IDLE", b"DONE").endswith(b"b OK idle no more\r\n")
+    faults.clear()
+    assert b"* 3 EXISTS" in client.say(b"c NOOP")
+    logged(ZeroDivisionError)
+
+
+def test_a_view_that_may_be_wrong_ends_the_session_after_its_reply(world, client, logged, monkeypatch):
+    """No number can be trusted any more, but what was done is done."""
+    client.logIn(b"INBOX")
+
+    def broken(self, *args):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(SelectedMailbox, "update", broken)
+    said = client.say(b"a APPEND INBOX {4+}", b"A: b").splitlines()
+    assert said[0].startswith(b"a OK [APPENDUID ")
+    assert said[1].startswith(b"* BYE ")
+    assert client.transport.isClosed
+    assert logged(ZeroDivisionError) == 1
+
+
+def test_mail_can_be_read_when_it_cannot_be_marked(world, faults, client):
+    put(world, "jsmith INBOX 1")
+    client.logIn(b"INBOX")
+    faults["apply"] = Unavailable()
+    said = client.say(b"a FETCH 1 BODY[TEXT]")
+    assert b"This is message 1." in said
+    assert b"FLAGS" not in said
+    assert said.endswith(b"a OK fetched\r\n")
+
+
+def test_a_message_that_breaks_off_ends_the_connection(world, faults, client, logged):
+    """Its length was announced: what followed would be taken for the rest of it."""
+    outcome = []
+    large = MessageSource(b"Subject: x\r\n\r\n" + b"x" * 2_000_000)
+    Deferred.fromCoroutine(world.context.store.deliver(large, [Target("jsmith@localhost")])).addBoth(outcome.append)
+    client.logIn(b"INBOX")
+    faults.update(rows=Vanished(), rowsAfter=3)
+    said = client.say(b"a FETCH 1 BODY.PEEK[]")
+    assert len(said) < 2_000_000
+    assert b"a NO" not in said
+    assert client.transport.isClosed
+
+
+# --- Fresh views -----------------------------------------------------------------------------------------------------
+
+
+def test_a_view_older_than_the_log_is_compared(world, client, connect, monkeypatch):
+    put(world, "jsmith INBOX 4")
+    client.logIn(b"INBOX")
+    other = connect().logIn(b"INBOX")
+    other.say(b"a STORE 2 +FLAGS.SILENT (\\Deleted Word)", b"b EXPUNGE", b"c STORE 3 +FLAGS (\\Seen)")
+    other.say(b"d APPEND INBOX {4+}", b"A: b")
+    [connection] = [one for one in world.context.sessions if one is client.transport.connection]
+    mailbox = connection._session.selected.mailbox
+    forget(mailbox, monkeypatch)
+    said = client.say(b"a NOOP").splitlines()
+    assert said[:3] == [b"* 2 EXPUNGE", b"* 4 EXISTS", b"* 4 RECENT"]
+    assert said[-2:] == [b"* 4 FETCH (FLAGS (\\Recent))", b"a OK nothing done"]
+    assert b"* 3 FETCH (FLAGS (\\Seen \\Recent))" in said
+
+
+def forget(mailbox, monkeypatch):
+    """The mailbox's log reaches back to nothing any more."""
+    real = mailbox.changesSince
+
+    async def changesSince(modSeq):
+        return evolve(await real(modSeq), changed=(), isComplete=False)
+
+    monkeypatch.setattr(mailbox, "changesSince", changesSince)
+
+
+def test_recent_is_claimed_for_what_came_meanwhile(world, connect):
+    first, second = connect().logIn(b"INBOX"), connect().logIn()
+    second.say(b"a APPEND INBOX {4+}", b"A: b")
+    assert b"* 1 RECENT" in first.say(b"a NOOP")
+    first.transport.hangUp()
+    world.advance()
+    assert b"* 0 RECENT" in second.say(b"b SELECT INBOX")

@@ -1,0 +1,22 @@
+"""Every promise, on every store of this room."""
+
+from __future__ import annotations
+
+import os
+
+from mailfw.interfaces import IMailStore, IStoreContext
+from mailfw.storage.memory import memory
+from mailfw.storage.sqlite import sqlite
+from mailfw.testing.store import MailStoreContract
+
+
+class TestSQLite(MailStoreContract):
+    def openStore(self, directory: str, context: IStoreContext) -> IMailStore:
+        return sqlite.openStore(os.path.join(directory, "mail"), context)
+
+
+class TestMemory(MailStoreContract):
+    isPersistent = False
+
+    def openStore(self, directory: str, context: IStoreContext) -> IMailStore:
+        return memory.openStore("", context)
