@@ -170,13 +170,16 @@ class ISimpleStore(Interface):
         """Every message, in the order in which they came."""
 
     def read(account: str, folder: str, entry: Entry) -> bytes:
-        """The whole message. :raises Vanished: no message has that key any more."""
+        """The whole message, found by its key where the locator is stale. :raises Vanished: no message has that key any more."""
 
     def newKey(account: str, folder: str, message: NewMessage) -> str:
         """The key under which `append` would store this message now; the engine notes it first, to recover from a crash."""
 
     def append(account: str, folder: str, messages: Sequence[tuple[str, NewMessage]]) -> Sequence[Entry]:
-        """Add messages under their keys; on return they are durable. All or none: when it raises, none is there."""
+        """Add messages under their keys; on return they are durable. All or none: when it raises, none is there.
+
+        :raises NoSuchMailbox: there is no such folder. INBOX is made where it is missing.
+        """
 
     def remove(account: str, folder: str, entries: Sequence[Entry]) -> None:
         """Remove messages for good; one that is gone already is no error."""
@@ -190,20 +193,24 @@ class ISimpleFlags(Interface):
     )
 
     def setFlags(account: str, folder: str, entries: Sequence[tuple[Entry, frozenset[str]]]) -> Sequence[Entry]:
-        """Give each message these flags; durable on return. Returns the entries as they are now (locators may change)."""
+        """Give each message these flags; durable on return. Returns the entries as they are now (locators may change), one for
+        each, in their order; for a message that is gone, the entry as it was given."""
 
 
 class ISimpleFolders(Interface):
     """A simple store in which folders can be made."""
 
     def createFolder(account: str, folder: str) -> None:
-        """Make it; no error when it is there."""
+        """Make it; no error when it is there. :raises InvalidName: the store can keep no folder of that name."""
 
     def renameFolder(account: str, folder: str, newName: str) -> None:
-        """Rename this one folder (the engine calls it for each child). Atomic; messages keep their keys."""
+        """Rename this one folder (the engine calls it for each child), never INBOX. Atomic; messages keep their keys.
+
+        :raises NoSuchMailbox, MailboxExists, InvalidName:
+        """
 
     def deleteFolder(account: str, folder: str) -> None:
-        """Remove it with its messages."""
+        """Remove it with its messages, but not its children; no error when it is not there. Never INBOX."""
 
 
 class ISimpleStream(Interface):

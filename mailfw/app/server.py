@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, DeferredList
@@ -191,6 +191,8 @@ class Server(MultiService):
             super().startService()
         except Problem as problem:
             self._giveUp(problem)
+        except OSError as error:
+            self._giveUp(Problem(f"{error.filename or self.data.path} cannot be used: {error.strerror}"))
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
         self._reactor.callWhenRunning(lambda: Deferred.fromCoroutine(self._ready()))
         if self._terminal is not None:
@@ -224,7 +226,7 @@ class Server(MultiService):
     def _isLoopback(self) -> bool:
         return all(each.binding.isLoopback for each in self.listeners)
 
-    def _giveUp(self, problem: Problem) -> None:
+    def _giveUp(self, problem: Problem) -> NoReturn:
         """Leave, with one line for whoever started us: twistd prints an exception's traceback unless the hook is changed."""
         line = f"mailfw: {problem}\n"
         if self._terminal is not None:

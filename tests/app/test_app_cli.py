@@ -172,7 +172,8 @@ def test_rootLeavesNoFilesOfItsOwn(command: Command, tmp_path: Path) -> None:
     os.chown(data, 65534, 65534)
     for parent in (tmp_path, *tmp_path.parents[:-2]):
         parent.chmod(parent.stat().st_mode | 0o055)
-    assert command("user", "add", "anna", "--password-stdin", given="x\n").stdout == "added anna@localhost\n"
+    done = command("user", "add", "anna", "--password-stdin", given="x\n")
+    assert (done.stdout, done.stderr) == ("added anna@localhost\n", "")
     assert {path.stat().st_uid for path in data.rglob("*")} == {65534}
 
 

@@ -292,7 +292,8 @@ class MaildirStore:
         if not isThere or not os.path.isdir(os.path.join(directory, "tmp")):
             self.createFolder(account, folder)
         written: list[str] = []
-        with self._numbered(directory, [message.flags for _, message in messages]) as keywords:
+        flags = [message.flags for _, message in messages if message.flags]
+        with self._numbered(directory, flags) if flags else nullcontext(Keywords(directory)) as keywords:
             try:
                 placed = [self._spool(directory, key, message, keywords, written) for key, message in messages]
                 keywords.save()
@@ -351,10 +352,7 @@ class MaildirStore:
     def _rename(
         self, directory: str, entry: Entry, flags: frozenset[str], keywords: Keywords, listed: dict[str, str]
     ) -> tuple[str, str] | None:
-        """Give a file, wherever it is now, the name that says `flags`.
-
-        Returns the locators before and after; None: it is gone.
-        """
+        """Give a file, wherever it is now, the name that says `flags`. Returns its locators, old and new; None: it is gone."""
         for locator in self._places(directory, entry, listed):
             base, letters, rest = split(locator[4:])
             target = f"cur/{join(base, keywords.letters(entry.key, flags, letters), rest)}"
@@ -388,11 +386,10 @@ class MaildirStore:
         Where Dovecot is at work its lock is held meanwhile: so it reads no directory in which we rename, and its list of keywords
         is ours to extend.
         """
-        wanted = frozenset[str]().union(*flags)
-        isShared = bool(wanted) and os.path.exists(os.path.join(directory, _UID_LIST))
+        isShared = os.path.exists(os.path.join(directory, _UID_LIST))
         with dotLock(os.path.join(directory, _UID_LIST + ".lock"), _LOCK_TIMEOUT) if isShared else nullcontext():
             keywords = Keywords(directory)
-            keywords.number(wanted)
+            keywords.number(frozenset[str]().union(*flags))
             yield keywords
 
     # --- Places ---

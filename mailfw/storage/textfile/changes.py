@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 
 from mailfw.storage.files import readAt, writeAllAt
 from mailfw.storage.textfile.journal import Journal, Record
@@ -85,16 +86,17 @@ class Changes:
             return  # nothing was written, or another program has rewritten the file since
         if size >= new and self._digest(old, new) == record["digest"]:
             return
-        own = {old + start for start in record["starts"] if self._isOwn(old + start, front[start : start + _HEAD])}
-        foreign = next((start for start in candidates(old, size) if start not in own), None)
+        own = {old + start: front[start : start + _HEAD] for start in record["starts"]}
+        spans = pairwise([*candidates(old, size), size])
+        foreign = next((start for start, end in spans if start not in own or not self._isOwn(start, end, own[start])), None)
         if foreign is not None:
             self.rearrange([(foreign, size)], old)
         elif size <= new:
             self._cut(old, isFirst=True)
 
-    def _isOwn(self, start: int, expected: bytes) -> bool:
-        """Whether what is at an offset may be the torn rest of what we wanted to write there. (A power cut may leave NULs.)"""
-        return expected.startswith(readAt(self._descriptor, start, len(expected)).rstrip(b"\0"))
+    def _isOwn(self, start: int, end: int, expected: bytes) -> bool:
+        """Whether what is there may be the torn rest of what we wanted to write. (A power cut may leave NULs.)"""
+        return expected.startswith(readAt(self._descriptor, start, min(end - start, len(expected))).rstrip(b"\0"))
 
     # --- Move and cut ---
 

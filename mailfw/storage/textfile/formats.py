@@ -65,6 +65,9 @@ class Format(Protocol):
     def head(self, text: bytes) -> Head | None:
         """Read an entry's head from its first HEAD_OCTETS; None: no entry begins so."""
 
+    def isCertain(self, text: bytes) -> bool:
+        """Whether an entry begins so even in the middle of a line, that is, behind what a crash left there."""
+
     def newHead(self, sender: str, recipient: str, stamp: Stamp) -> bytes:
         """The head of a new entry."""
 
@@ -83,6 +86,9 @@ class Mboxrd:
             return None
         found = stamp.find(line.decode("latin-1").rstrip("\r\n"))
         return None if found is None else Head(len(line), found[1])
+
+    def isCertain(self, text: bytes) -> bool:
+        return self.head(text) is not None
 
     def newHead(self, sender: str, recipient: str, stamp: Stamp) -> bytes:
         return f"From {sender} {stamp}\n".encode("ascii")
@@ -103,6 +109,9 @@ class Simple:
             return Head(0, None)
         found = stamp.find(stored.decode("latin-1").rstrip("\r\n"))
         return Head(0, None) if found is None else Head(len(sender) + len(recipient) + len(stored), found[1])
+
+    def isCertain(self, text: bytes) -> bool:
+        return text[len(_firstLine(text)) :].startswith(b"To:")
 
     def newHead(self, sender: str, recipient: str, stamp: Stamp) -> bytes:
         return f"From: {sender}\nTo: {recipient}\n{_STORED.decode()}{stamp}\n".encode("ascii")

@@ -18,15 +18,17 @@ from mailfw.errors import Unavailable
 from mailfw.storage.files import dotLock, openRegular, syncDirectory
 
 TIMEOUT = 20.0
+"""How long other programs are waited for, in seconds."""
+
 _POLL = 0.05
 _SETLK: int | None = getattr(fcntl, "F_OFD_SETLK", None)
 
 
 @contextmanager
-def reading(path: str, timeout: float = TIMEOUT) -> Iterator[int | None]:
+def reading(path: str) -> Iterator[int | None]:
     """A descriptor of the file, which no program that locks changes meanwhile; None: there is no file.
 
-    :raises Unavailable: another program held it for `timeout` seconds.
+    :raises Unavailable: another program held it for TIMEOUT seconds.
     """
     try:
         descriptor = openRegular(path)
@@ -34,25 +36,25 @@ def reading(path: str, timeout: float = TIMEOUT) -> Iterator[int | None]:
         yield None
         return
     try:
-        _lock(descriptor, fcntl.LOCK_SH, timeout)
+        _lock(descriptor, fcntl.LOCK_SH)
         yield descriptor
     finally:
         os.close(descriptor)
 
 
 @contextmanager
-def writing(path: str, isMade: bool = False, timeout: float = TIMEOUT) -> Iterator[int | None]:
+def writing(path: str, isMade: bool = False) -> Iterator[int | None]:
     """A descriptor to read and write the file, which no other program that locks uses meanwhile.
 
     None: there is no file, and `isMade` does not ask to make one.
 
-    :raises Unavailable: another program held it for `timeout` seconds.
+    :raises Unavailable: another program held it for TIMEOUT seconds.
     """
     if not isMade and not os.path.lexists(path):
         yield None
         return
-    with dotLock(f"{path}.lock", timeout):
-        descriptor = _openLocked(path, isMade, timeout)
+    with dotLock(f"{path}.lock", TIMEOUT):
+        descriptor = _openLocked(path, isMade)
         try:
             yield descriptor
         finally:
@@ -60,7 +62,7 @@ def writing(path: str, isMade: bool = False, timeout: float = TIMEOUT) -> Iterat
                 os.close(descriptor)
 
 
-def _openLocked(path: str, isMade: bool, timeout: float) -> int | None:
+def _openLocked(path: str, isMade: bool) -> int | None:
     while True:
         isNew = not os.path.lexists(path)
         try:
@@ -70,7 +72,7 @@ def _openLocked(path: str, isMade: bool, timeout: float) -> int | None:
         try:
             if isNew:
                 syncDirectory(os.path.dirname(path))
-            _lock(descriptor, fcntl.LOCK_EX, timeout)
+            _lock(descriptor, fcntl.LOCK_EX)
         except BaseException:
             os.close(descriptor)
             raise
@@ -89,8 +91,8 @@ def _isStill(path: str, descriptor: int) -> bool:
     return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
 
 
-def _lock(descriptor: int, kind: int, timeout: float) -> None:
-    deadline = time.monotonic() + timeout
+def _lock(descriptor: int, kind: int) -> None:
+    deadline = time.monotonic() + TIMEOUT
     while True:
         try:
             if _SETLK is None:
