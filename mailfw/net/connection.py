@@ -143,7 +143,8 @@ class Connection(TwistedProtocol):
         self.peer = Peer("")
         self.since = 0.0
         self.octetsIn = self.octetsOut = 0
-        self.log = Logger("mailfw." + type(self).__module__.split(".")[-2], source=self)
+        module = type(self).__module__
+        self.log = Logger(module.rpartition(".")[0] or module, source=self)
         self.lineEndedByCRLF = True
         self._buffer = b""  # input not looked at yet
         self._at = 0  # where in it the next line starts
