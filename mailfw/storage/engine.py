@@ -194,7 +194,7 @@ class Engine:
     def refused(self, error: Exception) -> Outcome:
         """What becomes of a delivery that raised."""
         if not isinstance(error, Refusal):
-            self.log.failure("a delivery failed", Failure(error))
+            self.log.failure("a delivery failed", Failure(error))  # type: ignore[no-untyped-call]
             error = Unavailable()
         return Outcome(Fate.DEFERRED if error.isTemporary else Fate.FAILED, error)
 
