@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from attrs import frozen
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from mailfw.errors import Refusal, Unavailable
 from mailfw.sql import Connection, Database
@@ -193,7 +194,7 @@ class Engine:
     def refused(self, error: Exception) -> Outcome:
         """What becomes of a delivery that raised."""
         if not isinstance(error, Refusal):
-            self.log.error("a delivery failed: {error!r}", error=error, log_failure=None)
+            self.log.failure("a delivery failed", Failure(error))  # type: ignore[no-untyped-call]
             error = Unavailable()
         return Outcome(Fate.DEFERRED if error.isTemporary else Fate.FAILED, error)
 
@@ -237,7 +238,7 @@ class Engine:
         return items
 
     def _notWritten(self, failure: Any) -> None:  # Failure, which is generic in no useful way
-        self.log.warn("what was derived from messages could not be kept: {error}", error=failure.value)
+        self.log.warn("the store could not write down what can wait: {error}", error=failure.value)
 
     def content(self, email: int, content: int, size: int) -> StoredContent:
         """The handle of a content, to be read inside a read job."""
