@@ -155,6 +155,24 @@ def test_whatMatchesIsACandidate(content: bytes, criterion: Criterion) -> None:
         assert isCandidate(plan(criterion), headerText(content[: root.bodyStart]), bodyText(root, content))
 
 
+@pytest.mark.parametrize(
+    ("content", "criterion"),
+    [
+        (b'From: "one, two" <x@y>\r\n\r\n', Header("From", "one, two <x@y>")),
+        (b"=?utf-8?q?one: two?=\r\n\r\n", Header("=?utf-8?q?one", "two?=")),
+        (b"Subject: one\r\n two\r\n\r\n", Header("Subject", "one two")),
+        (b"X-Only-Here:\r\n\r\n", Header("x-only-here", "")),
+        (b"\r\nno\x00nul after it", Body("o\x00nul")),
+        ("\r\n".encode() + ("x" * 510 + "a\u0315\u0300\u05aeb" * 3).encode(), Body("a\u0315\u0300\u05aeb")),
+    ],
+)
+def test_whatIsSearchedInAnUnusualWayIsIndexedToo(content: bytes, criterion: Criterion) -> None:
+    root = mime.scan(content)
+    assert matches(criterion, content)
+    assert plan(criterion) is not None
+    assert isCandidate(plan(criterion), headerText(content[: root.bodyStart]), bodyText(root, content))
+
+
 @given(mails(), NEEDLES, st.sampled_from([Body, Text]))
 def test_aTextThatIsLongEnoughIsAlwaysPlanned(content: bytes, needle: str, kind: type) -> None:
     """And what is found through the plan holds all of it, not only its trigrams."""
