@@ -163,7 +163,7 @@ def test_whatMatchesIsACandidate(content: bytes, criterion: Criterion) -> None:
         (b"Subject: one\r\n two\r\n\r\n", Header("Subject", "one two")),
         (b"X-Only-Here:\r\n\r\n", Header("x-only-here", "")),
         (b"\r\nno\x00nul after it", Body("o\x00nul")),
-        ("\r\n".encode() + ("x" * 510 + "a\u0315\u0300\u05aeb" * 3).encode(), Body("a\u0315\u0300\u05aeb")),
+        (b"\r\n" + ("x" * 510 + "a\u0315\u0300\u05aeb" * 3).encode(), Body("a\u0315\u0300\u05aeb")),
     ],
 )
 def test_whatIsSearchedInAnUnusualWayIsIndexedToo(content: bytes, criterion: Criterion) -> None:
