@@ -120,7 +120,7 @@ class Accounts:
         choose = functools.partial(self._hasher.decoy, name)
         found = await self._read(lambda connection: rows.candidate(connection, name, digest, choose))
         if found.stored is None:
-            await self._hasher.pretend(found.decoy, credentials.password)
+            await self._hasher.pretend(name, found.decoy, credentials.password)
             raise AuthenticationFailed
         await self._check(found, found.stored, credentials)
         if found.stored.account.isSuspended:

@@ -152,7 +152,7 @@ class PasswdFile:
         entry = table.entries.get(name)
         if entry is None:
             decoy = table.passwords[self._hasher.decoy(name, len(table.passwords))] if table.passwords else ""
-            await self._hasher.pretend(decoy, credentials.password)
+            await self._hasher.pretend(name, decoy, credentials.password)
             raise AuthenticationFailed
         if not await self._hasher.verify(entry.password, credentials.password) or not entry.isAllowedFrom(credentials.peer):
             raise AuthenticationFailed
