@@ -32,7 +32,8 @@ from mailfw.net.context import ServiceContext
 from mailfw.net.sessions import SessionRegistry
 from mailfw.net.spool import SpoolDirectory
 from mailfw.plugins import BrokenPlugin, Kind, PluginError, check
-from mailfw.sasl.exchange import Logins
+from mailfw.sasl.exchange import Logins, Masters
+from mailfw.values import accountName
 
 
 @implementer(IAuthContext, IOptionsContext)
@@ -167,14 +168,17 @@ class System:
         )
 
     def _logins(self) -> Logins:
-        domain = self.configuration.domains[0]
+        auth, domain = self.configuration.auth, self.configuration.domains[0]
         authenticator = self._chain if self.isLoopback else development.Undemonstrated(self._chain, domain)
         return Logins(
             authenticator,
             IVerifierSource(authenticator) if IVerifierSource.providedBy(self._chain) else None,
+            kinds=self._chain.kinds,
+            identities=self._chain,
+            masters=Masters(frozenset(accountName(name, domain) for name in auth.masters), auth.masterSeparator),
             domain=domain,
             secret=self._secret(),
-            guard=LoginGuard(self._reactor.seconds, domain),
+            guard=LoginGuard(self._reactor, domain),
         )
 
     def _secret(self) -> bytes:
