@@ -181,6 +181,17 @@ def test_adminsAreTheOldestFirstAndNotSuspended(desk):
 # --- App passwords ---
 
 
+def test_anAppPasswordIsNoGoodForAnothersAccount(mbrain):
+    appPassword = mbrain.addAppPassword("mbrain", "telephone")
+    for password, isGood in (("mailfw", True), (appPassword, False)):
+        waiting = mbrain.source.authenticate(PasswordCredentials("mbrain", password, "imap", isForAnother=True))
+        if isGood:
+            assert resultOf(waiting).account == "mbrain@example.org"
+        else:
+            with pytest.raises(AuthenticationFailed):
+                resultOf(waiting)
+
+
 def test_anAppPasswordLogsInBesideTheOther(mbrain):
     appPassword = mbrain.addAppPassword("mbrain", "telephone")
     assert len(appPassword.replace("-", "")) >= 16
