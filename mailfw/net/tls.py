@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
+
+# What became of the chains that clients have shown. (Twisted keeps its own things in a connection's app data.)
+_judged: WeakKeyDictionary[SSL.Connection, bool] = WeakKeyDictionary()
 
 _EXPORTER_LABEL = b"EXPORTER-Channel-Binding"
 _EXPORTER_LENGTH = 32
@@ -37,7 +41,7 @@ def channelBinding(tls: SSL.Connection, kind: str) -> bytes | None:
 
 
 def _exported(tls: SSL.Connection) -> bytes | None:
-    """RFC 9266 §2. Before TLS 1.3 it would be unique only with an extension that we cannot see (§4.2), so it is not used there."""
+    """RFC 9266 §2. Before TLS 1.3 it is unique only with an extension that we cannot see (§4.2), so it is not used there."""
     if tls.get_protocol_version_name() != "TLSv1.3":
         return None
     try:
@@ -73,15 +77,15 @@ def askForCertificates(context: SSL.Context, authorities: Iterable[x509.Certific
 def _judge(tls: SSL.Connection, certificate: crypto.X509, error: int, depth: int, isGood: int) -> bool:
     """Called for each link of a client's chain, and for each fault: note what was found, and let the handshake go on."""
     if not isGood:
-        tls.set_app_data(False)
-    elif depth == 0 and tls.get_app_data() is None:
-        tls.set_app_data(True)
+        _judged[tls] = False
+    elif depth == 0:
+        _judged.setdefault(tls, True)
     return True
 
 
 def verifiedCertificate(tls: SSL.Connection) -> bytes | None:
     """The certificate that the client has shown and proved to have the key of, if an authority of ours issued it; DER."""
-    if tls.get_app_data() is not True:
+    if not _judged.get(tls, False):
         return None
     certificate = tls.get_peer_certificate(as_cryptography=True)
     return certificate.public_bytes(Encoding.DER) if certificate is not None else None

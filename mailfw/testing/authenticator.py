@@ -4,8 +4,9 @@
 ...     def openAuthenticator(self, accounts):
 ...         return MyAuthenticator(accounts)
 
-`TokenContract` is for sources that judge bearer tokens. A source that waits for more than its own thread overrides `run`. What a source offers beyond IAuthenticator (users, aliases,
-verifiers) is tested where it provides the interface, and passed over, by a skip that says so, where it does not.
+`TokenContract` is for sources that judge bearer tokens. A source that waits for more than its own thread overrides `run`.
+What a source offers beyond IAuthenticator (users, aliases, names, quotas, verifiers) is tested where it provides the interface,
+and passed over, by a skip that says so, where it does not.
 """
 
 from __future__ import annotations
