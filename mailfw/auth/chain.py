@@ -122,11 +122,11 @@ class Chain:
 
 @implementer(IVerifierSource)
 class VerifierChain(Chain):
-    """Sources that can all serve SCRAM."""
+    """Sources of which all that judge passwords can serve SCRAM."""
 
     def __init__(self, sources: Sequence[IAuthenticator]) -> None:
         super().__init__(sources)
-        self._verifiers = [IVerifierSource(source) for source in sources]
+        self._verifiers = [IVerifierSource(source) for source in sources if PasswordCredentials in kindsOf(source)]
 
     def mechanisms(self) -> frozenset[str]:
         """Those that every source can serve now."""
@@ -147,7 +147,8 @@ class VerifierChain(Chain):
 
 
 def chain(sources: Sequence[IAuthenticator]) -> Chain:
-    """One authenticator of many; it provides IVerifierSource too when each of them does."""
-    if sources and all(IVerifierSource.providedBy(source) for source in sources):
+    """One authenticator of many; it provides IVerifierSource too when each of those does that judge passwords."""
+    passwords = [source for source in sources if PasswordCredentials in kindsOf(source)]
+    if passwords and all(IVerifierSource.providedBy(source) for source in passwords):
         return VerifierChain(sources)
     return Chain(sources)

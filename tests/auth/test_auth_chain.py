@@ -204,6 +204,14 @@ def test_whetherThereIsSuchAnAccountIsSaidByWhoKnowsAccounts(others, outcome):
         assert caught.type is outcome
 
 
+def test_aSourceOfTokensDoesNotEndScram():
+    whole = chain([Verifying(MBRAIN, {"SCRAM-SHA-256": ONE}), TokenSource(ADMIN)])
+    assert "SCRAM-SHA-256" in whole.mechanisms()
+    assert resultOf(whole.identify("mbrain")) == MBRAIN
+    assert not IVerifierSource.providedBy(chain([Verifying(MBRAIN, {}), Source(NO()), TokenSource(ADMIN)]))
+    assert not IVerifierSource.providedBy(chain([TokenSource(ADMIN)]))
+
+
 def test_whyATokenWasRefusedIsKept():
     with pytest.raises(TokenRefused) as caught:
         resultOf(chain([TokenSource(TokenRefused("expired")), TokenSource(NO())]).authenticate(TOKEN))
