@@ -31,6 +31,7 @@ from mailfw.values import (
     Operation,
     Outcome,
     Peer,
+    Quota,
     Recipient,
     Resolution,
     Result,
@@ -170,13 +171,16 @@ class ISimpleStore(Interface):
         """Every message, in the order in which they came."""
 
     def read(account: str, folder: str, entry: Entry) -> bytes:
-        """The whole message. :raises Vanished: no message has that key any more."""
+        """The whole message, found by its key where the locator is stale. :raises Vanished: no message has that key any more."""
 
     def newKey(account: str, folder: str, message: NewMessage) -> str:
         """The key under which `append` would store this message now; the engine notes it first, to recover from a crash."""
 
     def append(account: str, folder: str, messages: Sequence[tuple[str, NewMessage]]) -> Sequence[Entry]:
-        """Add messages under their keys; on return they are durable. All or none: when it raises, none is there."""
+        """Add messages under their keys; on return they are durable. All or none: when it raises, none is there.
+
+        :raises NoSuchMailbox: there is no such folder. INBOX is made where it is missing.
+        """
 
     def remove(account: str, folder: str, entries: Sequence[Entry]) -> None:
         """Remove messages for good; one that is gone already is no error."""
@@ -190,20 +194,24 @@ class ISimpleFlags(Interface):
     )
 
     def setFlags(account: str, folder: str, entries: Sequence[tuple[Entry, frozenset[str]]]) -> Sequence[Entry]:
-        """Give each message these flags; durable on return. Returns the entries as they are now (locators may change)."""
+        """Give each message these flags; durable on return. Returns the entries as they are now (locators may change), one for
+        each, in their order; for a message that is gone, the entry as it was given."""
 
 
 class ISimpleFolders(Interface):
     """A simple store in which folders can be made."""
 
     def createFolder(account: str, folder: str) -> None:
-        """Make it; no error when it is there."""
+        """Make it; no error when it is there. :raises InvalidName: the store can keep no folder of that name."""
 
     def renameFolder(account: str, folder: str, newName: str) -> None:
-        """Rename this one folder (the engine calls it for each child). Atomic; messages keep their keys."""
+        """Rename this one folder (the engine calls it for each child), never INBOX. Atomic; messages keep their keys.
+
+        :raises NoSuchMailbox, MailboxExists, InvalidName:
+        """
 
     def deleteFolder(account: str, folder: str) -> None:
-        """Remove it with its messages."""
+        """Remove it with its messages, but not its children; no error when it is not there. Never INBOX."""
 
 
 class ISimpleStream(Interface):
@@ -269,9 +277,36 @@ class IAuthenticator(Interface):
     async def authenticate(credentials: Credentials) -> Identity:
         """Who that is. Takes as long for an unknown user as for a wrong password.
 
-        :raises AuthenticationFailed: wrong, or unknown to this source (another may know).
+        Credentials of a kind that the source does not judge (see ICredentialKinds) are refused at once.
+
+        :raises AuthenticationFailed: wrong, or unknown to this source (another may know); TokenRefused for a token.
         :raises AuthenticationUnavailable: this source cannot tell now.
         """
+
+
+class ICredentialKinds(Interface):
+    """An authenticator that says which credentials it can judge. One that does not is asked about passwords alone."""
+
+    kinds: Collection[type] = Attribute("classes of `values.Credentials`; it does not change")
+
+
+class IIdentitySource(Interface):
+    """An authenticator that knows its accounts by name, whatever proved who somebody is: a token, a certificate, a master."""
+
+    async def identityOf(user: str) -> Identity:
+        """The identity of the account that is called so.
+
+        :raises AuthenticationFailed: this source has no such account.
+        :raises AccountSuspended: it has, and nobody may log in to it.
+        :raises AuthenticationUnavailable: it cannot tell now.
+        """
+
+
+class IQuotas(Interface):
+    """Who knows what accounts may hold."""
+
+    async def quotaOf(account: str) -> Quota:
+        """The account's own limits; none of its own where nobody has set any, or knows the account."""
 
 
 class IVerifierSource(Interface):
@@ -294,7 +329,8 @@ class IAuthenticatorPlugin(Interface):
     prefix: str = Attribute("the word before the colon")
 
     def openAuthenticator(argument: str, context: IAuthContext) -> IAuthenticator:
-        """The source may provide IVerifierSource, IUserList, IAliases and IClosable too.
+        """The source may provide ICredentialKinds, IIdentitySource, IVerifierSource, IUserList, IAliases, IQuotas and IClosable
+        too. The context provides IOptionsContext where the plugin provides IOptions.
 
         :raises ValueError: the argument makes no sense; the text says why.
         """

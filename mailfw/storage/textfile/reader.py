@@ -23,7 +23,6 @@ from mailfw.storage.textfile.stamp import Stamp
 from mailfw.values import Entry
 
 _CHUNK = 1 << 18
-_WINDOW = 1 << 20
 _HEADS = 16
 _DIGEST_OCTETS = 20
 
@@ -109,22 +108,26 @@ class Index:
 
 
 class Reader:
-    """Reads the entries of one open, locked file. To be thrown away when the file is changed or unlocked."""
+    """Reads the entries of one open, locked file. To be thrown away when the file is changed or unlocked.
 
-    def __init__(self, descriptor: int, format: Format) -> None:
+    :param ahead: octets to be read at a time, at least: many where entries are read one after another, few to read a single one.
+    """
+
+    def __init__(self, descriptor: int, format: Format, ahead: int = 1 << 20) -> None:
         self._descriptor = descriptor
         self._format = format
+        self._ahead = ahead
         self._window = b""
         self._windowStart = 0
         self._heads: dict[int, Head | None] = {}
 
     def _at(self, start: int, length: int) -> bytes:
-        """So many octets, or what there is. Entries are mostly small and read one after another, so much is read at once."""
+        """So many octets, or what there is."""
         if length >= _CHUNK:
             return readAt(self._descriptor, start, length)
         offset = start - self._windowStart
         if offset < 0 or offset + length > len(self._window):
-            self._window, self._windowStart, offset = readAt(self._descriptor, start, _WINDOW), start, 0
+            self._window, self._windowStart, offset = readAt(self._descriptor, start, max(length, self._ahead)), start, 0
         return self._window[offset : offset + length]
 
     # --- Which entries there are ---

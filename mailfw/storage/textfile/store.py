@@ -36,6 +36,7 @@ from mailfw.storage.textfile.reader import Index, Reader, Span, digestOf, markOf
 from mailfw.values import Entry, NewMessage
 
 _SETTLED_AFTER = 2.0  # seconds: a file's time may stand still during a burst of changes
+_AHEAD = 8192
 _REMEMBERED = 250_000  # messages whose places in their files are remembered, about 400 octets each
 
 
@@ -172,7 +173,7 @@ class TextfileStore:
         with locks.reading(file.path) as descriptor:
             if descriptor is None:
                 raise Vanished()
-            reader = Reader(descriptor, self._format)
+            reader = Reader(descriptor, self._format, _AHEAD)
             hint = Span.parse(entry.locator)
             message = _verified(reader.content(hint), entry.key) if hint else None
             if message is None:
