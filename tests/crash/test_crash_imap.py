@@ -1,4 +1,4 @@
-"""SIGKILL while several IMAP clients append, copy, move, flag, expunge and rename: what was acknowledged stands, and counts are true."""
+"""SIGKILL while IMAP clients append, copy, move, flag, expunge and rename: what was acknowledged stands, and counts are true."""
 
 import imaplib
 import random
