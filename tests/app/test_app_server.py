@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import imaplib
 import json
 import os
 import poplib
+import resource
 import select
 import signal
 import smtplib
@@ -80,6 +82,24 @@ def test_aSecondSignalCutsSessionsOff(start: Any, number: int) -> None:
         assert server.process.wait(5) == -number
     assert not any("Traceback" in line for line in server.lines)
     assert any(line.endswith("stopped") for line in server.lines)
+
+
+def test_aFloodOfConnectionsLeavesDescriptorsForWork(start: Any) -> None:
+    """Those that there is no room for are told so; whoever is in can still store what needs a file."""
+    server = start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 300)))
+    server.waitFor("mailfw is up")
+    first = imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=30)
+    first.login("mbrain", "mailfw")
+    with contextlib.ExitStack() as crowd:
+        greetings = []
+        for _ in range(300):
+            client = crowd.enter_context(server.connect("imap"))
+            greetings.append(client.recv(100)[:12])
+        assert greetings.count(b"* OK [CAPABI") > 100
+        assert greetings.count(b"* BYE [LIMIT") > 100
+        assert first.append("INBOX", None, None, b"Subject: large\r\n\r\n" + b"x" * 500_000)[0] == "OK"
+    first.logout()
+    assert not any("EMFILE" in line or "Traceback" in line for line in server.lines)
 
 
 def test_everythingInTheDataDirectoryIsPrivate(start: Any, tmp_path: Path) -> None:
