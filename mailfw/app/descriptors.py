@@ -29,5 +29,5 @@ def withinDescriptors(limits: Limits) -> Limits:
     room = limits.connections if soft == resource.RLIM_INFINITY else max(soft - RESERVE, soft // 2)
     if room >= limits.connections:
         return limits
-    _log.warn("{room} connections and no more: the system allows {soft} open files (LimitNOFILE, ulimit -n)", room=room, soft=soft)
+    _log.warn("{room} connections, no more: the system allows {soft} open files (LimitNOFILE, ulimit -n)", room=room, soft=soft)
     return evolve(limits, connections=room)
