@@ -15,7 +15,18 @@ from zope.interface import implementer
 import mailfw
 from mailfw.imap.grammar.response import bad, bye
 from mailfw.imap.grammar.tokens import CommandText
-from mailfw.imap.reader import LINE_LIMIT, CommandReader, Declined, LiteralSink, OutOfStep, Ready, WantsLiteral
+from mailfw.imap.reader import (
+    LINE_LIMIT,
+    LOGIN_LINE_LIMIT,
+    MAX_COMMAND,
+    MAX_LOGIN,
+    CommandReader,
+    Declined,
+    LiteralSink,
+    OutOfStep,
+    Ready,
+    WantsLiteral,
+)
 from mailfw.imap.session import Session
 from mailfw.interfaces import IMailService
 from mailfw.net.connection import Connection, Listener
@@ -157,11 +168,9 @@ class IMAPServer(Connection):
         return self.context.spool.open()
 
     def _expectLiteral(self, prompt: bytes, sink: LiteralSink) -> None:
-        def progress() -> None:
-            self.setDeadline(self.context.limits.dataTimeout)
-
-        progress()
-        sink.progress = progress
+        if self._session.identity is not None:
+            self.beginFlow()
+            sink.progress = self.keepFlow
         if prompt:
             self.write(prompt)
         self.setSink(sink)
@@ -174,11 +183,13 @@ class IMAPServer(Connection):
     def _expectLine(self) -> None:
         session, limits = self._session, self.context.limits
         self.state = session.state.value
-        isLoggedIn = session.identity is not None
-        if session.identity is not None:
+        if session.identity is None:
+            self.lineLimit, self._reader.commandSize, self._reader.messageSize = LOGIN_LINE_LIMIT, MAX_LOGIN, 0
+            self.setLoginDeadline()
+        else:
             self.account = session.identity.account
-        self._reader.messageSize = limits.messageSize if isLoggedIn else 0
-        self.setDeadline(limits.idleTimeout if isLoggedIn else limits.loginTimeout)
+            self.lineLimit, self._reader.commandSize, self._reader.messageSize = LINE_LIMIT, MAX_COMMAND, limits.messageSize
+            self.setDeadline(limits.idleTimeout)
 
 
 @implementer(IMailService)

@@ -167,6 +167,8 @@ class Connection(TwistedProtocol):
         self._output = _Output(self)
         self._deadline: float | None = None
         self._deadlineCall: IDelayedCall | None = None
+        self._connectedAt = 0.0  # by the reactor's clock, as all deadlines
+        self._flowSince, self._flowFrom = 0.0, 0
         self._blockedSince = 0.0
         self._hangUpCall: IDelayedCall | None = None
 
@@ -283,6 +285,23 @@ class Connection(TwistedProtocol):
         elif call.getTime() > self._deadline:
             call.reset(seconds)
 
+    def setLoginDeadline(self) -> None:
+        """Call `timedOut` when the client has not logged in `Limits.loginTimeout` seconds after it came, whatever it says: else
+        whoever says something now and then holds a connection for ever, and is nobody."""
+        self.setDeadline(max(0.0, self._connectedAt + self.context.limits.loginTimeout - self.context.reactor.seconds()))
+
+    def beginFlow(self) -> None:
+        """A message begins to come: its octets may neither stop nor trickle in for ever (`keepFlow`)."""
+        self._flowSince, self._flowFrom = self.context.reactor.seconds(), self.octetsIn
+        self.keepFlow()
+
+    def keepFlow(self) -> None:
+        """Some of it came: it may fall `Limits.dataTimeout` seconds behind `Limits.minimumRate`, and no more."""
+        limits = self.context.limits
+        since = self.context.reactor.seconds() - self._flowSince
+        ahead = (self.octetsIn - self._flowFrom) / limits.minimumRate - since
+        self.setDeadline(max(0.0, limits.dataTimeout + min(0.0, ahead)))
+
     def close(self) -> None:
         """Send what is left and close; a client that does not take it is cut off after `Limits.writeTimeout`."""
         if self._isLost or self._isClosing:
@@ -336,6 +355,7 @@ class Connection(TwistedProtocol):
     def connectionMade(self) -> None:
         self.peer = peerOf(self._transport.getPeer())
         self.since = self.context.now()
+        self._connectedAt = self.context.reactor.seconds()
         if hasattr(self.transport, "setTcpNoDelay"):
             self._transport.setTcpNoDelay(True)
         self._transport.registerProducer(self._output, True)

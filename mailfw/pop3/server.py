@@ -135,12 +135,15 @@ class POP3Server(Connection):
         self.write(reply.line() + b"\r\n")
 
     def _expectCommand(self) -> None:
-        session, limits = self._session, self.context.limits
+        session = self._session
         self.lineLimit = RESPONSE_LIMIT if session.isChallenging else Connection.lineLimit
         self.state = session.state.value
         if session.identity is not None:
             self.account = session.identity.account
-        self.setDeadline(limits.pop3IdleTimeout if session.state is State.TRANSACTION else limits.loginTimeout)
+        if session.state is State.TRANSACTION:
+            self.setDeadline(self.context.limits.pop3IdleTimeout)
+        else:
+            self.setLoginDeadline()
 
     async def _stream(self, reply: Reply, body: AsyncGenerator[bytes, None]) -> None:
         """Send a multi-line response as fast as the client takes it. The reply goes out with the first piece of the body."""

@@ -32,8 +32,6 @@ class SMTPServer(Connection):
     def __init__(self, context: ServiceContext, listener: Listener) -> None:
         super().__init__(context, listener)
         self._pausing: Deferred[None] | None = None
-        self._bodySince = 0.0
-        self._bodyFrom = 0
         self._stopsAfterBody = False
         self._session = Session(self, context, self.role)
 
@@ -106,7 +104,7 @@ class SMTPServer(Connection):
     def dataReceived(self, data: bytes) -> None:
         super().dataReceived(data)
         if self._session.expects is Expects.BODY:
-            self._expectMore()
+            self.keepFlow()
 
     def lineTooLong(self) -> None:
         """RFC 5321 §4.5.3.1.4; the exchange of AUTH has a code of its own (RFC 4954 §4)."""
@@ -160,10 +158,9 @@ class SMTPServer(Connection):
             if session.identity is not None:
                 self.account = session.identity.account
         elif expects is Expects.BODY:
-            self._bodySince, self._bodyFrom = self.context.reactor.seconds(), self.octetsIn
             assert session.sink is not None
             self.setSink(session.sink)
-            self._expectMore()
+            self.beginFlow()
         elif expects is Expects.NOTHING:
             self.hangUp()
         elif self.startTLS():
@@ -171,13 +168,6 @@ class SMTPServer(Connection):
             self.account = ""
             self._session = Session(self, self.context, self.role)
             self.setDeadline(self.context.limits.commandTimeout)
-
-    def _expectMore(self) -> None:
-        """A message's octets may neither stop coming nor trickle in for ever: it may fall `dataTimeout` behind `minimumRate`."""
-        limits = self.context.limits
-        since = self.context.reactor.seconds() - self._bodySince
-        ahead = (self.octetsIn - self._bodyFrom) / limits.minimumRate - since
-        self.setDeadline(max(0.0, limits.dataTimeout + min(0.0, ahead)))
 
 
 class SubmissionServer(SMTPServer):

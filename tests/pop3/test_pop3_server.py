@@ -448,7 +448,16 @@ def test_anIdleClientIsLeftWithoutAWord(world, connect):
 
 def test_whoDoesNotLogInIsLeftSooner(world, connect):
     client = connect()
-    world.advance(61)
+    world.advance(121)
+    assert client.transport.isClosed
+
+
+def test_whoAsksNowAndThenMustLogInAllTheSame(world, connect):
+    client = connect()
+    for _ in range(12):
+        assert not client.transport.isClosed
+        client.say(b"CAPA")
+        world.advance(10)
     assert client.transport.isClosed
 
 
