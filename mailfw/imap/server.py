@@ -27,6 +27,7 @@ from mailfw.imap.reader import (
     Ready,
     WantsLiteral,
 )
+from mailfw.imap.recent import Recency
 from mailfw.imap.session import Session
 from mailfw.interfaces import IMailService
 from mailfw.net.connection import Connection, Listener
@@ -39,14 +40,20 @@ IDENTIFICATION = (("name", "mailfw"), ("version", mailfw.__version__))
 
 
 class IMAPServer(Connection):
-    """One IMAP connection."""
+    """One IMAP connection.
+
+    :cvar recency: what this process's sessions have told as \\Recent, on all listeners together.
+    """
 
     lineLimit = LINE_LIMIT
+    recency = Recency()
 
     def __init__(self, context: ServiceContext, listener: Listener) -> None:
         super().__init__(context, listener)
         self._calls: set[IDelayedCall] = set()
-        self._session = Session(self, context.store, context.logins, context.limits, context.hostname, IDENTIFICATION)
+        self._session = Session(
+            self, context.store, context.logins, context.limits, context.hostname, IDENTIFICATION, self.recency
+        )
         self._reader = CommandReader(self._openSpool, self._session.objection)
 
     # --- What the session asks -------------------------------------------------------------------------------------
