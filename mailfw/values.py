@@ -488,6 +488,7 @@ class Column(enum.Enum):
     THREAD_ID = "thread id"  # str, RFC 8474
     UIDL = "uidl"  # str, 1 to 70 printable ASCII characters (RFC 1939 §7)
     ENVELOPE = "envelope"  # bytes as IMAP sends them, parentheses included
+    REFERENCES = "references"  # tuple[str, ...], ids from the root of the thread down (message.summary.Summary.ancestors)
     BODY_STRUCTURE = "body structure"  # bytes as IMAP sends them, extension data included
     PREVIEW = "preview"  # str, at most 256 characters (RFC 8970)
     HEADER = "header"  # bytes up to and with the empty line after the header
