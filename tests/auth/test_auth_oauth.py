@@ -511,9 +511,10 @@ async def settle():
 
 @define
 class Live:
-    """The real reactor with START as its epoch."""
+    """The real reactor, whose time begins now, at START."""
 
-    began: float = reactor.seconds()
+    def __init__(self):
+        self.began = reactor.seconds()
 
     def __getattr__(self, name):
         return getattr(reactor, name)
