@@ -9,7 +9,7 @@ import time
 
 import pytest
 import pytest_twisted
-from attrs import define
+from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 from joserfc import jwt
@@ -513,8 +513,7 @@ async def settle():
 class Live:
     """The real reactor, whose time begins now, at START."""
 
-    def __init__(self):
-        self.began = reactor.seconds()
+    began: float = field(factory=reactor.seconds)
 
     def __getattr__(self, name):
         return getattr(reactor, name)
