@@ -216,9 +216,9 @@ class Server(MultiService):
     async def _ready(self) -> None:
         """Once the reactor runs."""
         assert self.system is not None
-        StopSignals(self._reactor, self._hurry)
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, 20, 20)
+        StopSignals(self._reactor, self._hurry)
         domains = ", ".join(self.configuration.domains)
         where = ", ".join(f"{each.service} {each.address}" for each in self.listeners if each.address)
         _log.info("mailfw {version} serves {domains}: {where}", version=__version__, domains=domains, where=where)

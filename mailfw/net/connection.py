@@ -20,10 +20,11 @@ from collections.abc import Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -170,6 +171,7 @@ class Connection(TwistedProtocol):
         self._connectedAt = 0.0  # by the reactor's clock, as all deadlines
         self._flowSince, self._flowFrom = 0.0, 0
         self._blockedSince = 0.0
+        self._pausing: Deferred[None] | None = None
         self._hangUpCall: IDelayedCall | None = None
 
     # --- What a subclass supplies ----------------------------------------------------------------------------------
@@ -271,6 +273,30 @@ class Connection(TwistedProtocol):
         """The client's certificate, in DER, if it has shown one that an authority of ours issued."""
         beneath = tls.tlsOf(self.transport)
         return tls.verifiedCertificate(beneath) if beneath is not None else None
+
+    @property
+    def peerHost(self) -> str:
+        """Where the client is, as logins know it."""
+        return self.peer.host
+
+    def mayUsePlaintext(self) -> bool:
+        """Whether a password may come now."""
+        return self.context.mayUsePlaintext(self)
+
+    def mayStartTLS(self) -> bool:
+        """Whether STARTTLS would do."""
+        return self.context.tls is not None and not self.isTLS
+
+    async def pause(self, seconds: float) -> None:
+        """Wait; ends at once when the connection is lost."""
+        if seconds > 0 and self.isOpen:
+            self._pausing = deferLater(self.context.reactor, seconds)
+            try:
+                await self._pausing
+            except CancelledError:
+                pass
+            finally:
+                self._pausing = None
 
     def setDeadline(self, seconds: float | None) -> None:
         """Call `timedOut` after so many seconds unless this is called again before; None: no deadline."""
@@ -401,6 +427,8 @@ class Connection(TwistedProtocol):
         self._forgetInput()
         self.context.sessions.discard(self)
         self._output.resumeProducing()
+        if self._pausing is not None:
+            self._pausing.cancel()
         self._end()
 
     # --- The loop --------------------------------------------------------------------------------------------------

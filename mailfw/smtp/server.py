@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from attrs import frozen
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.protocol import connectionDone
-from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -31,7 +28,6 @@ class SMTPServer(Connection):
 
     def __init__(self, context: ServiceContext, listener: Listener) -> None:
         super().__init__(context, listener)
-        self._pausing: Deferred[None] | None = None
         self._stopsAfterBody = False
         self._session = Session(self, context, self.role)
 
@@ -45,25 +41,6 @@ class SMTPServer(Connection):
         if not hasattr(tls, "get_protocol_version_name"):
             return "TLS" if self.isTLS else ""
         return f"{tls.get_protocol_version_name()} {tls.get_cipher_name() or ''}".rstrip()
-
-    def mayUsePlaintext(self) -> bool:
-        """Whether a password may come now."""
-        return self.context.mayUsePlaintext(self)
-
-    def mayStartTLS(self) -> bool:
-        """Whether STARTTLS would do."""
-        return self.context.tls is not None and not self.isTLS
-
-    async def pause(self, seconds: float) -> None:
-        """Wait; ends at once when the connection is lost."""
-        if seconds > 0 and self.isOpen:
-            self._pausing = deferLater(self.context.reactor, seconds)
-            try:
-                await self._pausing
-            except CancelledError:
-                pass
-            finally:
-                self._pausing = None
 
     def faulted(self, what: str) -> None:
         """Log the exception being handled."""
@@ -129,11 +106,6 @@ class SMTPServer(Connection):
 
     def connectionEnded(self) -> None:
         self._session.end()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        super().connectionLost(reason)
-        if self._pausing is not None:
-            self._pausing.cancel()
 
     @classmethod
     def refusal(cls, text: str) -> bytes:

@@ -220,8 +220,8 @@ def bootTime() -> float:
 class Root:
     """A store's root, as long as it is there: its own record says so.
 
-    The root of a disk that is not mounted, or was taken away, is an empty directory or none. Taken for an empty store it would
-    have clients delete what they keep of it, and would take mail that nobody sees again once the disk is back.
+    The root of a disk that is not mounted, or was taken away, is an empty directory or none. Taken for an empty store it
+    would have clients delete what they keep of it, and would take mail that nobody sees again once the disk is back.
     """
 
     log = Logger()
