@@ -28,7 +28,7 @@ from mailfw.storage.content import BLOB, BLOB_FROM, Arriving, StoredContent
 from mailfw.storage.housekeeping import Housekeeping
 from mailfw.storage.names import accountName, mailboxName
 from mailfw.storage.place import Rows
-from mailfw.storage.rows import Reading, Source, Stale
+from mailfw.storage.rows import Reading, Source, Stale, Tables
 from mailfw.storage.transaction import Caches, IPlace, Transaction, bounded
 from mailfw.values import Create, Fate, MessageSource, Operation, Outcome, Result, Target
 
@@ -37,7 +37,13 @@ T = TypeVar("T")
 _ACCOUNT = "SELECT id FROM account WHERE name = ?"
 _ADD_ACCOUNT = "INSERT INTO account (name, modseq, uid_validity) VALUES (?, 0, 0)"
 _DERIVED = """UPDATE email SET format = ?, header_size = ?, message_id = ?, refs = ?, subject = ?, sent_date = ?, envelope = ?,
-    structure = ?, digest = ? WHERE id = ?"""
+    structure = ?, fields = ?, digest = ? WHERE id = ?"""
+_TABLES = Tables(
+    ("e.id", "e.content", "e.size"),
+    ("m.mailbox", "m.uid"),
+    header="c.header",
+    headerJoins=" LEFT JOIN content c ON c.id = CASE e.content WHEN 0 THEN e.id ELSE e.content END",
+)
 _VIEWED_UIDS = 4_000_000  # in all views that are kept: 16 MB
 
 
@@ -246,9 +252,7 @@ class Engine:
         return StoredContent(self.database.connection, self.blobs, content or email, size)
 
     def _source(self) -> Source:
-        return Source(
-            ("e.id", "e.content", "e.size"), self.content, ("m.mailbox", "m.uid"), lambda mailbox, uid: f"{mailbox:x}.{uid:x}"
-        )
+        return Source(_TABLES, self.content, lambda mailbox, uid: f"{mailbox:x}.{uid:x}")
 
     async def read(self, account: AccountRef, mailbox: int, uid: int, start: int, length: int) -> bytes:
         """Octets of one message, even of one that was expunged not long ago."""
@@ -326,6 +330,7 @@ def writeDerived(stale: Sequence[Stale], connection: Connection) -> None:
                 one.sentDate,
                 one.envelope,
                 one.structure,
+                one.fields,
                 digest,
                 email,
             )

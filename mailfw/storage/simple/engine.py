@@ -21,7 +21,7 @@ from mailfw.storage.engine import AccountRef, Engine, writeDerived
 from mailfw.storage.flags import encode
 from mailfw.storage.housekeeping import Housekeeping
 from mailfw.storage.names import INBOX, accountName, mailboxName
-from mailfw.storage.rows import Reading, Source, Stale
+from mailfw.storage.rows import Reading, Source, Stale, Tables
 from mailfw.storage.simple.content import FileContent, uidl
 from mailfw.storage.simple.effects import Add, Effects, Files, Rehearsed
 from mailfw.storage.simple.intents import Recovery
@@ -55,8 +55,13 @@ _FORGET_INTENT = "DELETE FROM intent WHERE id = ?"
 _NAME = "SELECT name FROM mailbox WHERE id = ?"
 _MESSAGE = """SELECT b.name, f.name, f.locator, m.internal_date, m.size FROM message m JOIN mailbox b ON b.id = m.mailbox
     JOIN file f ON f.mailbox = m.mailbox AND f.uid = m.uid WHERE m.mailbox = ? AND m.uid = ?"""
-_JOINS = """ JOIN mailbox b ON b.id = m.mailbox JOIN account a ON a.id = b.account
-    JOIN file f ON f.mailbox = m.mailbox AND f.uid = m.uid"""
+_TABLES = Tables(
+    ("a.name", "b.name", "f.name", "f.locator", "m.internal_date", "m.size"),
+    ("f.name",),
+    """ JOIN mailbox b ON b.id = m.mailbox JOIN account a ON a.id = b.account
+    JOIN file f ON f.mailbox = m.mailbox AND f.uid = m.uid""",
+    derives=True,
+)
 
 
 class SimpleEngine(Engine):
@@ -325,14 +330,7 @@ class SimpleEngine(Engine):
             tx.joinThread(email, derived.threadKeys)
 
     def _source(self) -> Source:
-        return Source(
-            ("a.name", "b.name", "f.name", "f.locator", "m.internal_date", "m.size"),
-            partial(FileContent, self._store),
-            ("f.name",),
-            uidl,
-            _JOINS,
-            derives=True,
-        )
+        return Source(_TABLES, partial(FileContent, self._store), uidl)
 
     async def read(self, account: AccountRef, mailbox: int, uid: int, start: int, length: int) -> bytes:
         """Octets of one message."""
