@@ -491,6 +491,7 @@ class Column(enum.Enum):
     REFERENCES = "references"  # tuple[str, ...], ids from the root of the thread down (message.summary.Summary.ancestors)
     BODY_STRUCTURE = "body structure"  # bytes as IMAP sends them, extension data included
     PREVIEW = "preview"  # str, at most 256 characters (RFC 8970)
+    FIELDS = "fields"  # str, the fields that people search (message.fields.pack); None where the header must be asked
     HEADER = "header"  # bytes up to and with the empty line after the header
     CONTENT = "content"  # values.IContent: read by range, blocking, only inside `render`
 

@@ -17,6 +17,21 @@ CAPABILITIES = (
     "UNSELECT",
     "UIDPLUS",
     "MOVE",
+    "ESEARCH",
+    "SEARCHRES",
+    "WITHIN",
+    "SORT",
+    "SORT=DISPLAY",
+    "ESORT",
+    "THREAD=REFERENCES",
+    "THREAD=REFS",
+    "THREAD=ORDEREDSUBJECT",
+    "CONTEXT=SEARCH",
+    "CONTEXT=SORT",
+    "MULTISEARCH",
+    "SEARCH=FUZZY",
+    "I18NLEVEL=1",
+    "INPROGRESS",
 )
 """What there is in every state, in the order in which it is announced."""
 

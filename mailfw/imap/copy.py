@@ -10,6 +10,7 @@ from mailfw.imap.append import tryCreate
 from mailfw.imap.grammar.messages import Copy, Move
 from mailfw.imap.grammar.response import Reply, no, ok
 from mailfw.imap.grammar.sequence import runs
+from mailfw.imap.progress import Progress
 from mailfw.values import Copied
 from mailfw.values import Copy as CopyMessages
 from mailfw.values import Move as MoveMessages
@@ -27,7 +28,8 @@ async def _transfer(session: Session, command: Copy | Move, kind: type[CopyMessa
         if view.isGone(uids):
             return no("some of the messages have been expunged", b"EXPUNGEISSUED")
     try:
-        copied = await session.change(kind(view.name, uids, command.mailbox, uidValidity=view.uidValidity))
+        with Progress(session):
+            copied = await session.change(kind(view.name, uids, command.mailbox, uidValidity=view.uidValidity))
     except NoSuchMailbox as refusal:
         return tryCreate(refusal)
     assert isinstance(copied, Copied)

@@ -88,10 +88,17 @@ class Renderer:
         for item in items:
             columns += [_COLUMNS[item]] if isinstance(item, Attribute) else _sectionColumns(item.section)
         self.columns = tuple(dict.fromkeys(columns))
-        attributes = [item for item in items if isinstance(item, Attribute)]
-        self._attributes = [(self.columns.index(_COLUMNS[item]), _FORMATS[item]) for item in attributes]
+        isAtHand = not self._marked and all(isinstance(item, Attribute) or item.section.needsHeaderOnly for item in items)
+        atHand = [item for item in items if isAtHand or isinstance(item, Attribute)]
+        self._attributes = [self._part(item) for item in atHand]
         self._items = tuple(items)
-        self._hasSections = len(self._attributes) < len(items)
+        self._hasSections = not isAtHand
+
+    def _part(self, item: FetchItem) -> tuple[int, Callable[[Any], bytes]]:
+        """Where in a row a part of the answer comes from, and what makes it of the value there."""
+        if isinstance(item, Attribute):
+            return self.columns.index(_COLUMNS[item]), _FORMATS[item]
+        return self.columns.index(Column.HEADER), lambda header: _literal(item, section.picked(item.section, _withoutNUL(header)))
 
     def __call__(self, rows: Sequence[Row]) -> Iterator[bytes]:
         """`message-data = nz-number SP ("EXPUNGE" / ("FETCH" SP msg-att))`, one for each row."""
@@ -161,6 +168,13 @@ class Renderer:
             yield separator + (_recentFlags if isRecent else _flags)(flags)
 
 
+def _literal(wanted: BodySection, octets: bytes) -> bytes:
+    """`section-name SP literal`, of the part that is wanted."""
+    if wanted.partial is not None:
+        octets = octets[wanted.partial[0] : sum(wanted.partial)]
+    return b"%b {%d}\r\n%b" % (wanted.label, len(octets), octets)
+
+
 def _sectionColumns(wanted: section.Section) -> tuple[Column, ...]:
     if wanted.needsHeaderOnly:
         return (Column.HEADER,)
@@ -185,9 +199,7 @@ class _Message:
         if found is None:
             yield wanted.label + b" NIL"
         elif isinstance(found, bytes):
-            if wanted.partial is not None:
-                found = found[wanted.partial[0] : sum(wanted.partial)]
-            yield b"%b {%d}\r\n%b" % (wanted.label, len(found), found)
+            yield _literal(wanted, found)
         else:
             start, end = found if wanted.partial is None else section.partial(found, *wanted.partial)
             yield b"%b {%d}\r\n" % (wanted.label, end - start)

@@ -69,5 +69,5 @@ class Mailbox:
         return await self._engine.database.read(lambda connection: changes.changesSince(connection, self._key, modSeq))
 
     async def candidates(self, criterion: Any) -> UIDSet | None:
-        """No index helps yet."""
-        return None
+        """UIDs among which all matches are; see the contract."""
+        return await self._engine.candidates(self._account, self._key, criterion)

@@ -7,7 +7,8 @@
   cleared away. `token` is the simple store's mark of the last complete scan.
 - `email` 1—n `message`: `email` is a content with all that is derived from it; `copies` counts the rows of `message` and
   `expunged` that point to it. `format` says by which version of the message room envelope, structure and the other derived
-  columns were computed; another version, or none, is computed again when it is asked for.
+  columns were computed; another version, or none, is computed again when it is asked for. `fields` are the texts of the header
+  that people search (`message.fields`).
 - `content`: the octets, in their own table so that no scan of metadata walks over bodies. The header comes first, so that
   reading it touches no page of the body. `sharing` counts the emails that share one content, where there are more than one.
 - `thread`: (account, digest of message-id and base subject) → thread.
@@ -71,4 +72,6 @@ _FIRST = (
     """CREATE INDEX intent_account ON intent (account)""",
 )
 
-SCHEMA = Schema("store", (Migration(_FIRST),))
+_FIELDS = ("""ALTER TABLE email ADD COLUMN fields TEXT""",)
+
+SCHEMA = Schema("store", (Migration(_FIRST), Migration(_FIELDS)))
