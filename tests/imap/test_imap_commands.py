@@ -318,7 +318,8 @@ def test_fetch_items(items, expected):
 
 
 def test_uid_fetch_always_names_the_uid():
-    assert read(b"UID FETCH 1:* FLAGS") == Fetch(ranges("1:*"), (Attribute.UID, Attribute.FLAGS), isUID=True)
+    assert read(b"UID FETCH 1:* FLAGS") == Fetch(ranges("1:*"), (Attribute.UID, Attribute.FLAGS), isUID=True, impliesUID=True)
+    assert not read(b"UID FETCH 1:* UID").impliesUID
 
 
 # --- SEARCH ----------------------------------------------------------------------------------------------------------

@@ -7,15 +7,19 @@ from collections.abc import Callable, Mapping
 
 from attrs import frozen
 
+from mailfw.imap.grammar.modifiers import NO_PARAMETERS, SelectParameters, selectParameters
 from mailfw.imap.grammar.tokens import Scanner
 
 
 @frozen
 class Select:
-    """`select = "SELECT" SP mailbox`, and EXAMINE, which changes nothing (RFC 3501 §6.3.1, §6.3.2)"""
+    """`select = "SELECT" SP mailbox [select-params]`, and EXAMINE, which changes nothing (RFC 3501 §6.3.1, §6.3.2; RFC 4466
+    §2.1)
+    """
 
     mailbox: str
     isReadOnly: bool = False
+    parameters: SelectParameters = NO_PARAMETERS
 
 
 @frozen
@@ -79,6 +83,7 @@ class StatusItem(enum.Enum):
     UIDNEXT = b"UIDNEXT"
     UIDVALIDITY = b"UIDVALIDITY"
     UNSEEN = b"UNSEEN"
+    HIGHESTMODSEQ = b"HIGHESTMODSEQ"  # RFC 7162 §3.1.7
 
 
 @frozen
@@ -92,6 +97,10 @@ class Status:
 def _argument(scanner: Scanner) -> str:
     scanner.space()
     return scanner.mailbox()
+
+
+def _select(scanner: Scanner, isReadOnly: bool = False) -> Select:
+    return Select(_argument(scanner), isReadOnly, selectParameters(scanner))
 
 
 def _rename(scanner: Scanner) -> Rename:
@@ -119,8 +128,8 @@ def _status(scanner: Scanner) -> Status:
 
 
 SYNTAX: Mapping[bytes, Callable[[Scanner], object]] = {
-    b"SELECT": lambda scanner: Select(_argument(scanner)),
-    b"EXAMINE": lambda scanner: Select(_argument(scanner), isReadOnly=True),
+    b"SELECT": _select,
+    b"EXAMINE": lambda scanner: _select(scanner, isReadOnly=True),
     b"CREATE": lambda scanner: Create(_argument(scanner)),
     b"DELETE": lambda scanner: Delete(_argument(scanner)),
     b"RENAME": _rename,

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from attrs import define, field, frozen
 
 from mailfw.imap.grammar.dates import searchDate
+from mailfw.imap.grammar.modifiers import modSequence
 from mailfw.imap.grammar.response import no
 from mailfw.imap.grammar.sequence import SequenceSet
 from mailfw.imap.grammar.tokens import RefusedArgument, Scanner
@@ -28,6 +29,7 @@ from mailfw.message.criteria import (
     HasFlag,
     Header,
     Larger,
+    ModSeq,
     On,
     Since,
     Smaller,
@@ -85,13 +87,15 @@ class Search:
 
     key: Key
     isUID: bool = False
+    asksModSeq: bool = False
 
 
 class _Words:
-    """Reads the arguments of keys, in the charset of the program."""
+    """Reads the arguments of keys, in the charset of the program. :ivar asksModSeq: one of them was MODSEQ."""
 
     def __init__(self, scanner: Scanner, codec: str) -> None:
         self.scanner = scanner
+        self.asksModSeq = False
         self._codec = codec
 
     def text(self) -> str:
@@ -132,6 +136,20 @@ class _Words:
         """`SP date`"""
         self.scanner.space()
         return Since(dating, searchDate(self.scanner))
+
+    def modSeq(self) -> ModSeq:
+        """`[SP entry-name SP entry-type-req] SP mod-sequence-valzer` (RFC 7162 §3.1.5); a message has one MODSEQ for all of
+        its flags, so their names are passed over.
+        """
+        self.asksModSeq = True
+        self.scanner.space()
+        if self.scanner.peek() == b'"':
+            self.scanner.quoted()
+            self.scanner.space()
+            if self.scanner.keyword() not in (b"PRIV", b"SHARED", b"ALL"):
+                raise self.scanner.bad("expected priv, shared or all")
+            self.scanner.space()
+        return ModSeq(modSequence(self.scanner, isZeroAllowed=True))
 
     def uids(self) -> Messages:
         """`SP sequence-set`"""
@@ -178,6 +196,7 @@ KEYS: Mapping[bytes, Callable[[_Words], Key]] = {
     b"BODY": lambda words: Body(words.text()),
     b"TEXT": lambda words: Text(words.text()),
     b"UID": lambda words: words.uids(),
+    b"MODSEQ": lambda words: words.modSeq(),
 }
 """`search-key` but for those that hold other keys, by their first word."""
 
@@ -292,7 +311,9 @@ def search(scanner: Scanner, isUID: bool = False) -> Search:
             raise _badCharset("the charset is not known")
         codec = found
         scanner.space()
-    return Search(_Parser(_Words(scanner, codec)).parse(), isUID)
+    words = _Words(scanner, codec)
+    key = _Parser(words).parse()
+    return Search(key, isUID, words.asksModSeq)
 
 
 SYNTAX: Mapping[bytes, Callable[[Scanner], object]] = {
