@@ -51,6 +51,8 @@ class Idling:
             self._isRung = False
             if not self._isOver:
                 await self._session.news(isAsked=True, mayExpunge=True)
+                if code := self._session.modSeqCode():
+                    self._session.channel.write(ok("that was all", code).render())
         except UIDValidityChanged:
             self._session.selectedIsGone()
         except Refusal as refusal:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mailfw.errors import AuthenticationFailed, NotSupported, Refusal
+from mailfw.imap.capability import ENABLABLE
 from mailfw.imap.grammar import response
 from mailfw.imap.grammar.commands import Authenticate, Capability, Enable, Id, Login, Logout, Noop, StartTLS
 from mailfw.imap.grammar.response import Reply, bad, bye, no, ok, refused
@@ -56,8 +57,10 @@ async def identify(session: Session, command: Id) -> Reply:
 
 
 async def enable(session: Session, command: Enable) -> Reply:
-    """RFC 5161 §3.1. What is unknown is passed over; nothing that is known so far needs enabling."""
-    session.untagged(b"ENABLED")
+    """RFC 5161 §3.1. What is unknown is passed over; the answer names what this command switched on (§3.2)."""
+    wanted = [name for name in ENABLABLE if name.encode("ascii") in command.capabilities and name not in session.enabled]
+    session.enable(*wanted)
+    session.untagged(" ".join(("ENABLED", *wanted)).encode("ascii"))
     return ok("enabled what there is to enable")
 
 

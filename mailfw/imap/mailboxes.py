@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from mailfw.errors import NoSuchMailbox
+from mailfw.imap import condstore
 from mailfw.imap.grammar import mutf7, response
 from mailfw.imap.grammar.mailboxes import (
     Create,
@@ -173,12 +174,15 @@ _COUNTERS: Mapping[StatusItem, Callable[[MailboxStatus], int]] = {
     StatusItem.UIDNEXT: lambda status: status.uidNext,
     StatusItem.UIDVALIDITY: lambda status: status.uidValidity,
     StatusItem.UNSEEN: lambda status: status.unseen,
+    StatusItem.HIGHESTMODSEQ: lambda status: status.highestModSeq,
 }
 
 
 async def status(session: Session, command: Status) -> Reply:
     """RFC 3501 §6.3.10"""
     mailbox = await session.account.open(command.mailbox)
+    if StatusItem.HIGHESTMODSEQ in command.items:
+        condstore.used(session)
     counters = await mailbox.status()
     words = []
     for item in command.items:

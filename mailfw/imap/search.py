@@ -9,6 +9,7 @@ from heapq import merge
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
+from mailfw.imap import condstore
 from mailfw.imap.grammar.response import Reply, ok
 from mailfw.imap.grammar.search import AllOf, AnyOf, Key, Messages, Not, Recent, Search
 from mailfw.imap.selected import SelectedMailbox
@@ -72,14 +73,21 @@ async def search(session: Session, command: Search) -> Reply:
     if candidates is not None:
         uids &= candidates
     naming = _identity if command.isUID else _numbering(view.uids)
-    await session.send(_answer(await _evaluate(session, uids, compileCriterion(wanted), naming)))
+    if command.asksModSeq:
+        condstore.used(session)
+        found = array("I", await _evaluate(session, uids, compileCriterion(wanted), _identity))
+        await session.send(_answer(naming(found), await condstore.highestOf(session, UIDSet.fromUIDs(found))))
+    else:
+        await session.send(_answer(await _evaluate(session, uids, compileCriterion(wanted), naming)))
     return ok("searched")
 
 
-def _answer(numbers: Iterable[int]) -> Iterator[bytes]:
-    """`mailbox-data = "SEARCH" *(SP nz-number)`"""
+def _answer(numbers: Iterable[int], modSeq: int = 0) -> Iterator[bytes]:
+    """`mailbox-data = "SEARCH" [1*(SP nz-number) [SP "(" "MODSEQ" SP mod-sequence-value ")"]]` (RFC 7162 §7)"""
     yield b"* SEARCH"
     yield from map(b" %d".__mod__, numbers)
+    if modSeq:
+        yield b" (MODSEQ %d)" % modSeq
     yield b"\r\n"
 
 

@@ -18,9 +18,10 @@ from mailfw.imap import append, capability, copy, expunge, fetch, idle, login, m
 from mailfw.imap.grammar import response
 from mailfw.imap.grammar.commands import SYNTAX, UNKNOWN_COMMAND, Unreadable, parse
 from mailfw.imap.grammar.response import Condition, Reply, bad, bye, ok, refused
-from mailfw.imap.grammar.tokens import BadSyntax, CommandText
+from mailfw.imap.grammar.tokens import BadSyntax, CommandText, RefusedArgument
+from mailfw.imap.manner import Manner
 from mailfw.imap.selected import SelectedMailbox
-from mailfw.imap.states import ASKS_FOR_NEWS, COMMANDS, KEEPS_NUMBERS, State
+from mailfw.imap.states import ASKS_FOR_NEWS, COMMANDS, KEEPS_NUMBERS, SHOWS_MODSEQS, State
 from mailfw.interfaces import IAccount, IMailStore
 from mailfw.net.limits import Limits
 from mailfw.sasl.exchange import Logins
@@ -121,6 +122,7 @@ class Session:
     :ivar selected: the mailbox being looked at.
     :ivar tag: of the command under way.
     :ivar dialogue: who takes the next line, where it is no command.
+    :ivar enabled: extensions that are switched on; :ivar manner: what follows for what the client is told.
     :param identification: what ID answers, field and value.
     """
 
@@ -143,6 +145,8 @@ class Session:
         self.identity: Identity | None = None
         self.selected: SelectedMailbox | None = None
         self.dialogue: Dialogue | None = None
+        self.enabled: frozenset[str] = frozenset()
+        self.manner = Manner()
         self.authFailures = 0
         self._account: IAccount | None = None
         self._unwatch: Callable[[], None] = lambda: None
@@ -182,6 +186,8 @@ class Session:
             return await handler(self, command)
         except BadSyntax as error:
             return bad(str(error))
+        except RefusedArgument as argument:
+            return argument.reply
         except UIDValidityChanged as refusal:
             if self.selected is None:
                 return refused(refusal)
@@ -195,9 +201,28 @@ class Session:
         self.dialogue = None
         isSound = reply.condition is Condition.BAD or await self._tellNews()
         if self.state is not State.LOGOUT:
-            self.answer(self.tag, reply)
+            self.answer(self.tag, self._withModSeq(reply))
         if not isSound:
             self.end("internal error")
+
+    def _withModSeq(self, reply: Reply) -> Reply:
+        """The reply with HIGHESTMODSEQ where the client must be told that (RFC 7162 §3.2.7); where it has another code, that
+        goes before it.
+        """
+        code = self.modSeqCode()
+        if code and (reply.condition is not Condition.OK or reply.code):
+            self.channel.write(ok("as far as you have been told", code).render())
+        elif code:
+            return evolve(reply, code=code)
+        return reply
+
+    def modSeqCode(self) -> bytes:
+        """HIGHESTMODSEQ, if the client is owed it; it is not any more then."""
+        view = self.selected
+        if view is None or not view.owesModSeq:
+            return b""
+        view.owesModSeq = False
+        return b"HIGHESTMODSEQ %d" % view.toldModSeq if self.manner.hasModSeqs else b""
 
     async def _tellNews(self) -> bool:
         """Tell what may be told after this command; → whether the view can be trusted still.
@@ -206,7 +231,8 @@ class Session:
         """
         name = self._name
         try:
-            await self.news(name in ASKS_FOR_NEWS, name not in KEEPS_NUMBERS, name.startswith(b"UID "))
+            isAsked = name in ASKS_FOR_NEWS or (self.manner.hasModSeqs and name in SHOWS_MODSEQS)
+            await self.news(isAsked, name not in KEEPS_NUMBERS, name.startswith(b"UID "))
         except UIDValidityChanged:
             self.selectedIsGone()
         except Refusal as refusal:
@@ -315,6 +341,13 @@ class Session:
         self._account = await self.store.openAccount(identity, identity.account)
         self.identity = identity
         self.state = State.AUTHENTICATED
+
+    def enable(self, *extensions: str) -> None:
+        """Switch extensions on, until the connection ends (RFC 5161 §3.1)."""
+        self.enabled = self.enabled.union(extensions)
+        self.manner = Manner.of(self.enabled)
+        if self.selected is not None:
+            self.selected.manner = self.manner
 
     def select(self, view: SelectedMailbox) -> None:
         """Look at a mailbox from now on."""

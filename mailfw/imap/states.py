@@ -42,6 +42,9 @@ COMMANDS = _table(
 KEEPS_NUMBERS = _names(b"FETCH, STORE, SEARCH")
 """Commands during which no EXPUNGE is sent, for it would change what the numbers in them mean (RFC 3501 §7.4.1)."""
 
+SHOWS_MODSEQS = _names(b"FETCH, SEARCH, UID FETCH, UID SEARCH")
+"""Commands after which a client that knows MODSEQs is told what happened before those that it was just shown."""
+
 ASKS_FOR_NEWS = _names(
     b"NOOP, CHECK, IDLE, APPEND, EXPUNGE, STORE, COPY, MOVE, UID EXPUNGE, UID STORE, UID COPY, UID MOVE"
 )
