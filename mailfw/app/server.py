@@ -3,7 +3,7 @@
 The order of things: `prepare` finds what is in the way before twistd forks; `privilegedStartService` binds the ports, as root
 where twistd is; `startService` opens stores and accounts under the user that the process now runs as, then lets connections
 in. `stopService` accepts nobody any more, gives sessions `Limits.stopTimeout` seconds, closes the stores and lets go of the
-data directory.
+data directory. A second SIGTERM or Ctrl-C cuts sessions off at once.
 
 SIGHUP reads the whole configuration again: on any mistake everything stays as it was.
 """
@@ -36,6 +36,7 @@ from mailfw.app.listener import Listener, cannotListen
 from mailfw.app.logs import LineObserver, LogFile, Output, StandardOutput, renderer, syslogOutput
 from mailfw.app.problem import Problem
 from mailfw.app.sections import Configuration
+from mailfw.app.signals import StopSignals
 from mailfw.app.tls import Certificates
 from mailfw.plugins import Kind, PluginError
 
@@ -55,6 +56,8 @@ def _fixed(configuration: Configuration) -> dict[str, Any]:
         "listen": configuration.listen,
         "auth.sources": configuration.auth.sources,
         "auth.rehash": configuration.auth.rehash,
+        "auth.masters": configuration.auth.masters,
+        "auth.master_separator": configuration.auth.masterSeparator,
         "the first of domains": configuration.domains[0],
         "tls": configuration.tls is None,
         "log.format": configuration.log.format,
@@ -118,7 +121,8 @@ class Server(MultiService):
     def _loadCertificates(self, configuration: Configuration) -> Certificates | None:
         certificate, key = self.data.file("certificate.pem"), self.data.file("key.pem")
         if configuration.tls is not None:
-            return Certificates.load(configuration.tls.certificate, configuration.tls.key or "", configuration.hostname)
+            tls = configuration.tls
+            return Certificates.load(tls.certificate, tls.key or "", configuration.hostname, tls.clientCA or "")
         if not self.source.isDevelopment:
             return None
         from mailfw.app.selfsigned import ensureCertificate
@@ -214,6 +218,7 @@ class Server(MultiService):
         assert self.system is not None
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, 20, 20)
+        StopSignals(self._reactor, self._hurry)
         domains = ", ".join(self.configuration.domains)
         where = ", ".join(f"{each.service} {each.address}" for each in self.listeners if each.address)
         _log.info("mailfw {version} serves {domains}: {where}", version=__version__, domains=domains, where=where)
@@ -291,6 +296,12 @@ class Server(MultiService):
             await self.system.close()
         self.data.release()
         _log.info("stopped")
+
+    def _hurry(self) -> None:
+        """Whoever stops the server has no patience."""
+        assert self.system is not None
+        _log.warn("stopping at once")
+        self.system.context.sessions.cutOff()
 
 
 def _service(word: str) -> Any:

@@ -183,7 +183,7 @@ async def status(session: Session, command: Status) -> Reply:
     mailbox = await session.account.open(command.mailbox)
     if StatusItem.HIGHESTMODSEQ in command.items:
         condstore.used(session)
-    counters = await mailbox.status()
+    counters = session.recency(await mailbox.status())
     words = []
     for item in command.items:
         number = await _recent(mailbox, counters) if item is StatusItem.RECENT else _COUNTERS[item](counters)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from mailfw.imap import condstore, qresync
 from mailfw.imap.fetch import tellFlags
 from mailfw.imap.grammar.mailboxes import Select
@@ -29,6 +31,7 @@ async def select(session: Session, command: Select) -> Reply:
     snapshot = await mailbox.snapshot(claimRecent=not command.isReadOnly)
     if parameters.isCondstore:
         condstore.used(session)
+    snapshot = evolve(snapshot, status=session.recency(snapshot.status))
     view = SelectedMailbox(mailbox, snapshot, command.isReadOnly, session.manner)
     session.select(view)
     session.channel.write(_described(view, snapshot))

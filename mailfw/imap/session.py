@@ -20,12 +20,13 @@ from mailfw.imap.grammar.commands import SYNTAX, UNKNOWN_COMMAND, Unreadable, pa
 from mailfw.imap.grammar.response import Condition, Reply, bad, bye, ok, refused
 from mailfw.imap.grammar.tokens import BadSyntax, CommandText, RefusedArgument
 from mailfw.imap.manner import Manner
+from mailfw.imap.recent import Recency
 from mailfw.imap.selected import SelectedMailbox
 from mailfw.imap.states import ASKS_FOR_NEWS, COMMANDS, KEEPS_NUMBERS, SHOWS_MODSEQS, State
 from mailfw.interfaces import IAccount, IMailStore
 from mailfw.net.limits import Limits
 from mailfw.sasl.exchange import Logins
-from mailfw.values import Changes, Identity, Result, SetFlags, UIDSet
+from mailfw.values import Changes, Identity, MailboxStatus, Result, SetFlags, UIDSet
 from mailfw.values import Copy as CopyMessages
 from mailfw.values import Expunge as ExpungeMessages
 from mailfw.values import Move as MoveMessages
@@ -73,6 +74,13 @@ class Channel(Protocol):
     @property
     def log(self) -> Any:
         """A logger whose events name the connection (a `twisted.logger.Logger`, which this room does not import)."""
+
+    @property
+    def peerCertificate(self) -> bytes | None:
+        """The client's verified certificate."""
+
+    def channelBinding(self, kind: str, /) -> bytes | None:
+        """What a login can be bound to."""
 
     def mayUsePlaintext(self) -> bool:
         """Whether a password may come now."""
@@ -124,6 +132,7 @@ class Session:
     :ivar dialogue: who takes the next line, where it is no command.
     :ivar enabled: extensions that are switched on; :ivar manner: what follows for what the client is told.
     :param identification: what ID answers, field and value.
+    :param recency: what this session and others on the same stores have told as \\Recent.
     """
 
     def __init__(
@@ -134,6 +143,7 @@ class Session:
         limits: Limits,
         hostname: str,
         identification: Iterable[tuple[str, str]] = (),
+        recency: Recency | None = None,
     ) -> None:
         self.state = State.NOT_AUTHENTICATED
         self.channel = channel
@@ -148,6 +158,7 @@ class Session:
         self.enabled: frozenset[str] = frozenset()
         self.manner = Manner()
         self.authFailures = 0
+        self._recency = recency or Recency()
         self._account: IAccount | None = None
         self._unwatch: Callable[[], None] = lambda: None
         self.tag = b"*"
@@ -277,7 +288,7 @@ class Session:
         if self.state is not State.NOT_AUTHENTICATED:
             return capability.afterLogin()
         mayUsePlaintext = self.channel.mayUsePlaintext()
-        mechanisms = self.logins.mechanisms(mayUsePlaintext)
+        mechanisms = self.logins.mechanisms(mayUsePlaintext, self.channel.channelBinding, self.channel.peerCertificate)
         return capability.beforeLogin(mechanisms, self.channel.mayStartTLS(), mayUsePlaintext)
 
     def capabilityCode(self) -> bytes:
@@ -367,6 +378,7 @@ class Session:
                 await view.mailbox.snapshot(claimRecent=True)
             except Refusal as refusal:
                 self.channel.log.debug("recent messages could not be claimed: {refusal}", refusal=refusal)
+            self._recency.claimed(self.store, self._owner, view.mailbox.info.mailboxId)
 
     def selectedIsGone(self) -> None:
         """The selected mailbox was deleted: there is no way to tell a client that but to end (RFC 2180 §3.3)."""
@@ -414,6 +426,17 @@ class Session:
             await self.send(view.update(changes, mayExpunge, isUID))
         else:
             await self._catchUp(view, changes, mayExpunge, isUID)
+        if view.hasArrivals and not view.isReadOnly:
+            self._recency.told(self.store, self._owner, view.mailbox.info.mailboxId, view.lastUID)
+
+    def recency(self, status: MailboxStatus) -> MailboxStatus:
+        """A mailbox's counters, with no message \\Recent that this client or another has been told of."""
+        return self._recency.adjust(self.store, self._owner, status)
+
+    @property
+    def _owner(self) -> str:
+        assert self.identity is not None
+        return self.identity.account
 
     async def lookOut(self) -> None:
         """Learn which messages others have expunged, without telling the client yet."""

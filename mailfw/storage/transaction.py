@@ -15,8 +15,8 @@ from attrs import define
 from mailfw.errors import LimitExceeded, NoSuchMailbox, UIDValidityChanged
 from mailfw.sql import Connection
 from mailfw.storage.content import Arriving
-from mailfw.storage.flags import DELETED, SEEN, encode
-from mailfw.storage.names import mailboxName
+from mailfw.storage.flags import DELETED, SEEN, SYSTEM_FLAGS, encode
+from mailfw.storage.names import isKeyword, mailboxName
 from mailfw.values import UIDSet
 
 KEYWORDS = 200  # in one mailbox
@@ -304,6 +304,20 @@ class Transaction:
             bounded(self.caches.keywords)
             found = self.caches.keywords[mailbox, keywords] = " ".join(sorted(names.values()))
         return found
+
+    def bearable(self, mailbox: int, flags: frozenset[str]) -> frozenset[str]:
+        """Of flags that another program has given, those that can be kept: it cannot be refused any more, and must not be able to
+        shut a mailbox by what it writes beside a message."""
+        if flags <= SYSTEM_FLAGS:
+            return flags
+        known = {folded for (folded,) in self.connection.execute(_FOLDED_KEYWORDS, (mailbox,))}
+        kept = set(flags & SYSTEM_FLAGS)
+        for flag in sorted(filter(isKeyword, flags)):
+            folded = flag.casefold()
+            if folded in known or len(known) < KEYWORDS:
+                kept.add(flag)
+                known.add(folded)
+        return frozenset(kept)
 
     def _keyword(self, mailbox: int, name: str) -> str:
         folded = name.casefold()

@@ -7,7 +7,7 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 from urllib.parse import quote, unquote
 
 import pytest
@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from mailfw.errors import NotSupported, Unavailable, Vanished
 from mailfw.interfaces import IAccount, IMailStore, ISimpleFlags, ISimpleFolders, ISimpleStore, ISimpleUIDs, IStoreContext
+from mailfw.storage.simple.engine import SimpleEngine
 from mailfw.storage.simple.store import openSimple, statePath
 from mailfw.testing.promises.home import (
     OWNER,
@@ -168,19 +169,64 @@ class Program:
                 self.heap.remove(self.account, "INBOX", [entry])
 
 
-class TestFlaggedHeap(MailStoreContract):
+class HeapPromises(Promises):
     hasGrace = False
-    formatHasFlags = True
+    heap: ClassVar[type[Heap]] = FlaggedHeap
 
     def openStore(self, directory: str, context: IStoreContext) -> IMailStore:
-        return openSimple(FlaggedHeap(os.path.join(directory, "heap")), statePath("heap:heap", directory), context)
+        return openSimple(self.heap(os.path.join(directory, "heap")), statePath("heap:heap", directory), context)
 
     def foreign(self, directory: str, account: str) -> Foreign:
-        return Program(FlaggedHeap(os.path.join(directory, "heap")), account)
+        return Program(self.heap(os.path.join(directory, "heap")), account)
 
     def loseState(self, directory: str) -> None:
         for path in Path(directory, "state").iterdir():
             path.unlink()
+
+
+class WithoutRoom:
+    """The state's disk is full once a message is in its file. Adding messages must then be as if it had never been begun."""
+
+    @promise
+    async def testWhatTheStateCannotFollowIsUndone(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        account, _ = await home.inbox()
+        await append(account, message(1), message(2))
+        with monkeypatch.context() as patch:
+            patch.setattr(SimpleEngine, "_complete", noRoom)
+            for adding in (
+                Append("INBOX", (NewMessage(MessageSource(message(3))),)),
+                Append("INBOX", (NewMessage(MessageSource(message(4))), NewMessage(MessageSource(message(5))))),
+                Copy("INBOX", UIDSet(((1, 2),)), "Trash"),
+            ):
+                with pytest.raises(Unavailable):
+                    await account.apply([adding])
+            [outcome] = await home.store.deliver(MessageSource(message(6)), [Target(OWNER)])
+            assert outcome.fate is Fate.DEFERRED
+        home.clock.advance(60)
+        assert await contents(await account.open("INBOX")) == {1: message(1), 2: message(2)}
+        assert await contents(await account.open("Trash")) == {}
+        await append(account, message(3))
+        await assertCountersAreTrue(await home.reopen())
+
+    @promise
+    async def testWhatCannotBeUndoneGoesForward(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        account, _ = await home.inbox()
+        await append(account, message(1), message(2))
+        with monkeypatch.context() as patch, pytest.raises(Unavailable):
+            patch.setattr(SimpleEngine, "_complete", noRoom)
+            await account.apply([Move("INBOX", UIDSet.of(1), "Trash")])
+        account = await home.reopen()
+        assert list((await contents(await account.open("INBOX"))).values()) == [message(2)]
+        assert list((await contents(await account.open("Trash"))).values()) == [message(1)]
+        await assertCountersAreTrue(account)
+
+
+def noRoom(*_: object) -> NoReturn:
+    raise Unavailable()
+
+
+class TestFlaggedHeap(HeapPromises, MailStoreContract, WithoutRoom):
+    formatHasFlags = True
 
 
 # --- Crashes half-way
@@ -484,3 +530,40 @@ class TestNumbered(Promises):
         assert await uidsOf(inbox) == [10, 20, 30, 100, 101]
         seen = await describe(account)
         assert await describe(await home.reopen()) == seen
+
+
+@implementer(ISimpleFlags)
+class WordyHeap(Heap):
+    """Every message has more keywords than a mailbox may have, and some that are none."""
+
+    permanentFlags = None
+
+    def scan(self, account: str, folder: str) -> Iterator[Entry]:
+        words = frozenset((*(f"word{number:03}" for number in range(300)), "\\Seen", "\\Nonsense", "two words", "", "x" * 200))
+        for one in super().scan(account, folder):
+            yield Entry(one.key, one.locator, words, one.internalDate, one.size)
+
+    def setFlags(self, account: str, folder: str, entries: Sequence[tuple[Entry, frozenset[str]]]) -> Sequence[Entry]:
+        return [entry for entry, _ in entries]
+
+
+class TestKeywordsWithoutEnd(HeapPromises):
+    """What another program writes beside messages cannot shut a mailbox."""
+
+    heap = WordyHeap
+
+    @promise
+    async def testAMailboxOpensWhateverKeywordsItsMessagesHave(self, home: Home) -> None:
+        program = self.foreign(home.directory, OWNER)
+        program.add(message(1))
+        program.add(message(2))
+        _, inbox = await home.inbox()
+        flags = await flagsOf(inbox)
+        assert flags[1] == flags[2]
+        assert {flag for flag in flags[1] if flag.startswith("\\")} == {"\\Seen"}
+        assert sorted(flag for flag in flags[1] if flag[0] != "\\") == [f"word{number:03}" for number in range(200)]
+        modSeq = (await inbox.status()).highestModSeq
+        program.add(message(3))
+        home.clock.advance(60)
+        changed = (await inbox.changesSince(modSeq)).changed
+        assert [one.uid for one in changed] == [3], "what is left out is no change"

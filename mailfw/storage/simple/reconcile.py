@@ -227,9 +227,10 @@ class Reconciler:
         messages.remove(tx, mailbox, found.gone)
         after = []
         for stored, wanted in zip(found.before, found.wanted, strict=True):
-            bits, keywords = tx.flags(mailbox.id, wanted)
+            bits, keywords = tx.flags(mailbox.id, tx.bearable(mailbox.id, wanted))
             after.append(stored._replace(bits=bits, keywords=keywords))
-        messages.mark(tx, mailbox, found.before, after)
+        changed = [pair for pair in zip(found.before, after, strict=True) if pair[0] != pair[1]]
+        messages.mark(tx, mailbox, [old for old, _ in changed], [new for _, new in changed])
         connection.executemany(_MOVE, [(locator, mailbox.id, uid) for locator, uid in found.moved])
         connection.execute(_SET_TOKEN, ("=" + token, mailbox.id))
         return tx.touched
@@ -257,10 +258,10 @@ class Reconciler:
     ) -> Touched:
         adds = [Add(mailbox.name, one.source, frozenset(), entry.internalDate, entry.key, entry) for entry, one in arrivals]
         tx = self._context.transaction(connection, key, Files(Effects(adds=adds)))
-        rows = [
-            (arriving, self._wanted(hints.get(entry.key, frozenset()), entry.flags), entry.internalDate or None)
-            for entry, arriving in arrivals
-        ]
+        rows = []
+        for entry, arriving in arrivals:
+            wanted = self._wanted(hints.get(entry.key, frozenset()), entry.flags)
+            rows.append((arriving, tx.bearable(mailbox.id, wanted), entry.internalDate or None))
         messages.append(tx, mailbox, rows, uids=uids)
         return tx.touched
 
