@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from mailfw.imap.grammar.response import ok
 from mailfw.imap.manner import CONDSTORE
-from mailfw.values import Column, UIDSet
 
 if TYPE_CHECKING:
     from mailfw.imap.session import Session
@@ -29,16 +28,3 @@ def used(session: Session) -> None:
 def highestModSeq(modSeq: int) -> bytes:
     """`resp-text-code = "HIGHESTMODSEQ" SP mod-sequence-value` (RFC 7162 §7), by itself"""
     return ok("ask from here next time", b"HIGHESTMODSEQ %d" % modSeq).render()
-
-
-async def highestOf(session: Session, uids: UIDSet) -> int:
-    """The highest MODSEQ among messages (RFC 7162 §3.1.5); 0 where there are none."""
-    highest = 0
-
-    def take(pages: list[int]) -> None:
-        nonlocal highest
-        highest = max(highest, *pages)
-
-    rows = session.view.mailbox.rows(uids, (Column.MODSEQ,), lambda page: (max(row[0] for row in page),))
-    await session.walk(rows, take)
-    return highest

@@ -14,7 +14,22 @@ from typing import Any, Protocol, TypeVar
 from attrs import evolve
 
 from mailfw.errors import NoSuchMailbox, Refusal, UIDValidityChanged, Unavailable
-from mailfw.imap import append, capability, copy, expunge, fetch, idle, login, mailboxes, search, select, store
+from mailfw.imap import (
+    append,
+    capability,
+    copy,
+    expunge,
+    fetch,
+    idle,
+    login,
+    mailboxes,
+    multisearch,
+    search,
+    select,
+    sort,
+    store,
+    thread,
+)
 from mailfw.imap.grammar import response
 from mailfw.imap.grammar.commands import SYNTAX, UNKNOWN_COMMAND, Unreadable, parse
 from mailfw.imap.grammar.response import Condition, Reply, bad, bye, ok, refused
@@ -49,6 +64,9 @@ HANDLERS: Mapping[type, Handler] = {
     **append.HANDLERS,
     **fetch.HANDLERS,
     **search.HANDLERS,
+    **multisearch.HANDLERS,
+    **sort.HANDLERS,
+    **thread.HANDLERS,
     **store.HANDLERS,
     **copy.HANDLERS,
     **expunge.HANDLERS,
@@ -105,6 +123,12 @@ class Channel(Protocol):
 
     def later(self, seconds: float, call: Callable[[], object]) -> Callable[[], None]:
         """Call after so many seconds, if the connection is there then. Returns what prevents it."""
+
+    def now(self) -> float:
+        """Seconds since the epoch, UTC."""
+
+    async def think(self, work: Callable[[], T]) -> T:
+        """Do work that needs nothing but the processor, while others have their turns; → what it returns."""
 
     def hangUp(self) -> None:
         """Close once everything is sent."""
@@ -423,9 +447,11 @@ class Session:
         view.isRung = False
         changes = await self._changes(view)
         if changes.isComplete:
-            await self.send(view.update(changes, mayExpunge, isUID))
+            await self._tell(view, changes, mayExpunge, isUID)
         else:
             await self._catchUp(view, changes, mayExpunge, isUID)
+        if view.contexts:
+            await view.contexts.changed(self, changes)
         if view.hasArrivals and not view.isReadOnly:
             self._recency.told(self.store, self._owner, view.mailbox.info.mailboxId, view.lastUID)
 
@@ -437,6 +463,11 @@ class Session:
     def _owner(self) -> str:
         assert self.identity is not None
         return self.identity.account
+
+    async def _tell(self, view: SelectedMailbox, changes: Changes, mayExpunge: bool, isUID: bool) -> None:
+        """What goes from the results that the client follows is told while its number still means it."""
+        self.channel.write(view.contexts.gone(changes.vanished, view.uids))
+        await self.send(view.update(changes, mayExpunge, isUID))
 
     async def lookOut(self) -> None:
         """Learn which messages others have expunged, without telling the client yet."""
@@ -457,5 +488,5 @@ class Session:
         flags.
         """
         snapshot = await view.mailbox.snapshot()
-        await self.send(view.update(view.compare(snapshot, changes), mayExpunge, isUID))
+        await self._tell(view, view.compare(snapshot, changes), mayExpunge, isUID)
         await fetch.tellFlags(self, UIDSet(((1, view.lastUID),)))
