@@ -60,7 +60,7 @@ async def _mark(session: Session, uids: UIDSet) -> Mapping[int, frozenset[str]]:
 
 async def tellFlags(session: Session, uids: UIDSet, isUID: bool = False) -> int:
     """Send the flags of messages; → how many there were."""
-    items = (Attribute.UID, Attribute.FLAGS) if isUID else (Attribute.FLAGS,)
+    items = (Attribute.UID, Attribute.FLAGS) if isUID or session.isRev2 else (Attribute.FLAGS,)
     renderer = Renderer(items, session.view.uids, session.view.recentFrom)
     await _stream(session, uids, renderer)
     return renderer.count

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from mailfw.imap import listing
 from mailfw.imap.grammar.mailboxes import Select
 from mailfw.imap.grammar.messages import Check, Close, Unselect
 from mailfw.imap.grammar.response import Reply, ok
+from mailfw.imap.mailboxes import mailboxId
 from mailfw.imap.selected import SelectedMailbox
 from mailfw.values import Expunge, Snapshot
 
@@ -21,10 +23,12 @@ async def select(session: Session, command: Select) -> Reply:
         await session.deselect()
         session.channel.write(ok("the previous mailbox is closed", b"CLOSED").render())
     mailbox = await session.account.open(command.mailbox)
-    snapshot = await mailbox.snapshot(claimRecent=not command.isReadOnly)
-    view = SelectedMailbox(mailbox, snapshot, command.isReadOnly)
+    snapshot = await mailbox.snapshot(claimRecent=not command.isReadOnly and not session.isRev2)
+    view = SelectedMailbox(mailbox, snapshot, command.isReadOnly, tellsRecent=not session.isRev2)
     session.select(view)
     session.channel.write(_described(view, snapshot))
+    if session.isRev2:
+        session.channel.write(await listing.describe(session, view.name, command.mailbox))
     if command.isReadOnly:
         return ok("opened, nothing can be changed", b"READ-ONLY")
     return ok("opened", b"READ-WRITE")
@@ -32,9 +36,10 @@ async def select(session: Session, command: Select) -> Reply:
 
 def _described(view: SelectedMailbox, snapshot: Snapshot) -> bytes:
     status = snapshot.status
-    lines = [view.flagsLines(), b"* %d EXISTS\r\n* %d RECENT\r\n" % (view.count, view.recent)]
-    if snapshot.firstUnseen and (number := view.number(snapshot.firstUnseen)) is not None:
+    lines = [view.flagsLines(), view.countLines()]
+    if view.tellsRecent and snapshot.firstUnseen and (number := view.number(snapshot.firstUnseen)) is not None:
         lines.append(ok("the first message not seen", b"UNSEEN %d" % number).render())
+    lines.append(ok("whatever its name becomes", mailboxId(view.mailbox.info)).render())
     lines.append(ok("UIDs are valid", b"UIDVALIDITY %d" % status.uidValidity).render())
     lines.append(ok("the next message's UID at the least", b"UIDNEXT %d" % status.uidNext).render())
     return b"".join(lines)

@@ -177,6 +177,7 @@ class IMAPServer(Connection):
         isLoggedIn = session.identity is not None
         if session.identity is not None:
             self.account = session.identity.account
+        self._reader.isUTF8 = session.usesUTF8
         self._reader.messageSize = limits.messageSize if isLoggedIn else 0
         self.setDeadline(limits.idleTimeout if isLoggedIn else limits.loginTimeout)
 
