@@ -55,6 +55,8 @@ def _fixed(configuration: Configuration) -> dict[str, Any]:
         "listen": configuration.listen,
         "auth.sources": configuration.auth.sources,
         "auth.rehash": configuration.auth.rehash,
+        "auth.masters": configuration.auth.masters,
+        "auth.master_separator": configuration.auth.masterSeparator,
         "the first of domains": configuration.domains[0],
         "tls": configuration.tls is None,
         "log.format": configuration.log.format,
@@ -118,7 +120,8 @@ class Server(MultiService):
     def _loadCertificates(self, configuration: Configuration) -> Certificates | None:
         certificate, key = self.data.file("certificate.pem"), self.data.file("key.pem")
         if configuration.tls is not None:
-            return Certificates.load(configuration.tls.certificate, configuration.tls.key or "", configuration.hostname)
+            tls = configuration.tls
+            return Certificates.load(tls.certificate, tls.key or "", configuration.hostname, tls.clientCA or "")
         if not self.source.isDevelopment:
             return None
         from mailfw.app.selfsigned import ensureCertificate

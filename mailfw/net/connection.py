@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IPushProducer
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mailfw.net import tls
 from mailfw.net.peer import peerOf
 from mailfw.values import Peer
 
@@ -122,6 +123,7 @@ def _begun(coroutine: Coroutine[Any, Any, None]) -> Deferred[None] | None:
     return Deferred.fromCoroutine(_resumed(coroutine, awaited))
 
 
+@implementer(IHandshakeListener)
 class Connection(TwistedProtocol):
     """What SMTP, POP3 and IMAP servers have in common; a subclass says what lines mean.
 
@@ -154,6 +156,7 @@ class Connection(TwistedProtocol):
         self._waitingSize = 0
         self._sink: Sink | None = None
         self._isSinkNew = False  # one that wants no octets at all is done before any come
+        self._isGreeted = False
         self._isBusy = False
         self._isPaused = False
         self._isStopping = False
@@ -255,6 +258,18 @@ class Connection(TwistedProtocol):
         self.isTLS = True
         return True
 
+    def channelBinding(self, kind: str) -> bytes | None:
+        """What a login can be bound to on this connection (RFC 5056): data of `tls-exporter` (RFC 9266) or
+        `tls-server-end-point` (RFC 5929); None: there is none of that kind."""
+        beneath = tls.tlsOf(self.transport)
+        return tls.channelBinding(beneath, kind) if beneath is not None else None
+
+    @property
+    def peerCertificate(self) -> bytes | None:
+        """The client's certificate, in DER, if it has shown one that an authority of ours issued."""
+        beneath = tls.tlsOf(self.transport)
+        return tls.verifiedCertificate(beneath) if beneath is not None else None
+
     def setDeadline(self, seconds: float | None) -> None:
         """Call `timedOut` after so many seconds unless this is called again before; None: no deadline."""
         clock = self.context.reactor
@@ -325,7 +340,17 @@ class Connection(TwistedProtocol):
             self._transport.setTcpNoDelay(True)
         self._transport.registerProducer(self._output, True)
         self.context.sessions.add(self)
-        self.greet()
+        if tls.tlsOf(self.transport) is None:
+            self.handshakeCompleted()
+        else:
+            self.setDeadline(self.context.limits.loginTimeout)
+
+    def handshakeCompleted(self) -> None:
+        """TLS is there, or nothing need be waited for. The greeting may say how to log in, which depends on what TLS says: a
+        client that read there of no -PLUS would be taken for the victim of somebody in the middle (RFC 5802 §6)."""
+        if not self._isGreeted:
+            self._isGreeted = True
+            self.greet()
 
     def dataReceived(self, data: bytes) -> None:
         self.octetsIn += len(data)

@@ -109,7 +109,8 @@ class SMTPServer(Connection):
             self._expectMore()
 
     def lineTooLong(self) -> None:
-        self._say(reply(500, "5.5.6", "line too long"))
+        """RFC 5321 §4.5.3.1.4; the exchange of AUTH has a code of its own (RFC 4954 §4)."""
+        self._say(reply(500, "5.5.6" if self._session.expects is Expects.RESPONSE else "5.5.2", "line too long"))
 
     def timedOut(self) -> None:
         self._say(reply(421, "4.4.2", "too slow"))

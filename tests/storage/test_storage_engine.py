@@ -167,7 +167,7 @@ class TestShards(Inline):
         for name in names:
             await append(await home.account(name), message(1))
         paths = files(home.directory, "mail/*.sqlite")
-        assert len(paths) == 4
+        assert len(paths) == 2
         await home.reopen()
         assert sorted(row[0] for row in table(home.directory, "SELECT name FROM account")) == sorted([*names, OWNER])
         for name in names:

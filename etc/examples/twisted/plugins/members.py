@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from mailfw.errors import AuthenticationFailed
 from mailfw.interfaces import IAuthenticator, IAuthenticatorPlugin, IUserList
-from mailfw.values import Identity, accountName
+from mailfw.values import Identity, PasswordCredentials, accountName
 
 TABLE = "CREATE TABLE IF NOT EXISTS member (address TEXT PRIMARY KEY, salt BLOB, hash BLOB, is_admin INTEGER DEFAULT 0)"
 
@@ -38,6 +38,8 @@ class Members:
         return work(*arguments) if self.inline else await deferToThread(work, *arguments)
 
     async def authenticate(self, credentials):
+        if not isinstance(credentials, PasswordCredentials):  # a token or a certificate: another source may know it
+            raise AuthenticationFailed
         try:
             account = accountName(credentials.user, self.domain)
         except ValueError:
