@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mailfw.imap.manner import CONDSTORE, QRESYNC
-
 CAPABILITIES = (
     "IMAP4rev1",
     "LITERAL+",
@@ -19,13 +17,10 @@ CAPABILITIES = (
     "UNSELECT",
     "UIDPLUS",
     "MOVE",
-    CONDSTORE,
-    QRESYNC,
+    "CONDSTORE",
+    "QRESYNC",
 )
 """What there is in every state, in the order in which it is announced."""
-
-ENABLABLE = (CONDSTORE, QRESYNC)
-"""What ENABLE switches on, for it changes what is sent to a client that did not ask for it (RFC 5161 §3.1)."""
 
 
 def beforeLogin(mechanisms: Iterable[str], mayStartTLS: bool, mayUsePlaintext: bool) -> tuple[str, ...]:

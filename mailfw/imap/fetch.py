@@ -98,7 +98,7 @@ async def tellFlags(session: Session, uids: UIDSet, isUID: bool = False) -> int:
 async def tell(session: Session, uids: UIDSet, items: Sequence[FetchItem], isUID: bool = False) -> int:
     """Send items of messages, with UID and MODSEQ for clients that know these (RFC 7162 §3.2.4); → how many there were."""
     view, manner = session.view, session.manner
-    if manner.hasModSeqs or isUID:
+    if manner.hasModSeqs or isUID or session.isRev2:
         uid = () if manner.isUIDOnly else (Attribute.UID,)
         items = (*uid, *items, *((Attribute.MODSEQ,) if manner.hasModSeqs else ()))
     renderer = Renderer(tuple(dict.fromkeys(items)), view.uids, view.recentFrom, trees=view.trees, manner=manner)

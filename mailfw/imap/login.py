@@ -1,4 +1,4 @@
-"""Commands of any state, and how a session is entered (RFC 3501 §6.1, §6.2; RFC 2971, RFC 4959, RFC 5161)."""
+"""Commands of any state, and how a session is entered (RFC 3501 §6.1, §6.2; RFC 2971, RFC 4959)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mailfw.errors import AuthenticationFailed, NotSupported, Refusal
-from mailfw.imap.capability import ENABLABLE
 from mailfw.imap.grammar import response
-from mailfw.imap.grammar.commands import Authenticate, Capability, Enable, Id, Login, Logout, Noop, StartTLS
+from mailfw.imap.grammar.commands import Authenticate, Capability, Id, Login, Logout, Noop, StartTLS
 from mailfw.imap.grammar.response import Reply, bad, bye, no, ok, refused
 from mailfw.imap.states import State
 from mailfw.sasl.exchange import PLAINTEXT, Exchange
@@ -54,14 +53,6 @@ async def identify(session: Session, command: Id) -> Reply:
     words = b" ".join(response.string(text.encode("utf-8")) for text in pairs)
     session.untagged(b"ID", b"(%b)" % words if words else b"NIL")
     return ok("glad to know you")
-
-
-async def enable(session: Session, command: Enable) -> Reply:
-    """RFC 5161 §3.1. What is unknown is passed over; the answer names what this command switched on (§3.2)."""
-    wanted = [name for name in ENABLABLE if name.encode("ascii") in command.capabilities and name not in session.enabled]
-    session.enable(*wanted)
-    session.untagged(" ".join(("ENABLED", *wanted)).encode("ascii"))
-    return ok("enabled what there is to enable")
 
 
 # --- Before login ----------------------------------------------------------------------------------------------------
@@ -178,7 +169,6 @@ HANDLERS: Mapping[type, Handler] = {
     Noop: noop,
     Logout: logout,
     Id: identify,
-    Enable: enable,
     StartTLS: startTLS,
     Login: login,
     Authenticate: authenticate,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-CONDSTORE, QRESYNC, UIDONLY = "CONDSTORE", "QRESYNC", "UIDONLY"
+CONDSTORE, QRESYNC, UIDONLY = b"CONDSTORE", b"QRESYNC", b"UIDONLY"
 
 
 @frozen
@@ -23,7 +23,7 @@ class Manner:
     isUIDOnly: bool = False
 
     @classmethod
-    def of(cls, enabled: Iterable[str]) -> Manner:
+    def of(cls, enabled: Iterable[bytes]) -> Manner:
         """QRESYNC brings CONDSTORE with it (RFC 7162 §3.2.3)."""
         extensions = frozenset(enabled)
         return cls(not extensions.isdisjoint((CONDSTORE, QRESYNC)), QRESYNC in extensions, UIDONLY in extensions)

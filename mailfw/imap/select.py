@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from mailfw.imap import condstore, qresync
+from mailfw.imap import condstore, listing, qresync
 from mailfw.imap.fetch import tellFlags
 from mailfw.imap.grammar.mailboxes import Select
 from mailfw.imap.grammar.messages import Check, Close, Unselect
 from mailfw.imap.grammar.response import Reply, bad, ok
+from mailfw.imap.mailboxes import mailboxId
 from mailfw.imap.selected import SelectedMailbox
 from mailfw.values import Expunge, Snapshot
 
@@ -28,13 +29,15 @@ async def select(session: Session, command: Select) -> Reply:
         await session.deselect()
         session.channel.write(ok("the previous mailbox is closed", b"CLOSED").render())
     mailbox = await session.account.open(command.mailbox)
-    snapshot = await mailbox.snapshot(claimRecent=not command.isReadOnly)
+    snapshot = await mailbox.snapshot(claimRecent=not command.isReadOnly and not session.isRev2)
     if parameters.isCondstore:
         condstore.used(session)
     snapshot = evolve(snapshot, status=session.recency(snapshot.status))
-    view = SelectedMailbox(mailbox, snapshot, command.isReadOnly, session.manner)
+    view = SelectedMailbox(mailbox, snapshot, command.isReadOnly, session.manner, tellsRecent=not session.isRev2)
     session.select(view)
     session.channel.write(_described(view, snapshot))
+    if session.isRev2:
+        session.channel.write(await listing.describe(session, view.name, command.mailbox))
     if parameters.resync is not None:
         await tellFlags(session, await qresync.resynchronise(session, parameters.resync))
     if command.isReadOnly:
@@ -55,9 +58,11 @@ def _objection(session: Session, command: Select) -> Reply | None:
 
 def _described(view: SelectedMailbox, snapshot: Snapshot) -> bytes:
     status = snapshot.status
-    lines = [view.flagsLines(), b"* %d EXISTS\r\n* %d RECENT\r\n" % (view.count, view.recent)]
-    if snapshot.firstUnseen and not view.manner.isUIDOnly and (number := view.number(snapshot.firstUnseen)) is not None:
+    lines = [view.flagsLines(), view.countLines()]
+    tellsUnseen = view.tellsRecent and not view.manner.isUIDOnly
+    if tellsUnseen and snapshot.firstUnseen and (number := view.number(snapshot.firstUnseen)) is not None:
         lines.append(ok("the first message not seen", b"UNSEEN %d" % number).render())
+    lines.append(ok("whatever its name becomes", mailboxId(view.mailbox.info)).render())
     lines.append(ok("UIDs are valid", b"UIDVALIDITY %d" % status.uidValidity).render())
     lines.append(ok("the next message's UID at the least", b"UIDNEXT %d" % status.uidNext).render())
     if view.manner.hasModSeqs:

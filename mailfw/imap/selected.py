@@ -28,6 +28,8 @@ from mailfw.imap.trees import TreeKeeper
 from mailfw.interfaces import IMailbox
 from mailfw.values import Changes, Flag, MessageChange, Snapshot, UIDSet
 
+MAX_UID = 0xFFFFFFFF
+
 _UID, _FLAGS, _UID_AND_MODSEQ = attrgetter("uid"), attrgetter("flags"), attrgetter("uid", "modSeq")
 
 
@@ -36,6 +38,7 @@ class SelectedMailbox:
 
     :ivar uids: the UID of message n at n - 1.
     :ivar recentFrom: messages with this UID and above are \\Recent to this session.
+    :ivar tellsRecent: the client speaks IMAP4rev1, which has \\Recent; without it no message is that (RFC 9051 Appendix E).
     :ivar modSeq: what happened up to here is in the view.
     :ivar hasArrivals: messages came while it was selected, and were told of as \\Recent.
     :ivar isRung: something may have happened since.
@@ -45,13 +48,21 @@ class SelectedMailbox:
     :ivar saved: UIDs, ascending, of what the last SEARCH saved for `$` (RFC 5182 §2.1).
     """
 
-    def __init__(self, mailbox: IMailbox, snapshot: Snapshot, isReadOnly: bool, manner: Manner = PLAIN) -> None:
+    def __init__(
+        self,
+        mailbox: IMailbox,
+        snapshot: Snapshot,
+        isReadOnly: bool,
+        manner: Manner = PLAIN,
+        tellsRecent: bool = True,
+    ) -> None:
         self.mailbox = mailbox
         self.name = mailbox.info.name
         self.uidValidity = snapshot.status.uidValidity
         self.isReadOnly = isReadOnly
         self.uids = snapshot.uids
-        self.recentFrom = snapshot.status.recentFrom
+        self.tellsRecent = tellsRecent
+        self.recentFrom = snapshot.status.recentFrom if tellsRecent else MAX_UID + 1
         self.modSeq = snapshot.status.highestModSeq
         self.isRung = False
         self.hasArrivals = False
@@ -76,6 +87,11 @@ class SelectedMailbox:
     def recent(self) -> int:
         """RECENT: how many messages this session is among the first to see."""
         return len(self.uids) - bisect_left(self.uids, self.recentFrom)
+
+    def countLines(self) -> bytes:
+        """`* n EXISTS`, and `* n RECENT` for whom there is such a thing."""
+        lines = b"* %d EXISTS\r\n" % self.count
+        return lines + b"* %d RECENT\r\n" % self.recent if self.tellsRecent else lines
 
     @property
     def lastUID(self) -> int:
@@ -218,7 +234,7 @@ class SelectedMailbox:
         if arrived:
             self._extend(map(_UID, arrived))
             self.hasArrivals = True
-            yield b"* %d EXISTS\r\n* %d RECENT\r\n" % (self.count, self.recent)
+            yield self.countLines()
             yield self.learn(arrived)
         if self._told:
             known = tuple([change for change in known if self._told.get(change.uid) != change.modSeq])

@@ -18,19 +18,22 @@ from mailfw.imap import (
     append,
     capability,
     copy,
+    enabling,
     expunge,
     fetch,
     idle,
+    listing,
     login,
     mailboxes,
     multisearch,
     search,
     select,
     sort,
+    status,
     store,
     thread,
 )
-from mailfw.imap.grammar import response
+from mailfw.imap.grammar import names, response
 from mailfw.imap.grammar.commands import SYNTAX, UNKNOWN_COMMAND, Unreadable, parse
 from mailfw.imap.grammar.response import Condition, Reply, bad, bye, ok, refused
 from mailfw.imap.grammar.tokens import BadSyntax, CommandText, RefusedArgument
@@ -41,7 +44,7 @@ from mailfw.imap.states import ASKS_FOR_NEWS, COMMANDS, KEEPS_NUMBERS, SHOWS_MOD
 from mailfw.interfaces import IAccount, IMailStore
 from mailfw.net.limits import Limits
 from mailfw.sasl.exchange import Logins
-from mailfw.values import Changes, Identity, MailboxStatus, Result, SetFlags, UIDSet
+from mailfw.values import Changes, Identity, MailboxInfo, MailboxStatus, Result, SetFlags, UIDSet
 from mailfw.values import Copy as CopyMessages
 from mailfw.values import Expunge as ExpungeMessages
 from mailfw.values import Move as MoveMessages
@@ -59,7 +62,10 @@ Handler = Callable[["Session", Any], Awaitable[Reply | None]]
 
 HANDLERS: Mapping[type, Handler] = {
     **login.HANDLERS,
+    **enabling.HANDLERS,
     **mailboxes.HANDLERS,
+    **listing.HANDLERS,
+    **status.HANDLERS,
     **select.HANDLERS,
     **append.HANDLERS,
     **fetch.HANDLERS,
@@ -152,9 +158,9 @@ class Session:
 
     :ivar account: whose mailboxes; None before login.
     :ivar selected: the mailbox being looked at.
+    :ivar enabled: what the client has enabled (RFC 5161), in capitals; :ivar manner: what follows for what it is told.
     :ivar tag: of the command under way.
     :ivar dialogue: who takes the next line, where it is no command.
-    :ivar enabled: extensions that are switched on; :ivar manner: what follows for what the client is told.
     :param identification: what ID answers, field and value.
     :param recency: what this session and others on the same stores have told as \\Recent.
     """
@@ -179,7 +185,7 @@ class Session:
         self.identity: Identity | None = None
         self.selected: SelectedMailbox | None = None
         self.dialogue: Dialogue | None = None
-        self.enabled: frozenset[str] = frozenset()
+        self.enabled: frozenset[bytes] = frozenset()
         self.manner = Manner()
         self.authFailures = 0
         self._recency = recency or Recency()
@@ -319,6 +325,20 @@ class Session:
         """The response code that spares the client a CAPABILITY command."""
         return " ".join(("CAPABILITY", *self.capabilities())).encode("ascii")
 
+    @property
+    def isRev2(self) -> bool:
+        """Whether the client wants to be spoken to as RFC 9051 says."""
+        return enabling.REV2 in self.enabled
+
+    @property
+    def usesUTF8(self) -> bool:
+        """Whether mailbox names and quoted strings are UTF-8 (RFC 9755 §3, RFC 9051 §5.1)."""
+        return not self.enabled.isdisjoint((enabling.REV2, enabling.UTF8))
+
+    def nameWord(self, name: str) -> bytes:
+        """A mailbox's name as this client reads it."""
+        return names.mailbox(name, self.usesUTF8)
+
     # --- Output ----------------------------------------------------------------------------------------------------
 
     def untagged(self, *words: bytes) -> None:
@@ -369,6 +389,14 @@ class Session:
         assert self.selected is not None
         return self.selected
 
+    async def at(self, name: str) -> tuple[IAccount, str]:
+        """Whose mailbox a name means, and what it is called there."""
+        return self.account, name
+
+    async def listing(self) -> list[MailboxInfo]:
+        """Every name that the client can see, parents before children."""
+        return await self.account.mailboxes()
+
     async def enter(self, identity: Identity) -> None:
         """The client has proved who it is. :raises Refusal: the account cannot be opened; the client is not logged in
         then.
@@ -377,7 +405,7 @@ class Session:
         self.identity = identity
         self.state = State.AUTHENTICATED
 
-    def enable(self, *extensions: str) -> None:
+    def enable(self, *extensions: bytes) -> None:
         """Switch extensions on, until the connection ends (RFC 5161 §3.1)."""
         self.enabled = self.enabled.union(extensions)
         self.manner = Manner.of(self.enabled)
@@ -445,6 +473,7 @@ class Session:
         if view is None or not (isAsked or view.isRung or view.owesExpunge(mayExpunge)):
             return
         view.isRung = False
+        isUID = isUID or self.isRev2  # "All unsolicited FETCH updates are required to include UID" (RFC 9051 Appendix E)
         changes = await self._changes(view)
         if changes.isComplete:
             await self._tell(view, changes, mayExpunge, isUID)
