@@ -1,5 +1,5 @@
 """ENABLE: what a client must say it knows before the server may use it (RFC 5161; RFC 9051 §6.3.1, RFC 9755 §3, RFC 7162
-§3.2.3)."""
+§3.2.3, RFC 9586 §3.1)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mailfw.imap.grammar.commands import Enable
 from mailfw.imap.grammar.response import Reply, ok
-from mailfw.imap.manner import CONDSTORE, QRESYNC
+from mailfw.imap.manner import CONDSTORE, QRESYNC, UIDONLY
 
 if TYPE_CHECKING:
     from mailfw.imap.session import Handler, Session
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 REV2 = b"IMAP4REV2"
 UTF8 = b"UTF8=ACCEPT"
 
-ENABLEABLE: Mapping[bytes, bytes] = {REV2: b"IMAP4rev2", UTF8: UTF8, CONDSTORE: CONDSTORE, QRESYNC: QRESYNC}
+ENABLEABLE: Mapping[bytes, bytes] = {
+    REV2: b"IMAP4rev2",
+    UTF8: UTF8,
+    CONDSTORE: CONDSTORE,
+    QRESYNC: QRESYNC,
+    UIDONLY: UIDONLY,
+}
 """What can be enabled: in capitals, and as it is written in a response."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mailfw.errors import Refusal, UIDValidityChanged
-from mailfw.imap import condstore, qresync
+from mailfw.imap import condstore, messagelimit, qresync
 from mailfw.imap.grammar.fetch import Attribute, BodySection, Fetch, FetchItem
 from mailfw.imap.grammar.response import Reply, bad, no, ok
 from mailfw.imap.rendering import Renderer
@@ -26,6 +26,8 @@ async def fetch(session: Session, command: Fetch) -> Reply:
     view = session.view
     if command.modifiers.wantsVanished and not session.manner.hasResync:
         return bad("VANISHED needs ENABLE QRESYNC")
+    if (partial := command.modifiers.partial) and (refusal := messagelimit.refusal(session, partial.size)):
+        return refusal
     if Attribute.MODSEQ in command.items:
         condstore.used(session)
     uids = await _chosen(session, command)
@@ -55,7 +57,7 @@ async def _chosen(session: Session, command: Fetch) -> UIDSet:
         if modifiers.wantsVanished:
             await qresync.tellVanished(session, changes, command.messages.resolve(max(1, changes.uidNext - 1)))
         uids &= UIDSet.fromUIDs(change.uid for change in changes.changed)
-    return uids
+    return messagelimit.cut(session, uids)
 
 
 def _answered(session: Session, command: Fetch, marks: bool) -> Sequence[FetchItem]:

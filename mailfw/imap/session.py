@@ -16,6 +16,7 @@ from attrs import evolve
 from mailfw.errors import NoSuchMailbox, Refusal, UIDValidityChanged, Unavailable
 from mailfw.imap import (
     append,
+    batches,
     capability,
     copy,
     enabling,
@@ -35,12 +36,12 @@ from mailfw.imap import (
 )
 from mailfw.imap.grammar import names, response
 from mailfw.imap.grammar.commands import SYNTAX, UNKNOWN_COMMAND, Unreadable, parse
-from mailfw.imap.grammar.response import Condition, Reply, bad, bye, ok, refused
+from mailfw.imap.grammar.response import Condition, Reply, bad, bye, no, ok, refused
 from mailfw.imap.grammar.tokens import BadSyntax, CommandText, RefusedArgument
 from mailfw.imap.manner import Manner
 from mailfw.imap.recent import Recency
 from mailfw.imap.selected import SelectedMailbox
-from mailfw.imap.states import ASKS_FOR_NEWS, COMMANDS, KEEPS_NUMBERS, SHOWS_MODSEQS, State
+from mailfw.imap.states import ASKS_FOR_NEWS, COMMANDS, KEEPS_NUMBERS, SHOWS_MODSEQS, TAKES_NUMBERS, State
 from mailfw.interfaces import IAccount, IMailStore
 from mailfw.net.limits import Limits
 from mailfw.sasl.exchange import Logins
@@ -70,6 +71,7 @@ HANDLERS: Mapping[type, Handler] = {
     **append.HANDLERS,
     **fetch.HANDLERS,
     **search.HANDLERS,
+    **batches.HANDLERS,
     **multisearch.HANDLERS,
     **sort.HANDLERS,
     **thread.HANDLERS,
@@ -159,7 +161,7 @@ class Session:
     :ivar account: whose mailboxes; None before login.
     :ivar selected: the mailbox being looked at.
     :ivar enabled: what the client has enabled (RFC 5161), in capitals; :ivar manner: what follows for what it is told.
-    :ivar tag: of the command under way.
+    :ivar tag: of the command under way; :ivar limitCode: MESSAGELIMIT with where it stopped, if it did.
     :ivar dialogue: who takes the next line, where it is no command.
     :param identification: what ID answers, field and value.
     :param recency: what this session and others on the same stores have told as \\Recent.
@@ -192,6 +194,7 @@ class Session:
         self._account: IAccount | None = None
         self._unwatch: Callable[[], None] = lambda: None
         self.tag = b"*"
+        self.limitCode = b""
         self._name = b""
         self._badCommands = 0
 
@@ -207,6 +210,8 @@ class Session:
             return bad(UNKNOWN_COMMAND)
         if self.state not in COMMANDS[name]:
             return bad(f"not valid when {self.state.value}")
+        if self.manner.isUIDOnly and name in TAKES_NUMBERS:
+            return bad("message numbers are not allowed", b"UIDREQUIRED")
         return None
 
     async def handle(self, text: CommandText) -> None:
@@ -242,9 +247,20 @@ class Session:
         self.dialogue = None
         isSound = reply.condition is Condition.BAD or await self._tellNews()
         if self.state is not State.LOGOUT:
-            self.answer(self.tag, self._withModSeq(reply))
+            self.answer(self.tag, self._withModSeq(self._withLimit(reply)))
         if not isSound:
             self.end("internal error")
+
+    def _withLimit(self, reply: Reply) -> Reply:
+        """The reply with the place where the command stopped, if it did not go on to the end (RFC 9738 §3.1); where it has
+        another code, that goes before it.
+        """
+        code, self.limitCode = self.limitCode, b""
+        if code and (reply.condition is not Condition.OK or reply.code):
+            self.channel.write(no("the rest was left alone", code).render())
+        elif code:
+            return evolve(reply, text=f"{reply.text}, and the rest left alone", code=code)
+        return reply
 
     def _withModSeq(self, reply: Reply) -> Reply:
         """The reply with HIGHESTMODSEQ where the client must be told that (RFC 7162 §3.2.7); where it has another code, that
@@ -316,7 +332,7 @@ class Session:
     def capabilities(self) -> tuple[str, ...]:
         """What is announced now."""
         if self.state is not State.NOT_AUTHENTICATED:
-            return capability.afterLogin()
+            return capability.afterLogin(self.limits)
         mayUsePlaintext = self.channel.mayUsePlaintext()
         mechanisms = self.logins.mechanisms(mayUsePlaintext, self.channel.channelBinding, self.channel.peerCertificate)
         return capability.beforeLogin(mechanisms, self.channel.mayStartTLS(), mayUsePlaintext)

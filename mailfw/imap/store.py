@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from mailfw.imap import condstore
+from mailfw.imap import condstore, messagelimit
 from mailfw.imap.fetch import tell, tellFlags
 from mailfw.imap.grammar.messages import Store
 from mailfw.imap.grammar.response import Reply, no, ok
@@ -31,7 +31,7 @@ async def store(session: Session, command: Store) -> Reply:
         return no("the mailbox was opened read-only", b"CANNOT")
     if command.unchangedSince is not None:
         condstore.used(session)
-    uids = view.uidsOf(command.messages, command.isUID)
+    uids = messagelimit.cut(session, view.uidsOf(command.messages, command.isUID))
     expected, told, failed = view.countOf(uids), 0, UIDSet()
     for page in view.pages(uids, PAGE):
         if command.isSilent:

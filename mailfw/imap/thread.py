@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mailfw.imap import condstore
+from mailfw.imap import condstore, messagelimit
 from mailfw.imap.grammar.response import Reply, ok
 from mailfw.imap.grammar.searching import Thread
 from mailfw.imap.matching import criterion, hasKey, matching
@@ -29,7 +29,8 @@ async def thread(session: Session, command: Thread) -> Reply:
     view = session.view
     if hasKey(command.key, ModSeq):
         condstore.used(session)
-    uids = await matching(session, view, criterion(command.key, view))
+    wanted = criterion(command.key, view)
+    uids = await matching(session, view, wanted, messagelimit.searched(session, view, wanted, needsAll=True))
     mustBeFew(uids)
     items: list[ThreadItem] = []
 
