@@ -29,6 +29,7 @@ from mailfw.storage.housekeeping import Housekeeping
 from mailfw.storage.names import accountName, mailboxName
 from mailfw.storage.place import Rows
 from mailfw.storage.rows import Reading, Source, Stale
+from mailfw.storage.sharing import Sharing
 from mailfw.storage.transaction import Caches, IPlace, Transaction, bounded
 from mailfw.values import Create, Fate, MessageSource, Operation, Outcome, Result, Target
 
@@ -78,6 +79,7 @@ class Engine:
         self._viewed = 0
         self._recent: dict[int, int] = {}
         self.source = self._source()
+        self.sharing = Sharing()
         self._housekeeping = housekeeping
         housekeeping.start()
 
