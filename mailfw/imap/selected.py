@@ -218,13 +218,16 @@ class SelectedMailbox:
             self._goneAfter = self.modSeq
         self._gone |= UIDSet.fromRanges((self.uids[start], self.uids[end - 1]) for start, end in self.spans(vanished))
 
-    def update(self, changes: Changes, mayExpunge: bool, isUID: bool = False) -> Iterator[bytes]:
+    def update(
+        self, changes: Changes, mayExpunge: bool, isUID: bool = False, tellsFlags: bool = True
+    ) -> Iterator[bytes]:
         """Take in what happened, and say what the client is to be told of it: expunges, arrivals, flags.
 
         The view is right only when all has been walked through.
 
         :param mayExpunge: numbers may change now; otherwise they do at a later time.
         :param isUID: FETCH responses name the UID.
+        :param tellsFlags: the client wants to know of them (RFC 5465 §5.1).
         """
         self.notice(changes.vanished)
         if mayExpunge and self._gone:
@@ -238,7 +241,8 @@ class SelectedMailbox:
             yield self.learn(arrived)
         if self._told:
             known = tuple([change for change in known if self._told.get(change.uid) != change.modSeq])
-        yield from self._flagsLines(known, isUID)
+        if tellsFlags:
+            yield from self._flagsLines(known, isUID)
         self.modSeq = changes.modSeq
         self.owesModSeq |= bool(self._gone)
         self._told.clear()

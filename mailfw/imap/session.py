@@ -27,6 +27,7 @@ from mailfw.imap import (
     login,
     mailboxes,
     multisearch,
+    notify,
     search,
     select,
     sort,
@@ -41,7 +42,17 @@ from mailfw.imap.grammar.tokens import BadSyntax, CommandText, RefusedArgument
 from mailfw.imap.manner import Manner
 from mailfw.imap.recent import Recency
 from mailfw.imap.selected import SelectedMailbox
-from mailfw.imap.states import ASKS_FOR_NEWS, COMMANDS, KEEPS_NUMBERS, SHOWS_MODSEQS, TAKES_NUMBERS, State
+from mailfw.imap.states import (
+    ASKS_FOR_NEWS,
+    CHANGES_NAMES,
+    COMMANDS,
+    EXPUNGES,
+    KEEPS_NUMBERS,
+    SHOWS_MODSEQS,
+    TAKES_NUMBERS,
+    State,
+)
+from mailfw.imap.teller import Teller
 from mailfw.interfaces import IAccount, IMailStore
 from mailfw.net.limits import Limits
 from mailfw.sasl.exchange import Logins
@@ -79,6 +90,7 @@ HANDLERS: Mapping[type, Handler] = {
     **copy.HANDLERS,
     **expunge.HANDLERS,
     **idle.HANDLERS,
+    **notify.HANDLERS,
 }
 
 
@@ -163,6 +175,7 @@ class Session:
     :ivar enabled: what the client has enabled (RFC 5161), in capitals; :ivar manner: what follows for what it is told.
     :ivar tag: of the command under way; :ivar limitCode: MESSAGELIMIT with where it stopped, if it did.
     :ivar dialogue: who takes the next line, where it is no command.
+    :ivar notifying: what the client asked to be told of; None before it did. :ivar teller: tells it.
     :param identification: what ID answers, field and value.
     :param recency: what this session and others on the same stores have told as \\Recent.
     """
@@ -191,11 +204,15 @@ class Session:
         self.manner = Manner()
         self.authFailures = 0
         self._recency = recency or Recency()
+        self.notifying: notify.Notifying | None = None
+        self.teller = Teller(self)
         self._account: IAccount | None = None
-        self._unwatch: Callable[[], None] = lambda: None
+        self._unwatch: Callable[[], None] | None = None
         self.tag = b"*"
         self.limitCode = b""
         self._name = b""
+        self._command: object = None
+        self._isHandling = False
         self._badCommands = 0
 
     # --- Commands --------------------------------------------------------------------------------------------------
@@ -216,16 +233,27 @@ class Session:
 
     async def handle(self, text: CommandText) -> None:
         """Run one command and answer it."""
-        self.tag, self._name = b"*", b""
+        self._isHandling = True
+        await self.teller.rest()
+        self.tag = b"*"
         try:
             tagged = parse(text, self.objection)
         except Unreadable as unreadable:
             self.answer(unreadable.tag, unreadable.reply)
+            self._handled()
             return
-        self.tag, self._name = tagged.tag, tagged.name
+        self.tag, self._name, self._command = tagged.tag, tagged.name, tagged.command
         reply = await self._run(HANDLERS[type(tagged.command)], tagged.command)
         if reply is not None:
             await self.finish(reply)
+        elif self.dialogue is None:
+            self._handled()
+
+    def _handled(self) -> None:
+        """No command is under way any more."""
+        self._name, self._command = b"", None
+        self._isHandling = False
+        self.teller.go()
 
     async def _run(self, handler: Handler, command: object) -> Reply | None:
         try:
@@ -250,6 +278,7 @@ class Session:
             self.answer(self.tag, self._withModSeq(self._withLimit(reply)))
         if not isSound:
             self.end("internal error")
+        self._handled()
 
     def _withLimit(self, reply: Reply) -> Reply:
         """The reply with the place where the command stopped, if it did not go on to the end (RFC 9738 §3.1); where it has
@@ -290,6 +319,9 @@ class Session:
         try:
             isAsked = name in ASKS_FOR_NEWS or (self.manner.hasModSeqs and name in SHOWS_MODSEQS)
             await self.news(isAsked, name not in KEEPS_NUMBERS, name.startswith(b"UID "))
+            if self.notifying is not None:
+                self.notifying.isRung |= name in CHANGES_NAMES
+                await self.notifying.tell(self)
         except UIDValidityChanged:
             self.selectedIsGone()
         except Refusal as refusal:
@@ -313,6 +345,7 @@ class Session:
             self.dialogue.ended()
             self.dialogue = None
         self.channel.write(refused(Unavailable()).render(self.tag))
+        self._handled()
 
     def end(self, text: str, code: bytes = b"") -> None:
         """Say goodbye, and close."""
@@ -326,6 +359,7 @@ class Session:
         self.state = State.LOGOUT
         if self.dialogue is not None:
             self.dialogue.ended()
+        self.notify(None)
         if self.selected is not None:
             await self.deselect()
 
@@ -432,13 +466,12 @@ class Session:
         """Look at a mailbox from now on."""
         self.selected = view
         self.state = State.SELECTED
-        self._unwatch = self.account.watch(self._rung)
+        self._watch()
 
     async def deselect(self) -> None:
         r"""Look at no mailbox any more. What was told as \Recent here is not recent to those who come after."""
-        self._unwatch()
-        self._unwatch = lambda: None
         view, self.selected = self.view, None
+        self._watch()
         if self.state is State.SELECTED:
             self.state = State.AUTHENTICATED
         if view.hasArrivals and not view.isReadOnly:
@@ -474,11 +507,56 @@ class Session:
                 return hasChanged
         raise UIDValidityChanged()
 
+    # --- News ------------------------------------------------------------------------------------------------------
+
+    def notify(self, notifying: notify.Notifying | None) -> None:
+        """Tell the client this from now on; None: what every client is told."""
+        self.notifying = notifying
+        self._watch()
+
+    def _watch(self) -> None:
+        """Be rung for where there is somebody to tell."""
+        if self.selected is not None or self.notifying is not None:
+            self._unwatch = self._unwatch or self.account.watch(self._rung)
+        elif self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
+
     def _rung(self, mailboxId: str) -> None:
-        if self.selected is not None and self.selected.mailbox.info.mailboxId == mailboxId:
-            self.selected.isRung = True
-            if isinstance(self.dialogue, idle.Idling):
-                self.dialogue.rung()
+        view = self.selected
+        isSelected = view is not None and view.mailbox.info.mailboxId == mailboxId
+        if view is not None and isSelected:
+            view.isRung = True
+        if self.notifying is not None:
+            self.notifying.isRung = True
+        if isSelected or self.notifying is not None:
+            self.teller.rung()
+
+    @property
+    def ownNames(self) -> tuple[str, ...]:
+        """Mailbox names that the command under way is about to change by itself."""
+        if self._name not in CHANGES_NAMES:
+            return ()
+        names = (getattr(self._command, "mailbox", ""), getattr(self._command, "newName", ""))
+        return tuple(name.removesuffix("/") for name in names)
+
+    @property
+    def mayTell(self) -> bool:
+        """Whether the client may be told something now that no command tells it."""
+        if isinstance(self.dialogue, idle.Idling):
+            return not self.dialogue.isOver
+        isBetweenCommands = not self._isHandling and self.dialogue is None and self.state is not State.LOGOUT
+        return isBetweenCommands and self.notifying is not None
+
+    async def tellNow(self) -> None:
+        """Tell what happened, in IDLE or between commands."""
+        notifying = self.notifying
+        isIdle = self.dialogue is not None
+        await self.news(isAsked=False, mayExpunge=isIdle or (notifying is not None and not notifying.isDelayed))
+        if notifying is not None:
+            await notifying.tell(self)
+        if code := self.modSeqCode():
+            self.channel.write(ok("that was all", code).render())
 
     async def news(self, isAsked: bool, mayExpunge: bool, isUID: bool = False) -> None:
         """Tell the client what happened in the selected mailbox.
@@ -488,8 +566,13 @@ class Session:
         view = self.selected
         if view is None or not (isAsked or view.isRung or view.owesExpunge(mayExpunge)):
             return
+        notifying = self.notifying
+        if notifying is not None and not (notifying.tellsMessages or self._name in EXPUNGES):
+            return
         view.isRung = False
-        isUID = isUID or self.isRev2  # "All unsolicited FETCH updates are required to include UID" (RFC 9051 Appendix E)
+        # "All unsolicited FETCH updates are required to include UID" (RFC 9051 Appendix E); so has NOTIFY it (RFC 5465 §5.1)
+        isUID = isUID or self.isRev2 or notifying is not None
+        last = view.lastUID
         changes = await self._changes(view)
         if changes.isComplete:
             await self._tell(view, changes, mayExpunge, isUID)
@@ -497,6 +580,8 @@ class Session:
             await self._catchUp(view, changes, mayExpunge, isUID)
         if view.contexts:
             await view.contexts.changed(self, changes)
+        if notifying is not None and notifying.items and view.lastUID > last:
+            await fetch.tell(self, UIDSet(((last + 1, view.lastUID),)), notifying.items)
         if view.hasArrivals and not view.isReadOnly:
             self._recency.told(self.store, self._owner, view.mailbox.info.mailboxId, view.lastUID)
 
@@ -512,7 +597,8 @@ class Session:
     async def _tell(self, view: SelectedMailbox, changes: Changes, mayExpunge: bool, isUID: bool) -> None:
         """What goes from the results that the client follows is told while its number still means it."""
         self.channel.write(view.contexts.gone(changes.vanished, view.uids))
-        await self.send(view.update(changes, mayExpunge, isUID))
+        tellsFlags = self.notifying is None or self.notifying.tellsFlags
+        await self.send(view.update(changes, mayExpunge, isUID, tellsFlags))
 
     async def lookOut(self) -> None:
         """Learn which messages others have expunged, without telling the client yet."""

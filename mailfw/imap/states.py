@@ -33,7 +33,7 @@ COMMANDS = _table(
     (_ANY, b"CAPABILITY, NOOP, LOGOUT, ID"),
     (_BEFORE_LOGIN, b"STARTTLS, AUTHENTICATE, LOGIN"),
     (_LOGGED_IN, b"SELECT, EXAMINE, CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE, LIST, LSUB, NAMESPACE, STATUS"),
-    (_LOGGED_IN, b"ENABLE, APPEND, IDLE, ESEARCH"),
+    (_LOGGED_IN, b"ENABLE, APPEND, IDLE, ESEARCH, NOTIFY"),
     (_SELECTED, b"CHECK, CLOSE, UNSELECT, EXPUNGE, SEARCH, FETCH, STORE, COPY, MOVE"),
     (_SELECTED, b"SORT, THREAD, UID SORT, UID THREAD, CANCELUPDATE"),
     (_SELECTED, b"UIDBATCHES"),
@@ -50,6 +50,12 @@ TAKES_NUMBERS = KEEPS_NUMBERS | _names(b"COPY, MOVE")
 
 SHOWS_MODSEQS = _names(b"FETCH, SEARCH, SORT, UID FETCH, UID SEARCH, UID SORT")
 """Commands after which a client that knows MODSEQs is told what happened before those that it was just shown."""
+
+EXPUNGES = _names(b"EXPUNGE, MOVE, UID EXPUNGE, UID MOVE")
+"""Commands whose own work is told as news of the mailbox, even to a client that wants none of others (RFC 5465 §3.1)."""
+
+CHANGES_NAMES = _names(b"CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE")
+"""Commands that change names or subscriptions."""
 
 ASKS_FOR_NEWS = _names(
     b"NOOP, CHECK, IDLE, APPEND, EXPUNGE, STORE, COPY, MOVE, UID EXPUNGE, UID STORE, UID COPY, UID MOVE"

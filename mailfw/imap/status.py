@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mailfw.imap.session import Handler, Session
 
-_COUNTERS: Mapping[StatusItem, Callable[[MailboxStatus], int]] = {
+COUNTERS: Mapping[StatusItem, Callable[[MailboxStatus], int]] = {
     StatusItem.MESSAGES: lambda status: status.messages,
     StatusItem.UIDNEXT: lambda status: status.uidNext,
     StatusItem.UIDVALIDITY: lambda status: status.uidValidity,
@@ -36,8 +36,8 @@ async def _recent(mailbox: IMailbox, status: MailboxStatus) -> int:
 
 
 async def _value(session: Session, mailbox: IMailbox, status: MailboxStatus, item: StatusItem) -> bytes:
-    if item in _COUNTERS:
-        return b"%d" % _COUNTERS[item](status)
+    if item in COUNTERS:
+        return b"%d" % COUNTERS[item](status)
     if item is StatusItem.RECENT:
         return b"%d" % await _recent(mailbox, status)
     if item is StatusItem.APPEND_LIMIT:
