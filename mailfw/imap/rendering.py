@@ -18,6 +18,7 @@ from mailfw.errors import Vanished
 from mailfw.imap.grammar import response
 from mailfw.imap.grammar.dates import internalDate
 from mailfw.imap.grammar.fetch import Attribute, BodySection, FetchItem
+from mailfw.imap.manner import PLAIN, Manner
 from mailfw.imap.trees import TreeKeeper
 from mailfw.interfaces import IContent, Row
 from mailfw.message import section
@@ -36,6 +37,7 @@ _COLUMNS: Mapping[Attribute, Column] = {
     Attribute.ENVELOPE: Column.ENVELOPE,
     Attribute.BODY: Column.BODY_STRUCTURE,
     Attribute.BODY_STRUCTURE: Column.BODY_STRUCTURE,
+    Attribute.MODSEQ: Column.MODSEQ,
 }
 
 
@@ -57,6 +59,7 @@ _FORMATS: Mapping[Attribute, Callable[[Any], bytes]] = {
     Attribute.ENVELOPE: b"ENVELOPE %b".__mod__,
     Attribute.BODY: lambda structure: b"BODY " + plainBody(structure),
     Attribute.BODY_STRUCTURE: b"BODYSTRUCTURE %b".__mod__,
+    Attribute.MODSEQ: b"MODSEQ (%d)".__mod__,
 }
 
 
@@ -77,8 +80,11 @@ class Renderer:
         recentFrom: int,
         marked: Mapping[int, frozenset[str]] | None = None,
         trees: TreeKeeper | None = None,
+        manner: Manner = PLAIN,
     ) -> None:
         self.count = 0
+        self._isUIDOnly = manner.isUIDOnly
+        self._head = b"* %d UIDFETCH (" if manner.isUIDOnly else b"* %d FETCH ("
         self.isInside = False
         self._uids = uids
         self._recentFrom = recentFrom
@@ -101,7 +107,9 @@ class Renderer:
         return self.columns.index(Column.HEADER), lambda header: _literal(item, section.picked(item.section, _withoutNUL(header)))
 
     def __call__(self, rows: Sequence[Row]) -> Iterator[bytes]:
-        """`message-data = nz-number SP ("EXPUNGE" / ("FETCH" SP msg-att))`, one for each row."""
+        """`message-data = nz-number SP ("EXPUNGE" / ("FETCH" SP msg-att))`, one for each row; `uidfetch-resp = uniqueid SP
+        "UIDFETCH" SP msg-att` (RFC 9586 §4) where numbers are not wanted.
+        """
         return self._withSections(rows) if self._hasSections else self._withoutSections(rows)
 
     def _numbered(self, rows: Sequence[Row]) -> Iterator[tuple[int, Row]]:
@@ -113,16 +121,16 @@ class Renderer:
                 if at >= len(uids) or uids[at] != uid:
                     continue  # it came after the client was told last
             at += 1
-            yield at, row
+            yield uid if self._isUIDOnly else at, row
 
     def _withoutSections(self, rows: Sequence[Row]) -> Iterator[bytes]:
         plain = self._attributes
         recent = [(index, _recentFlags if format_ is _flags else format_) for index, format_ in plain]
-        recentFrom = self._recentFrom
+        recentFrom, line = self._recentFrom, self._head + b"%b)\r\n"
         for number, row in self._numbered(rows):
             parts = plain if row[0] < recentFrom else recent
             self.count += 1
-            yield b"* %d FETCH (%b)\r\n" % (number, b" ".join([format_(row[index]) for index, format_ in parts]))
+            yield line % (number, b" ".join([format_(row[index]) for index, format_ in parts]))
 
     # --- Octets of messages ----------------------------------------------------------------------------------------
 
@@ -141,7 +149,7 @@ class Renderer:
 
     def _message(self, number: int, row: Row) -> Iterator[bytes]:
         """One response, in pieces of at least `PIECE` octets but the last."""
-        gathered, size = [b"* %d FETCH (" % number], 0
+        gathered, size = [self._head % number], 0
         for octets in self._answers(row):
             gathered.append(octets)
             size += len(octets)

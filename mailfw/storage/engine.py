@@ -31,6 +31,7 @@ from mailfw.storage.indexer import BATCH, BATCH_OCTETS, MAX_OCTETS, Indexer, Loa
 from mailfw.storage.names import accountName, mailboxName
 from mailfw.storage.place import Rows
 from mailfw.storage.rows import Reading, Source, Stale, Tables
+from mailfw.storage.sharing import Sharing
 from mailfw.storage.transaction import Caches, IPlace, Transaction, bounded
 from mailfw.values import Create, Fate, MessageSource, Operation, Outcome, Result, Target, UIDSet
 
@@ -89,6 +90,7 @@ class Engine:
         self._viewed = 0
         self._recent: dict[int, int] = {}
         self.source = self._source()
+        self.sharing = Sharing()
         self._housekeeping = housekeeping
         self._indexer = indexer
         housekeeping.start()

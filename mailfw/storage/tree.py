@@ -16,6 +16,7 @@ from mailfw.storage.transaction import MailboxRef, Transaction
 from mailfw.values import ALL_UIDS, Create, Delete, MailboxInfo, Rename, SpecialUse, Subscribe
 
 MAILBOXES = 10_000  # in one account
+ACCOUNT = 0  # stands for no mailbox where it is noted what was touched: names or subscriptions changed
 
 DEFAULTS = (
     Create(INBOX),
@@ -50,8 +51,8 @@ _FORGET_KEYWORDS = "DELETE FROM keyword WHERE mailbox = ?"
 
 
 def mailboxId(number: int) -> str:
-    """MAILBOXID (RFC 8474 §4) of the mailbox with that key."""
-    return f"F{number:x}"
+    """MAILBOXID (RFC 8474 §4) of the mailbox with that key; empty for `ACCOUNT`."""
+    return f"F{number:x}" if number else ""
 
 
 def listing(connection: Connection, account: int) -> list[MailboxInfo]:
@@ -191,6 +192,7 @@ def delete(tx: Transaction, operation: Delete) -> None:
 def subscribe(tx: Transaction, operation: Subscribe) -> None:
     """Note or forget a subscription; the name need not be a mailbox's."""
     modSeq = tx.countAccount()
+    tx.touched[ACCOUNT] = modSeq
     tx.connection.execute(_SUBSCRIBE, (tx.account, mailboxName(operation.name), modSeq, int(operation.isSubscribed)))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from attrs import frozen
 
 from mailfw.imap.grammar import response
+from mailfw.imap.grammar.modifiers import NO_MODIFIERS, FetchModifiers, fetchModifiers
 from mailfw.imap.grammar.sequence import SequenceSet
 from mailfw.imap.grammar.tokens import Scanner
 from mailfw.message.section import Section, Text
@@ -29,6 +30,7 @@ class Attribute(enum.Enum):
     ENVELOPE = b"ENVELOPE"
     BODY = b"BODY"
     BODY_STRUCTURE = b"BODYSTRUCTURE"
+    MODSEQ = b"MODSEQ"  # RFC 7162 §3.1.4.2
 
 
 @frozen
@@ -51,14 +53,18 @@ FetchItem = Attribute | BodySection
 
 @frozen
 class Fetch:
-    """`fetch = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")")`
+    """`fetch = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")")
+    [fetch-modifiers]`
 
     :ivar items: in the order of the request, each once, macros replaced by what they stand for.
+    :ivar impliesUID: the first item, UID, was not asked for by name.
     """
 
     messages: SequenceSet
     items: tuple[FetchItem, ...]
     isUID: bool = False
+    impliesUID: bool = False
+    modifiers: FetchModifiers = NO_MODIFIERS
 
 
 _FAST = (Attribute.FLAGS, Attribute.INTERNAL_DATE, Attribute.SIZE)
@@ -181,9 +187,13 @@ def fetch(scanner: Scanner, isUID: bool = False) -> Fetch:
     messages = scanner.sequenceSet()
     scanner.space()
     items = _items(scanner)
-    if isUID and Attribute.UID not in items:
+    modifiers = fetchModifiers(scanner, isUID)
+    if modifiers.changedSince is not None and Attribute.MODSEQ not in items:
+        items = (*items, Attribute.MODSEQ)
+    impliesUID = isUID and Attribute.UID not in items
+    if impliesUID:
         items = (Attribute.UID, *items)
-    return Fetch(messages, items, isUID)
+    return Fetch(messages, items, isUID, impliesUID, modifiers)
 
 
 SYNTAX: Mapping[bytes, Callable[[Scanner], object]] = {
