@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mailfw.errors import Refusal, UIDValidityChanged
-from mailfw.imap.grammar.fetch import Attribute, BodySection, Fetch
+from mailfw.imap.grammar.fetch import Attribute, Fetch, marksSeen
 from mailfw.imap.grammar.response import Reply, no, ok
 from mailfw.imap.rendering import Renderer
 from mailfw.values import Flag, FlagChange, FlagsSet, SetFlags, UIDSet
@@ -24,7 +24,7 @@ async def fetch(session: Session, command: Fetch) -> Reply:
     """
     view = session.view
     uids = view.uidsOf(command.messages, command.isUID)
-    marks = not view.isReadOnly and any(isinstance(item, BodySection) and not item.isPeek for item in command.items)
+    marks = not view.isReadOnly and any(map(marksSeen, command.items))
     count = 0
     for page in view.pages(uids, PAGE) if marks else (uids,):
         marked = await _mark(session, page) if marks else {}

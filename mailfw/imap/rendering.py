@@ -17,7 +17,7 @@ from typing import Any
 from mailfw.errors import Vanished
 from mailfw.imap.grammar import response
 from mailfw.imap.grammar.dates import internalDate
-from mailfw.imap.grammar.fetch import Attribute, BodySection, FetchItem
+from mailfw.imap.grammar.fetch import Attribute, BinarySection, BodySection, FetchItem
 from mailfw.imap.trees import TreeKeeper
 from mailfw.interfaces import IContent, Row
 from mailfw.message import section
@@ -36,6 +36,11 @@ _COLUMNS: Mapping[Attribute, Column] = {
     Attribute.ENVELOPE: Column.ENVELOPE,
     Attribute.BODY: Column.BODY_STRUCTURE,
     Attribute.BODY_STRUCTURE: Column.BODY_STRUCTURE,
+    Attribute.EMAIL_ID: Column.EMAIL_ID,
+    Attribute.THREAD_ID: Column.THREAD_ID,
+    Attribute.SAVE_DATE: Column.SAVE_DATE,
+    Attribute.PREVIEW: Column.PREVIEW,
+    Attribute.LAZY_PREVIEW: Column.KEPT_PREVIEW,
 }
 
 
@@ -49,6 +54,11 @@ def _recentFlags(flags: frozenset[str]) -> bytes:
     return b"FLAGS (%b)" % response.flags((*flags, response.RECENT))
 
 
+def _preview(text: str | None) -> bytes:
+    """A LAZY preview that nobody made so far is NIL (RFC 8970 §4.1)."""
+    return b"PREVIEW " + response.nstring(None if text is None else text.encode("utf-8"))
+
+
 _FORMATS: Mapping[Attribute, Callable[[Any], bytes]] = {
     Attribute.UID: b"UID %d".__mod__,
     Attribute.FLAGS: _flags,
@@ -57,6 +67,11 @@ _FORMATS: Mapping[Attribute, Callable[[Any], bytes]] = {
     Attribute.ENVELOPE: b"ENVELOPE %b".__mod__,
     Attribute.BODY: lambda structure: b"BODY " + plainBody(structure),
     Attribute.BODY_STRUCTURE: b"BODYSTRUCTURE %b".__mod__,
+    Attribute.EMAIL_ID: lambda name: b"EMAILID (%b)" % name.encode("ascii"),
+    Attribute.THREAD_ID: lambda name: b"THREADID (%b)" % name.encode("ascii"),
+    Attribute.SAVE_DATE: lambda seconds: b"SAVEDATE " + internalDate(seconds),
+    Attribute.PREVIEW: _preview,
+    Attribute.LAZY_PREVIEW: _preview,
 }
 
 
@@ -86,11 +101,12 @@ class Renderer:
         self._trees = trees or TreeKeeper()
         columns = [Column.UID]
         for item in items:
-            columns += [_COLUMNS[item]] if isinstance(item, Attribute) else _sectionColumns(item.section)
+            columns += _columnsOf(item)
         self.columns = tuple(dict.fromkeys(columns))
         attributes = [item for item in items if isinstance(item, Attribute)]
         self._attributes = [(self.columns.index(_COLUMNS[item]), _FORMATS[item]) for item in attributes]
         self._items = tuple(items)
+        self._binaries = tuple(item for item in items if isinstance(item, BinarySection))
         self._hasSections = len(self._attributes) < len(items)
 
     def __call__(self, rows: Sequence[Row]) -> Iterator[bytes]:
@@ -145,6 +161,7 @@ class Renderer:
 
     def _answers(self, row: Row) -> Iterator[bytes]:
         message = _Message(self.columns, row, self._trees)
+        message.decode(self._binaries)  # whatever cannot be decoded is refused before anything is said of the message
         isRecent = row[0] >= self._recentFrom
         separator = b""
         attributes = iter(self._attributes)
@@ -153,6 +170,8 @@ class Renderer:
             separator = b" "
             if isinstance(item, BodySection):
                 yield from message.answer(item)
+            elif isinstance(item, BinarySection):
+                yield from message.binary(item)
             else:
                 index, format_ = next(attributes)
                 yield (_recentFlags if isRecent and format_ is _flags else format_)(row[index])
@@ -161,7 +180,12 @@ class Renderer:
             yield separator + (_recentFlags if isRecent else _flags)(flags)
 
 
-def _sectionColumns(wanted: section.Section) -> tuple[Column, ...]:
+def _columnsOf(item: FetchItem) -> tuple[Column, ...]:
+    if isinstance(item, Attribute):
+        return (_COLUMNS[item],)
+    if isinstance(item, BinarySection):
+        return (Column.CONTENT,)
+    wanted = item.section
     if wanted.needsHeaderOnly:
         return (Column.HEADER,)
     if wanted.text is Text.TEXT and not wanted.path:
@@ -178,6 +202,7 @@ class _Message:
         self._header: bytes = _withoutNUL(values.get(Column.HEADER, b""))
         self._content: IContent | None = values.get(Column.CONTENT)
         self._trees = trees
+        self._decoded: dict[tuple[int, ...], bytes | None] = {}
 
     def answer(self, wanted: BodySection) -> Iterator[bytes]:
         """`section-name SP nstring`: NIL for what does not exist, a literal for what does, if only an empty one."""
@@ -193,6 +218,30 @@ class _Message:
             yield b"%b {%d}\r\n" % (wanted.label, end - start)
             for at in range(start, end, PIECE):
                 yield self._read(at, min(end, at + PIECE))
+
+    def decode(self, items: Sequence[BinarySection]) -> None:
+        """Undo the encodings of some parts. :raises UnknownEncoding: of one of them that cannot be."""
+        for item in items:
+            if item.path not in self._decoded:
+                content = self._content
+                assert content is not None
+                self._decoded[item.path] = section.binary(
+                    item.path, content.read(), self._trees.tree(self._uid, content)
+                )
+
+    def binary(self, item: BinarySection) -> Iterator[bytes]:
+        """`section-binary SP (nstring / literal8)`, or the number of octets; a part that is not there has none."""
+        found = self._decoded[item.path]
+        if item.isSize:
+            yield b"%b %d" % (item.label, len(found or b""))
+        elif found is None:
+            yield item.label + b" NIL"
+        else:
+            if item.partial is not None:
+                found = found[item.partial[0] : sum(item.partial)]
+            yield b"%b %b{%d}\r\n" % (item.label, b"~" if b"\0" in found else b"", len(found))
+            for at in range(0, len(found), PIECE):
+                yield found[at : at + PIECE]
 
     def _find(self, wanted: section.Section) -> bytes | Range | None:
         """A section's octets where they had to be picked, or its range."""

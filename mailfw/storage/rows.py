@@ -49,6 +49,8 @@ _PLAIN = {
     Column.EMAIL_ID: ("m.email", "e.digest"),
     Column.THREAD_ID: ("e.thread", "m.email"),
     Column.UIDL: ("m.mailbox", "m.uid"),
+    Column.PREVIEW: ("e.preview",),
+    Column.KEPT_PREVIEW: ("e.preview", "e.format"),
 }
 
 
@@ -93,7 +95,7 @@ def query(
     columns: tuple[Column, ...], contentColumns: tuple[str, ...], uidlColumns: tuple[str, ...], joins: str, derives: bool
 ) -> Query:
     """The statement for these columns; it reads and joins no more than they need."""
-    isDerived = any(column in _DERIVED for column in columns) or (
+    isDerived = any(column in _DERIVED or column is Column.PREVIEW for column in columns) or (
         derives and (Column.EMAIL_ID in columns or Column.THREAD_ID in columns)
     )
     needsContent = any(column in _CONTENT for column in columns)
@@ -118,6 +120,7 @@ class Reading(Generic[T]):
     """One walk over some messages of a mailbox.
 
     :ivar stale: emails that had to be looked into since the last step: their key, what was derived, their content's digest.
+    :ivar previews: emails of which a preview was made since the last step.
     """
 
     def __init__(
@@ -138,6 +141,7 @@ class Reading(Generic[T]):
         self._items: Iterator[T] | None = None
         self.isDone = not uids
         self.stale: list[Stale] = []
+        self.previews: list[tuple[str, int]] = []
 
     @property
     def needsFiles(self) -> bool:
@@ -228,6 +232,13 @@ class Reading(Generic[T]):
     def _content(self, raw: Raw) -> IContent:
         return self._source.content(*(raw[self._query.at(field)] for field in self._source.columns))
 
+    def _preview(self, raw: Raw) -> str:
+        kept = raw[self._query.at("e.preview")]
+        if kept is None:
+            kept = preview(self._content(raw).read())
+            self.previews.append((kept, raw[1]))
+        return str(kept)
+
     def _maker(self, column: Column) -> Callable[[Raw], Any]:
         at = self._query.at
         if column is Column.FLAGS:
@@ -249,7 +260,10 @@ class Reading(Generic[T]):
             size = at("e.header_size")
             return lambda raw: self._content(raw).read(0, raw[size])
         if column is Column.PREVIEW:
-            return lambda raw: preview(self._content(raw).read())
+            return self._preview
+        if column is Column.KEPT_PREVIEW:
+            kept, version = at("e.preview"), at("e.format")
+            return lambda raw: raw[kept] if raw[version] == FORMAT_VERSION else None
         if column is Column.CONTENT:
             return self._content
         return itemgetter(at(_DERIVED.get(column) or _PLAIN[column][0]))
