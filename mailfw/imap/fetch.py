@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mailfw.errors import Refusal, UIDValidityChanged
 from mailfw.imap import condstore, messagelimit, qresync
-from mailfw.imap.grammar.fetch import Attribute, BodySection, Fetch, FetchItem
+from mailfw.imap.grammar.fetch import Attribute, Fetch, FetchItem, marksSeen
 from mailfw.imap.grammar.response import Reply, bad, no, ok
 from mailfw.imap.rendering import Renderer
 from mailfw.values import Flag, FlagChange, FlagsSet, SetFlags, UIDSet
@@ -31,7 +31,7 @@ async def fetch(session: Session, command: Fetch) -> Reply:
     if Attribute.MODSEQ in command.items:
         condstore.used(session)
     uids = await _chosen(session, command)
-    marks = not view.isReadOnly and any(isinstance(item, BodySection) and not item.isPeek for item in command.items)
+    marks = not view.isReadOnly and any(map(marksSeen, command.items))
     items = _answered(session, command, marks)
     count = 0
     for page in view.pages(uids, PAGE) if marks else (uids,):

@@ -31,7 +31,10 @@ def mailboxId(info: MailboxInfo) -> bytes:
 
 
 async def create(session: Session, command: Create) -> Reply:
-    """RFC 3501 §6.3.3, RFC 6154 §3. A trailing delimiter only says that names will be made below."""
+    """RFC 3501 §6.3.3, RFC 6154 §3. A trailing delimiter only says that names will be made below.
+
+    In IMAP4rev2 a name that the store writes otherwise is told (RFC 9051 §6.3.4).
+    """
     name = command.mailbox.removesuffix("/")
     if name == "INBOX":
         return no("INBOX is always there", b"ALREADYEXISTS")
@@ -41,14 +44,9 @@ async def create(session: Session, command: Create) -> Reply:
     account, local = await session.at(name)
     (info,) = await account.apply([CreateMailbox(local, uses)])
     assert isinstance(info, MailboxInfo)
-    await _normalised(session, name, local, info.name)
+    if session.isRev2 and info.name != local:
+        session.channel.write(await listing.describe(session, name.removesuffix(local) + info.name, name))
     return ok("mailbox created", mailboxId(info))
-
-
-async def _normalised(session: Session, supplied: str, local: str, made: str) -> None:
-    """A name that the store has in another form than the client wrote it is told (RFC 9051 §6.3.4, §6.3.6)."""
-    if session.isRev2 and made != local:
-        session.channel.write(await listing.describe(session, supplied.removesuffix(local) + made, supplied))
 
 
 async def delete(session: Session, command: Delete) -> Reply:
@@ -83,7 +81,8 @@ async def rename(session: Session, command: Rename) -> Reply:
         return no("a mailbox cannot be given to another account", b"CANNOT")
     (info,) = await account.apply([RenameMailbox(local, newLocal)])
     assert isinstance(info, MailboxInfo)
-    await _normalised(session, newName, newLocal, info.name)
+    if session.isRev2 and info.name != newLocal:
+        session.channel.write(await listing.describe(session, newName.removesuffix(newLocal) + info.name, command.mailbox))
     return ok("mailbox renamed")
 
 

@@ -40,7 +40,7 @@ T = TypeVar("T")
 _ACCOUNT = "SELECT id FROM account WHERE name = ?"
 _ADD_ACCOUNT = "INSERT INTO account (name, modseq, uid_validity) VALUES (?, 0, 0)"
 _DERIVED = """UPDATE email SET format = ?, header_size = ?, message_id = ?, refs = ?, subject = ?, sent_date = ?, envelope = ?,
-    structure = ?, fields = ?, digest = ? WHERE id = ?"""
+    structure = ?, fields = ?, digest = ?, preview = NULL WHERE id = ?"""
 _COUNT = "SELECT COALESCE(SUM(messages), 0) FROM account"
 _UNINDEXED = "SELECT id, account, content, size FROM email WHERE id > ? ORDER BY id LIMIT ?"
 _TABLES = Tables(
@@ -49,6 +49,7 @@ _TABLES = Tables(
     header="c.header",
     headerJoins=" LEFT JOIN content c ON c.id = CASE e.content WHEN 0 THEN e.id ELSE e.content END",
 )
+_PREVIEW = "UPDATE email SET preview = ? WHERE id = ?"
 _VIEWED_UIDS = 4_000_000  # in all views that are kept: 16 MB
 
 
@@ -258,7 +259,16 @@ class Engine:
         if reading.stale:
             stale, reading.stale = reading.stale, []
             self.database.write(partial(writeDerived, stale)).addErrback(self._notWritten)
+        self.keepPreviews(reading)
         return items
+
+    def keepPreviews(self, reading: Reading[T]) -> None:
+        """Write down previews that were made, when there is time."""
+        if reading.previews:
+            previews, reading.previews = reading.previews, []
+            self.database.write(
+                lambda connection: connection.executemany(_PREVIEW, previews).rowcount
+            ).addErrback(self._notWritten)
 
     def _notWritten(self, failure: Any) -> None:  # Failure, which is generic in no useful way
         self.log.warn("the store could not write down what can wait: {error}", error=failure.value)

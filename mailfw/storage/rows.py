@@ -50,6 +50,8 @@ _PLAIN = {
     Column.EMAIL_ID: ("m.email", "e.digest"),
     Column.THREAD_ID: ("e.thread", "m.email"),
     Column.UIDL: ("m.mailbox", "m.uid"),
+    Column.PREVIEW: ("e.preview",),
+    Column.KEPT_PREVIEW: ("e.preview", "e.format"),
 }
 
 
@@ -105,7 +107,7 @@ class Query:
 @lru_cache(1000)
 def query(columns: tuple[Column, ...], tables: Tables) -> Query:
     """The statement for these columns; it reads and joins no more than they need."""
-    isDerived = any(column in _DERIVED for column in columns) or (
+    isDerived = any(column in _DERIVED or column is Column.PREVIEW for column in columns) or (
         tables.derives and (Column.EMAIL_ID in columns or Column.THREAD_ID in columns)
     )
     needsContent = any(column in _CONTENT for column in columns)
@@ -134,6 +136,7 @@ class Reading(Generic[T]):
     """One walk over some messages of a mailbox.
 
     :ivar stale: emails that had to be looked into since the last step: their key, what was derived, their content's digest.
+    :ivar previews: emails of which a preview was made since the last step.
     """
 
     def __init__(
@@ -154,6 +157,7 @@ class Reading(Generic[T]):
         self._items: Iterator[T] | None = None
         self.isDone = not uids
         self.stale: list[Stale] = []
+        self.previews: list[tuple[str, int]] = []
 
     @property
     def needsFiles(self) -> bool:
@@ -249,6 +253,13 @@ class Reading(Generic[T]):
         header = None if kept is None else raw[kept]
         return self._content(raw).read(0, raw[size]) if header is None or len(header) != raw[size] else bytes(header)
 
+    def _preview(self, raw: Raw) -> str:
+        kept = raw[self._query.at("e.preview")]
+        if kept is None:
+            kept = preview(self._content(raw).read())
+            self.previews.append((kept, raw[1]))
+        return str(kept)
+
     def _maker(self, column: Column) -> Callable[[Raw], Any]:
         at = self._query.at
         if column is Column.FLAGS:
@@ -271,7 +282,10 @@ class Reading(Generic[T]):
             kept = at(self._source.tables.header) if self._source.tables.header else None
             return lambda raw: self._header(raw, size, kept)
         if column is Column.PREVIEW:
-            return lambda raw: preview(self._content(raw).read())
+            return self._preview
+        if column is Column.KEPT_PREVIEW:
+            kept, version = at("e.preview"), at("e.format")
+            return lambda raw: raw[kept] if raw[version] == FORMAT_VERSION else None
         if column is Column.CONTENT:
             return self._content
         return itemgetter(at(_DERIVED.get(column) or _PLAIN[column][0]))

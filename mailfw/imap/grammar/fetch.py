@@ -1,4 +1,4 @@
-"""FETCH: what is asked about messages (RFC 3501 §6.4.5)."""
+"""FETCH: what is asked about messages (RFC 3501 §6.4.5; RFC 3516, RFC 8474, RFC 8514, RFC 8970)."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ class Attribute(enum.Enum):
     BODY = b"BODY"
     BODY_STRUCTURE = b"BODYSTRUCTURE"
     MODSEQ = b"MODSEQ"  # RFC 7162 §3.1.4.2
+    EMAIL_ID = b"EMAILID"
+    THREAD_ID = b"THREADID"
+    SAVE_DATE = b"SAVEDATE"
+    PREVIEW = b"PREVIEW"
+    LAZY_PREVIEW = b"PREVIEW (LAZY)"
 
 
 @frozen
@@ -48,7 +53,28 @@ class BodySection:
     isPeek: bool = False
 
 
-FetchItem = Attribute | BodySection
+@frozen
+class BinarySection:
+    """A part with its Content-Transfer-Encoding undone: `BINARY[…]<…>`, or only its size then (RFC 3516 §4.2).
+
+    :ivar path: part numbers from 1; empty for the whole message.
+    :ivar label: how the answer names it.
+    :ivar partial: offset and length in decoded octets; None is all.
+    """
+
+    path: tuple[int, ...]
+    label: bytes
+    partial: tuple[int, int] | None = None
+    isPeek: bool = False
+    isSize: bool = False
+
+
+FetchItem = Attribute | BodySection | BinarySection
+
+
+def marksSeen(item: FetchItem) -> bool:
+    """Whether fetching it gives the message \\Seen."""
+    return not isinstance(item, Attribute) and not item.isPeek
 
 
 @frozen
@@ -154,7 +180,58 @@ def _bodyPeek(scanner: Scanner) -> FetchItem:
     return _body(scanner, isPeek=True)
 
 
-ITEMS: Mapping[bytes, Callable[[Scanner], FetchItem]] = {b"BODY": _bodyOrSection, b"BODY.PEEK": _bodyPeek}
+# --- BINARY (RFC 3516) -----------------------------------------------------------------------------------------------
+
+
+def _binaryPath(scanner: Scanner) -> tuple[int, ...]:
+    """`section-binary = "[" [section-part] "]"`"""
+    scanner.expect(b"[")
+    path: list[int] = []
+    while not scanner.takes(b"]"):
+        if path:
+            scanner.expect(b".")
+        path.append(scanner.nzNumber())
+        if len(path) > MAX_PATH:
+            raise scanner.bad("a part number is too long")
+    return tuple(path)
+
+
+def _binary(scanner: Scanner, isPeek: bool = False) -> BinarySection:
+    """`"BINARY" [".PEEK"] section-binary [partial]`"""
+    path = _binaryPath(scanner)
+    partial = _partial(scanner)
+    label = b"BINARY[%b]" % b".".join(b"%d" % number for number in path)
+    return BinarySection(path, label if partial is None else b"%b<%d>" % (label, partial[0]), partial, isPeek)
+
+
+def _binarySize(scanner: Scanner) -> BinarySection:
+    """`"BINARY.SIZE" section-binary`"""
+    path = _binaryPath(scanner)
+    return BinarySection(path, b"BINARY.SIZE[%b]" % b".".join(b"%d" % number for number in path), None, True, True)
+
+
+def _preview(scanner: Scanner) -> Attribute:
+    """`"PREVIEW" [SP "(" preview-mod *(SP preview-mod) ")"]` (RFC 8970 §6)"""
+    if not scanner.octets.startswith(b" (", scanner.at):
+        return Attribute.PREVIEW
+    scanner.space()
+
+    def modifier() -> None:
+        if scanner.keyword() != b"LAZY":
+            raise scanner.bad("unknown modifier of PREVIEW")
+
+    scanner.parenthesised(modifier)
+    return Attribute.LAZY_PREVIEW
+
+
+ITEMS: Mapping[bytes, Callable[[Scanner], FetchItem]] = {
+    b"BODY": _bodyOrSection,
+    b"BODY.PEEK": _bodyPeek,
+    b"BINARY": _binary,
+    b"BINARY.PEEK": lambda scanner: _binary(scanner, isPeek=True),
+    b"BINARY.SIZE": _binarySize,
+    b"PREVIEW": _preview,
+}
 """Items with a grammar of their own, by their first word."""
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from attrs import frozen
 
 from mailfw import errors
+from mailfw.message.decoding import UnknownEncoding
 from mailfw.values import Flag
 
 _ATOM = re.compile(rb"[^\x00-\x20\x7f-\xff(){%*\"\\\]]+")
@@ -92,12 +93,13 @@ _CODES: tuple[tuple[type[errors.Refusal], bytes], ...] = (
     (errors.InvalidName, b"CANNOT"),
     (errors.Vanished, b"EXPUNGEISSUED"),
     (errors.UIDValidityChanged, b"NONEXISTENT"),
+    (UnknownEncoding, b"UNKNOWN-CTE"),
     (errors.Refusal, b"CANNOT"),
 )
 
 
 def refused(refusal: errors.Refusal) -> Reply:
-    """The reply for something refused (RFC 5530; TOOBIG: RFC 4469 §4, OVERQUOTA: RFC 5530 §3)."""
+    """The reply for something refused (RFC 5530; TOOBIG: RFC 4469 §4, UNKNOWN-CTE: RFC 3516 §4.3)."""
     code = next(code for kind, code in _CODES if isinstance(refusal, kind))
     return no(refusal.text, code)
 

@@ -324,7 +324,9 @@ class SimpleEngine(Engine):
         if not reading.needsFiles:
             return await super().step(account, reading)
         keep = partial(self._keepDerived, account)
-        return await self._strands.run(account.name, lambda: reading.step(self.database.readHere, keep))
+        items = await self._strands.run(account.name, lambda: reading.step(self.database.readHere, keep))
+        self.keepPreviews(reading)
+        return items
 
     def _keepDerived(self, ref: AccountRef, stale: list[Stale]) -> None:
         self.database.call(partial(self._writeDerived, ref, stale))
