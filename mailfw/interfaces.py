@@ -109,7 +109,8 @@ class IAccount(Interface):
         """The account's MODSEQ now, and the names of mailboxes that anything happened to after `modSeq`, tree included."""
 
     def watch(bell: Callable[[str], None]) -> Callable[[], None]:
-        """Call `bell(mailboxId)` in the reactor's thread after changes, whoever made them; rings may merge or get lost.
+        """Call `bell(mailboxId)` in the reactor's thread after changes, whoever made them; rings may merge or get lost. The id is
+        empty where no mailbox changed but the account: a subscription.
 
         Returns what ends the watch. The bell must not block, and asks `changesSince` for what happened.
         """

@@ -491,6 +491,8 @@ class Column(enum.Enum):
     REFERENCES = "references"  # tuple[str, ...], ids from the root of the thread down (message.summary.Summary.ancestors)
     BODY_STRUCTURE = "body structure"  # bytes as IMAP sends them, extension data included
     PREVIEW = "preview"  # str, at most 256 characters (RFC 8970)
+    FIELDS = "fields"  # str, the fields that people search (message.fields.pack); None where the header must be asked
+    KEPT_PREVIEW = "kept preview"  # str, as PREVIEW; None where it would have to be made first
     HEADER = "header"  # bytes up to and with the empty line after the header
     CONTENT = "content"  # values.IContent: read by range, blocking, only inside `render`
 
@@ -546,7 +548,10 @@ class NewMessage:
 
 @frozen
 class Create:
-    """Make a mailbox, and its parents as names (RFC 9051 §6.3.4). → `MailboxInfo`; MailboxExists, InvalidName."""
+    """Make a mailbox, and its parents as names (RFC 9051 §6.3.4). → `MailboxInfo`; MailboxExists, InvalidName.
+
+    :ivar specialUse: what it is for from now on, and no other mailbox of the account any more (RFC 6154 §3).
+    """
 
     name: str
     specialUse: frozenset[SpecialUse] = frozenset()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from mailfw.net.limits import Limits
+
 CAPABILITIES = (
     "IMAP4rev1",
     "LITERAL+",
@@ -17,6 +19,25 @@ CAPABILITIES = (
     "UNSELECT",
     "UIDPLUS",
     "MOVE",
+    "ESEARCH",
+    "SEARCHRES",
+    "WITHIN",
+    "SORT",
+    "SORT=DISPLAY",
+    "ESORT",
+    "THREAD=REFERENCES",
+    "THREAD=REFS",
+    "THREAD=ORDEREDSUBJECT",
+    "CONTEXT=SEARCH",
+    "CONTEXT=SORT",
+    "MULTISEARCH",
+    "SEARCH=FUZZY",
+    "I18NLEVEL=1",
+    "INPROGRESS",
+    "CONDSTORE",
+    "QRESYNC",
+    "UIDONLY",
+    "UIDBATCHES",
 )
 """What there is in every state, in the order in which it is announced."""
 
@@ -34,6 +55,6 @@ def beforeLogin(mechanisms: Iterable[str], mayStartTLS: bool, mayUsePlaintext: b
     return (*capabilities, *(f"AUTH={name}" for name in mechanisms))
 
 
-def afterLogin() -> tuple[str, ...]:
-    """What a client is told that has logged in: nothing that is of use only before."""
-    return CAPABILITIES
+def afterLogin(limits: Limits) -> tuple[str, ...]:
+    """What a client is told that has logged in: nothing that is of use only before, but how much it may ask for."""
+    return (*CAPABILITIES, f"MESSAGELIMIT={limits.messageLimit}")

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mailfw.errors import NoSuchMailbox
+from mailfw.imap import messagelimit
 from mailfw.imap.append import tryCreate
 from mailfw.imap.grammar.messages import Copy, Move
 from mailfw.imap.grammar.response import Reply, no, ok
 from mailfw.imap.grammar.sequence import runs
+from mailfw.imap.progress import Progress
 from mailfw.values import Copied
 from mailfw.values import Copy as CopyMessages
 from mailfw.values import Move as MoveMessages
@@ -19,15 +21,22 @@ if TYPE_CHECKING:
 
 
 async def _transfer(session: Session, command: Copy | Move, kind: type[CopyMessages | MoveMessages]) -> Copied | Reply:
-    """Copy or move, all or nothing: a number whose message is gone already fails the command (RFC 2180 §4.4)."""
+    """Copy or move, all or nothing up to MESSAGELIMIT; a number whose message is gone already fails the command (RFC 2180
+    §4.4).
+    """
     view = session.view
     uids = view.uidsOf(command.messages, command.isUID)
+    if kind is MoveMessages:
+        uids = messagelimit.cut(session, uids)
+    elif (refusal := messagelimit.refusal(session, view.countOf(uids))) is not None:
+        return refusal
     if not command.isUID:
         await session.lookOut()
         if view.isGone(uids):
             return no("some of the messages have been expunged", b"EXPUNGEISSUED")
     try:
-        copied = await session.change(kind(view.name, uids, command.mailbox, uidValidity=view.uidValidity))
+        with Progress(session):
+            copied = await session.change(kind(view.name, uids, command.mailbox, uidValidity=view.uidValidity))
     except NoSuchMailbox as refusal:
         return tryCreate(refusal)
     assert isinstance(copied, Copied)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from mailfw.imap import messagelimit
 from mailfw.imap.grammar.messages import Expunge
 from mailfw.imap.grammar.response import Reply, no, ok
 from mailfw.values import ALL_UIDS
@@ -19,7 +20,9 @@ async def expunge(session: Session, command: Expunge) -> Reply:
     view = session.view
     if view.isReadOnly:
         return no("the mailbox was opened read-only", b"CANNOT")
-    uids = ALL_UIDS if command.messages is None else view.uidsOf(command.messages, isUID=True)
+    uids = ALL_UIDS
+    if command.messages is not None:
+        uids = await messagelimit.expunged(session, view.uidsOf(command.messages, isUID=True))
     await session.change(ExpungeMessages(view.name, uids, uidValidity=view.uidValidity))
     return ok("expunged")
 

@@ -1,13 +1,14 @@
-"""FETCH (RFC 3501 §6.4.5), and telling flags by the same way."""
+"""FETCH (RFC 3501 §6.4.5; its modifiers: RFC 7162 §3.1.4, §3.2.6, RFC 9394 §3.3), and telling flags by the same way."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mailfw.errors import Refusal, UIDValidityChanged
-from mailfw.imap.grammar.fetch import Attribute, BodySection, Fetch
-from mailfw.imap.grammar.response import Reply, no, ok
+from mailfw.imap import condstore, messagelimit, qresync
+from mailfw.imap.grammar.fetch import Attribute, Fetch, FetchItem, marksSeen
+from mailfw.imap.grammar.response import Reply, bad, no, ok
 from mailfw.imap.rendering import Renderer
 from mailfw.values import Flag, FlagChange, FlagsSet, SetFlags, UIDSet
 
@@ -23,12 +24,19 @@ async def fetch(session: Session, command: Fetch) -> Reply:
     §4.1).
     """
     view = session.view
-    uids = view.uidsOf(command.messages, command.isUID)
-    marks = not view.isReadOnly and any(isinstance(item, BodySection) and not item.isPeek for item in command.items)
+    if command.modifiers.wantsVanished and not session.manner.hasResync:
+        return bad("VANISHED needs ENABLE QRESYNC")
+    if (partial := command.modifiers.partial) and (refusal := messagelimit.refusal(session, partial.size)):
+        return refusal
+    if Attribute.MODSEQ in command.items:
+        condstore.used(session)
+    uids = await _chosen(session, command)
+    marks = not view.isReadOnly and any(map(marksSeen, command.items))
+    items = _answered(session, command, marks)
     count = 0
     for page in view.pages(uids, PAGE) if marks else (uids,):
         marked = await _mark(session, page) if marks else {}
-        renderer = Renderer(command.items, view.uids, view.recentFrom, marked, view.trees)
+        renderer = Renderer(items, view.uids, view.recentFrom, marked, view.trees, session.manner)
         await _stream(session, page, renderer)
         count += renderer.count
         if not session.channel.isOpen:
@@ -36,6 +44,32 @@ async def fetch(session: Session, command: Fetch) -> Reply:
     if not command.isUID and count < view.countOf(uids):
         return no("some of the messages have been expunged", b"EXPUNGEISSUED")
     return ok("fetched")
+
+
+async def _chosen(session: Session, command: Fetch) -> UIDSet:
+    """The messages that a FETCH is about: of the part of the set that was asked for, those that changed (RFC 9394 §3.4)."""
+    view, modifiers = session.view, command.modifiers
+    uids = view.uidsOf(command.messages, command.isUID)
+    if modifiers.partial is not None:
+        uids = view.part(uids, *modifiers.partial.within(view.countOf(uids)))
+    if modifiers.changedSince is not None:
+        changes = await view.mailbox.changesSince(modifiers.changedSince)
+        if modifiers.wantsVanished:
+            await qresync.tellVanished(session, changes, command.messages.resolve(max(1, changes.uidNext - 1)))
+        uids &= UIDSet.fromUIDs(change.uid for change in changes.changed)
+    return messagelimit.cut(session, uids)
+
+
+def _answered(session: Session, command: Fetch, marks: bool) -> Sequence[FetchItem]:
+    """The items of the answers: where \\Seen may be set, clients that know MODSEQs are told them (RFC 7162 §3.2.4); those that
+    know nothing but UIDs need no UID beside it.
+    """
+    items, manner = command.items, session.manner
+    if manner.isUIDOnly and command.impliesUID:
+        items = items[1:]
+    if marks and manner.hasModSeqs:
+        items = tuple(dict.fromkeys((*items, *(() if manner.isUIDOnly else (Attribute.UID,)), Attribute.MODSEQ)))
+    return items
 
 
 async def _mark(session: Session, uids: UIDSet) -> Mapping[int, frozenset[str]]:
@@ -59,9 +93,17 @@ async def _mark(session: Session, uids: UIDSet) -> Mapping[int, frozenset[str]]:
 
 
 async def tellFlags(session: Session, uids: UIDSet, isUID: bool = False) -> int:
-    """Send the flags of messages; → how many there were."""
-    items = (Attribute.UID, Attribute.FLAGS) if isUID else (Attribute.FLAGS,)
-    renderer = Renderer(items, session.view.uids, session.view.recentFrom)
+    """Send the flags of messages, as the client wants to be told of changes; → how many there were."""
+    return await tell(session, uids, (Attribute.FLAGS,), isUID)
+
+
+async def tell(session: Session, uids: UIDSet, items: Sequence[FetchItem], isUID: bool = False) -> int:
+    """Send items of messages, with UID and MODSEQ for clients that know these (RFC 7162 §3.2.4); → how many there were."""
+    view, manner = session.view, session.manner
+    if manner.hasModSeqs or isUID or session.isRev2:
+        uid = () if manner.isUIDOnly else (Attribute.UID,)
+        items = (*uid, *items, *((Attribute.MODSEQ,) if manner.hasModSeqs else ()))
+    renderer = Renderer(tuple(dict.fromkeys(items)), view.uids, view.recentFrom, trees=view.trees, manner=manner)
     await _stream(session, uids, renderer)
     return renderer.count
 

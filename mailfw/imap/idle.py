@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, DeferredLock
-
-from mailfw.errors import Refusal, UIDValidityChanged
 from mailfw.imap.grammar.commands import Idle
 from mailfw.imap.grammar.response import Reply, bad, ok
 
@@ -16,50 +13,23 @@ if TYPE_CHECKING:
 
 
 async def idle(session: Session, command: Idle) -> Reply | None:
-    """RFC 2177. What the client does not know yet is told at once."""
+    """RFC 2177. What the client does not know yet is told at once, whether or not a bell rang for it."""
     session.channel.write(b"+ idling\r\n")
-    idling = Idling(session)
-    session.dialogue = idling
-    idling.rung()
+    session.dialogue = Idling(session)
+    if session.selected is not None:
+        session.selected.isRung = True
+    session.teller.rung()
     return None
 
 
 class Idling:
-    """A client in IDLE.
-
-    Rings that come while news are being told are told of in one more round, however many they were; and the DONE of the
-    client is answered after the round under way.
-    """
+    """A client in IDLE, until it says DONE. :ivar isOver: nothing more is told."""
 
     def __init__(self, session: Session) -> None:
+        self.isOver = False
         self._session = session
-        self._telling = DeferredLock()
-        self._isRung = False
-        self._isOver = False
         self._cancel: Callable[[], None] = lambda: None
         self._keepAlive()
-
-    def rung(self) -> None:
-        """Something may have happened."""
-        if not self._isRung and not self._isOver:
-            self._isRung = True
-            Deferred.fromCoroutine(self._tell())
-
-    async def _tell(self) -> None:
-        await self._telling.acquire()
-        try:
-            self._isRung = False
-            if not self._isOver:
-                await self._session.news(isAsked=True, mayExpunge=True)
-        except UIDValidityChanged:
-            self._session.selectedIsGone()
-        except Refusal as refusal:
-            self._session.channel.log.warn("news could not be read in IDLE: {refusal}", refusal=refusal)
-        except Exception:
-            self._session.channel.log.failure("telling news in IDLE failed")
-            self._session.end("internal error")
-        finally:
-            self._telling.release()
 
     def _keepAlive(self) -> None:
         """Say something now and then, so that routers do not forget the connection, and a dead one is noticed."""
@@ -70,15 +40,14 @@ class Idling:
         self._keepAlive()
 
     async def line(self, line: bytes) -> None:
-        """`DONE`; anything else is no command, and ends IDLE too."""
+        """`DONE`; anything else is no command, and ends IDLE too. It is answered after the round under way."""
         self.ended()
-        await self._telling.acquire()
-        self._telling.release()
+        await self._session.teller.rest()
         await self._session.finish(ok("idle no more") if line.upper() == b"DONE" else bad("expected DONE"))
 
     def ended(self) -> None:
         """Tell nothing more."""
-        self._isOver = True
+        self.isOver = True
         self._cancel()
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mailfw.errors import Refusal
+from mailfw.imap import condstore, messagelimit
 from mailfw.imap.contexts import Context
 from mailfw.imap.grammar.response import Reply, no
 from mailfw.imap.grammar.search import Fuzzy, Key
@@ -83,7 +84,10 @@ class Inquiry:
     async def results(self) -> Results:
         """What is found, in its order."""
         session, view = self._session, self._view
-        uids = await matching(session, view, self.wanted)
+        if self._hasModSeq:
+            condstore.used(session)
+        among = messagelimit.searched(session, view, self.wanted, needsAll=bool(self._order))
+        uids = await matching(session, view, self.wanted, among)
         scores = await relevance(session, view, self.wanted, uids) if self._needsScores else {}
         if self._order:
             uids = await ordered(session, view, self._order, uids, scores)

@@ -1,4 +1,4 @@
-"""Commands of any state, and how a session is entered (RFC 3501 §6.1, §6.2; RFC 2971, RFC 4959, RFC 5161)."""
+"""Commands of any state, and how a session is entered (RFC 3501 §6.1, §6.2; RFC 2971, RFC 4959)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mailfw.errors import AuthenticationFailed, NotSupported, Refusal
 from mailfw.imap.grammar import response
-from mailfw.imap.grammar.commands import Authenticate, Capability, Enable, Id, Login, Logout, Noop, StartTLS
+from mailfw.imap.grammar.commands import Authenticate, Capability, Id, Login, Logout, Noop, StartTLS
 from mailfw.imap.grammar.response import Reply, bad, bye, no, ok, refused
 from mailfw.imap.states import State
 from mailfw.sasl.exchange import PLAINTEXT, Exchange
@@ -53,12 +53,6 @@ async def identify(session: Session, command: Id) -> Reply:
     words = b" ".join(response.string(text.encode("utf-8")) for text in pairs)
     session.untagged(b"ID", b"(%b)" % words if words else b"NIL")
     return ok("glad to know you")
-
-
-async def enable(session: Session, command: Enable) -> Reply:
-    """RFC 5161 §3.1. What is unknown is passed over; nothing that is known so far needs enabling."""
-    session.untagged(b"ENABLED")
-    return ok("enabled what there is to enable")
 
 
 # --- Before login ----------------------------------------------------------------------------------------------------
@@ -175,7 +169,6 @@ HANDLERS: Mapping[type, Handler] = {
     Noop: noop,
     Logout: logout,
     Id: identify,
-    Enable: enable,
     StartTLS: startTLS,
     Login: login,
     Authenticate: authenticate,

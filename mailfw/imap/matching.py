@@ -12,7 +12,9 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
+from mailfw.imap.grammar.response import bad
 from mailfw.imap.grammar.search import AllOf, AnyOf, Fuzzy, Key, Messages, Not, Recent
+from mailfw.imap.grammar.tokens import RefusedArgument
 from mailfw.imap.progress import Progress
 from mailfw.interfaces import IMailbox, Row
 from mailfw.message import criteria
@@ -32,7 +34,10 @@ FEW = 50
 
 
 def criterion(key: Key, view: SelectedMailbox, isFuzzy: bool = False) -> Criterion:
-    """A search key with all that only the session knows put in. Numbers that no message has match nothing."""
+    """A search key with all that only the session knows put in. Numbers that no message has match nothing.
+
+    :raises RefusedArgument: there are numbers in it, and the client wants none (RFC 9586 §3.5).
+    """
     match key:
         case AllOf():
             return criteria.And(tuple([criterion(each, view, isFuzzy) for each in key.keys]))
@@ -54,6 +59,8 @@ def _uids(key: Messages, view: SelectedMailbox) -> UIDSet:
         return view.savedUIDs
     if key.isUID:
         return key.numbers.resolve(view.lastUID)
+    if view.manner.isUIDOnly:
+        raise RefusedArgument(bad("message numbers are not allowed", b"UIDREQUIRED"))
     numbers = key.numbers.resolve(view.count) & UIDSet(((1, view.count),) if view.count else ())
     return view.uidsOfNumbers(numbers)
 

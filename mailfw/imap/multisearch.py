@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
 from mailfw.errors import LimitExceeded, NoPermission, NoSuchMailbox
-from mailfw.imap.grammar import response
 from mailfw.imap.grammar.response import Reply, ok
 from mailfw.imap.grammar.searching import ESearch, Return
 from mailfw.imap.grammar.sources import Scope, Source
@@ -39,7 +38,7 @@ async def esearch(session: Session, command: ESearch) -> Reply:
         inquiry = Inquiry(session, view, command.key, True, returns)
         results = await inquiry.results()
         if results.uids and returns.options != {Return.SAVE}:
-            await session.send(results.extended(returns, _correlators(session.tag, view), isUID=True))
+            await session.send(results.extended(returns, _correlators(session, view), isUID=True))
         if view is session.selected:
             inquiry.follow(results.uids)
             isFollowed = True
@@ -51,9 +50,9 @@ async def esearch(session: Session, command: ESearch) -> Reply:
     return reply
 
 
-def _correlators(tag: bytes, view: SelectedMailbox) -> bytes:
+def _correlators(session: Session, view: SelectedMailbox) -> bytes:
     """`one-correlator *(SP one-correlator)`: all three (RFC 7377 §2.1)"""
-    return b"%b MAILBOX %b UIDVALIDITY %d" % (correlator(tag), response.mailbox(view.name), view.uidValidity)
+    return b"%b MAILBOX %b UIDVALIDITY %d" % (correlator(session.tag), session.nameWord(view.name), view.uidValidity)
 
 
 async def _views(session: Session, sources: tuple[Source, ...]) -> AsyncIterator[SelectedMailbox]:

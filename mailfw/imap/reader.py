@@ -140,12 +140,14 @@ class CommandReader:
 
     :ivar messageSize: octets that a message may have; 0 before login.
     :ivar commandSize: octets that the rest of a command may have.
+    :ivar isUTF8: mailbox names are UTF-8.
     """
 
     def __init__(self, openSpool: Callable[[], Spool], objection: Callable[[bytes], Reply | None]) -> None:
         """:param objection: why the command of that name may not come now, if it may not."""
         self.messageSize = 0
         self.commandSize = MAX_COMMAND
+        self.isUTF8 = False
         self._openSpool = openSpool
         self._objection = objection
         self._spools: list[Spool] = []
@@ -183,7 +185,7 @@ class CommandReader:
         if self._refusal is not None:
             return self._decline(self._refusal, announced)
         if announced is None:
-            text = CommandText(b"".join(self._pieces), tuple(self._literals))
+            text = CommandText(b"".join(self._pieces), tuple(self._literals), self.isUTF8)
             self._reset()
             return Ready(text)
         return self._expect(announced)
@@ -233,7 +235,7 @@ class CommandReader:
         end = octets.rindex(b"{")
         if octets.endswith(b"~", 0, end):
             end -= 1
-        return Scanner(CommandText(octets[:end], tuple(self._literals)))
+        return Scanner(CommandText(octets[:end], tuple(self._literals), self.isUTF8))
 
     def _expect(self, announced: Announcement) -> Event:
         if self._isMessage:

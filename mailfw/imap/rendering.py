@@ -17,7 +17,8 @@ from typing import Any
 from mailfw.errors import Vanished
 from mailfw.imap.grammar import response
 from mailfw.imap.grammar.dates import internalDate
-from mailfw.imap.grammar.fetch import Attribute, BodySection, FetchItem
+from mailfw.imap.grammar.fetch import Attribute, BinarySection, BodySection, FetchItem
+from mailfw.imap.manner import PLAIN, Manner
 from mailfw.imap.trees import TreeKeeper
 from mailfw.interfaces import IContent, Row
 from mailfw.message import section
@@ -36,6 +37,12 @@ _COLUMNS: Mapping[Attribute, Column] = {
     Attribute.ENVELOPE: Column.ENVELOPE,
     Attribute.BODY: Column.BODY_STRUCTURE,
     Attribute.BODY_STRUCTURE: Column.BODY_STRUCTURE,
+    Attribute.MODSEQ: Column.MODSEQ,
+    Attribute.EMAIL_ID: Column.EMAIL_ID,
+    Attribute.THREAD_ID: Column.THREAD_ID,
+    Attribute.SAVE_DATE: Column.SAVE_DATE,
+    Attribute.PREVIEW: Column.PREVIEW,
+    Attribute.LAZY_PREVIEW: Column.KEPT_PREVIEW,
 }
 
 
@@ -49,6 +56,11 @@ def _recentFlags(flags: frozenset[str]) -> bytes:
     return b"FLAGS (%b)" % response.flags((*flags, response.RECENT))
 
 
+def _preview(text: str | None) -> bytes:
+    """A LAZY preview that nobody made so far is NIL (RFC 8970 §4.1)."""
+    return b"PREVIEW " + response.nstring(None if text is None else text.encode("utf-8"))
+
+
 _FORMATS: Mapping[Attribute, Callable[[Any], bytes]] = {
     Attribute.UID: b"UID %d".__mod__,
     Attribute.FLAGS: _flags,
@@ -57,6 +69,12 @@ _FORMATS: Mapping[Attribute, Callable[[Any], bytes]] = {
     Attribute.ENVELOPE: b"ENVELOPE %b".__mod__,
     Attribute.BODY: lambda structure: b"BODY " + plainBody(structure),
     Attribute.BODY_STRUCTURE: b"BODYSTRUCTURE %b".__mod__,
+    Attribute.MODSEQ: b"MODSEQ (%d)".__mod__,
+    Attribute.EMAIL_ID: lambda name: b"EMAILID (%b)" % name.encode("ascii"),
+    Attribute.THREAD_ID: lambda name: b"THREADID (%b)" % name.encode("ascii"),
+    Attribute.SAVE_DATE: lambda seconds: b"SAVEDATE " + internalDate(seconds),
+    Attribute.PREVIEW: _preview,
+    Attribute.LAZY_PREVIEW: _preview,
 }
 
 
@@ -77,8 +95,11 @@ class Renderer:
         recentFrom: int,
         marked: Mapping[int, frozenset[str]] | None = None,
         trees: TreeKeeper | None = None,
+        manner: Manner = PLAIN,
     ) -> None:
         self.count = 0
+        self._isUIDOnly = manner.isUIDOnly
+        self._head = b"* %d UIDFETCH (" if manner.isUIDOnly else b"* %d FETCH ("
         self.isInside = False
         self._uids = uids
         self._recentFrom = recentFrom
@@ -86,15 +107,27 @@ class Renderer:
         self._trees = trees or TreeKeeper()
         columns = [Column.UID]
         for item in items:
-            columns += [_COLUMNS[item]] if isinstance(item, Attribute) else _sectionColumns(item.section)
+            columns += _columnsOf(item)
         self.columns = tuple(dict.fromkeys(columns))
-        attributes = [item for item in items if isinstance(item, Attribute)]
-        self._attributes = [(self.columns.index(_COLUMNS[item]), _FORMATS[item]) for item in attributes]
+        isAtHand = not self._marked and all(map(_isAtHand, items))
+        atHand = [item for item in items if isAtHand or isinstance(item, Attribute)]
+        self._attributes = [self._part(item) for item in atHand]
         self._items = tuple(items)
-        self._hasSections = len(self._attributes) < len(items)
+        self._binaries = tuple(item for item in items if isinstance(item, BinarySection))
+        self._hasSections = not isAtHand
+
+    def _part(self, item: FetchItem) -> tuple[int, Callable[[Any], bytes]]:
+        """Where in a row a part of the answer comes from, and what makes it of the value there."""
+        if isinstance(item, Attribute):
+            return self.columns.index(_COLUMNS[item]), _FORMATS[item]
+        assert isinstance(item, BodySection)
+        wanted = item  # mypy forgets in the lambda what `item` was found to be
+        return self.columns.index(Column.HEADER), lambda header: _literal(wanted, section.picked(wanted.section, _withoutNUL(header)))
 
     def __call__(self, rows: Sequence[Row]) -> Iterator[bytes]:
-        """`message-data = nz-number SP ("EXPUNGE" / ("FETCH" SP msg-att))`, one for each row."""
+        """`message-data = nz-number SP ("EXPUNGE" / ("FETCH" SP msg-att))`, one for each row; `uidfetch-resp = uniqueid SP
+        "UIDFETCH" SP msg-att` (RFC 9586 §4) where numbers are not wanted.
+        """
         return self._withSections(rows) if self._hasSections else self._withoutSections(rows)
 
     def _numbered(self, rows: Sequence[Row]) -> Iterator[tuple[int, Row]]:
@@ -106,16 +139,16 @@ class Renderer:
                 if at >= len(uids) or uids[at] != uid:
                     continue  # it came after the client was told last
             at += 1
-            yield at, row
+            yield uid if self._isUIDOnly else at, row
 
     def _withoutSections(self, rows: Sequence[Row]) -> Iterator[bytes]:
         plain = self._attributes
         recent = [(index, _recentFlags if format_ is _flags else format_) for index, format_ in plain]
-        recentFrom = self._recentFrom
+        recentFrom, line = self._recentFrom, self._head + b"%b)\r\n"
         for number, row in self._numbered(rows):
             parts = plain if row[0] < recentFrom else recent
             self.count += 1
-            yield b"* %d FETCH (%b)\r\n" % (number, b" ".join([format_(row[index]) for index, format_ in parts]))
+            yield line % (number, b" ".join([format_(row[index]) for index, format_ in parts]))
 
     # --- Octets of messages ----------------------------------------------------------------------------------------
 
@@ -134,7 +167,7 @@ class Renderer:
 
     def _message(self, number: int, row: Row) -> Iterator[bytes]:
         """One response, in pieces of at least `PIECE` octets but the last."""
-        gathered, size = [b"* %d FETCH (" % number], 0
+        gathered, size = [self._head % number], 0
         for octets in self._answers(row):
             gathered.append(octets)
             size += len(octets)
@@ -145,6 +178,7 @@ class Renderer:
 
     def _answers(self, row: Row) -> Iterator[bytes]:
         message = _Message(self.columns, row, self._trees)
+        message.decode(self._binaries)  # whatever cannot be decoded is refused before anything is said of the message
         isRecent = row[0] >= self._recentFrom
         separator = b""
         attributes = iter(self._attributes)
@@ -153,6 +187,8 @@ class Renderer:
             separator = b" "
             if isinstance(item, BodySection):
                 yield from message.answer(item)
+            elif isinstance(item, BinarySection):
+                yield from message.binary(item)
             else:
                 index, format_ = next(attributes)
                 yield (_recentFlags if isRecent and format_ is _flags else format_)(row[index])
@@ -161,7 +197,24 @@ class Renderer:
             yield separator + (_recentFlags if isRecent else _flags)(flags)
 
 
-def _sectionColumns(wanted: section.Section) -> tuple[Column, ...]:
+def _literal(wanted: BodySection, octets: bytes) -> bytes:
+    """`section-name SP literal`, of the part that is wanted."""
+    if wanted.partial is not None:
+        octets = octets[wanted.partial[0] : sum(wanted.partial)]
+    return b"%b {%d}\r\n%b" % (wanted.label, len(octets), octets)
+
+
+def _isAtHand(item: FetchItem) -> bool:
+    """Whether the columns of a row say it, without a look at the message's octets."""
+    return isinstance(item, Attribute) or (isinstance(item, BodySection) and item.section.needsHeaderOnly)
+
+
+def _columnsOf(item: FetchItem) -> tuple[Column, ...]:
+    if isinstance(item, Attribute):
+        return (_COLUMNS[item],)
+    if isinstance(item, BinarySection):
+        return (Column.CONTENT,)
+    wanted = item.section
     if wanted.needsHeaderOnly:
         return (Column.HEADER,)
     if wanted.text is Text.TEXT and not wanted.path:
@@ -178,6 +231,7 @@ class _Message:
         self._header: bytes = _withoutNUL(values.get(Column.HEADER, b""))
         self._content: IContent | None = values.get(Column.CONTENT)
         self._trees = trees
+        self._decoded: dict[tuple[int, ...], bytes | None] = {}
 
     def answer(self, wanted: BodySection) -> Iterator[bytes]:
         """`section-name SP nstring`: NIL for what does not exist, a literal for what does, if only an empty one."""
@@ -185,14 +239,36 @@ class _Message:
         if found is None:
             yield wanted.label + b" NIL"
         elif isinstance(found, bytes):
-            if wanted.partial is not None:
-                found = found[wanted.partial[0] : sum(wanted.partial)]
-            yield b"%b {%d}\r\n%b" % (wanted.label, len(found), found)
+            yield _literal(wanted, found)
         else:
             start, end = found if wanted.partial is None else section.partial(found, *wanted.partial)
             yield b"%b {%d}\r\n" % (wanted.label, end - start)
             for at in range(start, end, PIECE):
                 yield self._read(at, min(end, at + PIECE))
+
+    def decode(self, items: Sequence[BinarySection]) -> None:
+        """Undo the encodings of some parts. :raises UnknownEncoding: of one of them that cannot be."""
+        for item in items:
+            if item.path not in self._decoded:
+                content = self._content
+                assert content is not None
+                self._decoded[item.path] = section.binary(
+                    item.path, content.read(), self._trees.tree(self._uid, content)
+                )
+
+    def binary(self, item: BinarySection) -> Iterator[bytes]:
+        """`section-binary SP (nstring / literal8)`, or the number of octets; a part that is not there has none."""
+        found = self._decoded[item.path]
+        if item.isSize:
+            yield b"%b %d" % (item.label, len(found or b""))
+        elif found is None:
+            yield item.label + b" NIL"
+        else:
+            if item.partial is not None:
+                found = found[item.partial[0] : sum(item.partial)]
+            yield b"%b %b{%d}\r\n" % (item.label, b"~" if b"\0" in found else b"", len(found))
+            for at in range(0, len(found), PIECE):
+                yield found[at : at + PIECE]
 
     def _find(self, wanted: section.Section) -> bytes | Range | None:
         """A section's octets where they had to be picked, or its range."""

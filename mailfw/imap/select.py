@@ -1,4 +1,4 @@
-"""Opening a mailbox and leaving it (RFC 3501 §6.3.1, §6.3.2, §6.4.1, §6.4.2; RFC 3691)."""
+"""Opening a mailbox and leaving it (RFC 3501 §6.3.1, §6.3.2, §6.4.1, §6.4.2; RFC 3691; RFC 7162 §3.1.8, §3.2.5)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
+from mailfw.imap import condstore, listing, qresync
+from mailfw.imap.fetch import tellFlags
 from mailfw.imap.grammar.mailboxes import Select
 from mailfw.imap.grammar.messages import Check, Close, Unselect
-from mailfw.imap.grammar.response import Reply, ok
+from mailfw.imap.grammar.response import Reply, bad, ok
+from mailfw.imap.mailboxes import mailboxId
 from mailfw.imap.selected import SelectedMailbox
 from mailfw.values import Expunge, Snapshot
 
@@ -19,27 +22,51 @@ if TYPE_CHECKING:
 
 async def select(session: Session, command: Select) -> Reply:
     """RFC 3501 §6.3.1, §6.3.2. Even when it fails, the mailbox that was selected before is not any more."""
+    parameters = command.parameters
+    if (objection := _objection(session, command)) is not None:
+        return objection
     if session.selected is not None:
         await session.deselect()
         session.channel.write(ok("the previous mailbox is closed", b"CLOSED").render())
     mailbox = await session.account.open(command.mailbox)
-    snapshot = await mailbox.snapshot(claimRecent=not command.isReadOnly)
+    snapshot = await mailbox.snapshot(claimRecent=not command.isReadOnly and not session.isRev2)
+    if parameters.isCondstore:
+        condstore.used(session)
     snapshot = evolve(snapshot, status=session.recency(snapshot.status))
-    view = SelectedMailbox(mailbox, snapshot, command.isReadOnly)
+    view = SelectedMailbox(mailbox, snapshot, command.isReadOnly, session.manner, tellsRecent=not session.isRev2)
     session.select(view)
     session.channel.write(_described(view, snapshot))
+    if session.isRev2:
+        session.channel.write(await listing.describe(session, view.name, command.mailbox))
+    if parameters.resync is not None:
+        await tellFlags(session, await qresync.resynchronise(session, parameters.resync))
     if command.isReadOnly:
         return ok("opened, nothing can be changed", b"READ-ONLY")
     return ok("opened", b"READ-WRITE")
 
 
+def _objection(session: Session, command: Select) -> Reply | None:
+    resync = command.parameters.resync
+    if resync is None:
+        return None
+    if not session.manner.hasResync:
+        return bad("QRESYNC must be enabled first")
+    if session.manner.isUIDOnly and resync.numbers:
+        return bad("message numbers are not allowed", b"UIDREQUIRED")
+    return None
+
+
 def _described(view: SelectedMailbox, snapshot: Snapshot) -> bytes:
     status = snapshot.status
-    lines = [view.flagsLines(), b"* %d EXISTS\r\n* %d RECENT\r\n" % (view.count, view.recent)]
-    if snapshot.firstUnseen and (number := view.number(snapshot.firstUnseen)) is not None:
+    lines = [view.flagsLines(), view.countLines()]
+    tellsUnseen = view.tellsRecent and not view.manner.isUIDOnly
+    if tellsUnseen and snapshot.firstUnseen and (number := view.number(snapshot.firstUnseen)) is not None:
         lines.append(ok("the first message not seen", b"UNSEEN %d" % number).render())
+    lines.append(ok("whatever its name becomes", mailboxId(view.mailbox.info)).render())
     lines.append(ok("UIDs are valid", b"UIDVALIDITY %d" % status.uidValidity).render())
     lines.append(ok("the next message's UID at the least", b"UIDNEXT %d" % status.uidNext).render())
+    if view.manner.hasModSeqs:
+        lines.append(condstore.highestModSeq(status.highestModSeq))
     return b"".join(lines)
 
 

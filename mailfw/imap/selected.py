@@ -6,6 +6,8 @@ Invariants:
   it has not been told about: they keep their numbers until an EXPUNGE can be sent (RFC 3501 §7.4.1).
 - Every message of the store with a UID up to `lastUID` is in `uids`: so a range of numbers is a range of UIDs, and sets
   are translated by their ends alone.
+- A client that is told a MODSEQ will ask next time for what happened after it. So what is told as HIGHESTMODSEQ is never
+  above that of an expunge which the client has not been told about (RFC 7162 §3.2).
 - `uids` is shared between all sessions of a mailbox, and with threads that render, until it must differ. It is replaced
   then, and never changed in place.
 """
@@ -21,9 +23,12 @@ from mailfw.imap.contexts import Contexts
 from mailfw.imap.grammar import response
 from mailfw.imap.grammar.sequence import SequenceSet
 from mailfw.imap.grammar.tokens import BadSyntax
+from mailfw.imap.manner import PLAIN, Manner
 from mailfw.imap.trees import TreeKeeper
 from mailfw.interfaces import IMailbox
 from mailfw.values import Changes, Flag, MessageChange, Snapshot, UIDSet
+
+MAX_UID = 0xFFFFFFFF
 
 _UID, _FLAGS, _UID_AND_MODSEQ = attrgetter("uid"), attrgetter("flags"), attrgetter("uid", "modSeq")
 
@@ -33,28 +38,42 @@ class SelectedMailbox:
 
     :ivar uids: the UID of message n at n - 1.
     :ivar recentFrom: messages with this UID and above are \\Recent to this session.
+    :ivar tellsRecent: the client speaks IMAP4rev1, which has \\Recent; without it no message is that (RFC 9051 Appendix E).
     :ivar modSeq: what happened up to here is in the view.
     :ivar hasArrivals: messages came while it was selected, and were told of as \\Recent.
     :ivar isRung: something may have happened since.
+    :ivar manner: how the client is to be told.
+    :ivar owesModSeq: HIGHESTMODSEQ cannot be worked out by the client from what it was told.
     :ivar contexts: the searches whose results the client follows.
     :ivar saved: UIDs, ascending, of what the last SEARCH saved for `$` (RFC 5182 §2.1).
     """
 
-    def __init__(self, mailbox: IMailbox, snapshot: Snapshot, isReadOnly: bool) -> None:
+    def __init__(
+        self,
+        mailbox: IMailbox,
+        snapshot: Snapshot,
+        isReadOnly: bool,
+        manner: Manner = PLAIN,
+        tellsRecent: bool = True,
+    ) -> None:
         self.mailbox = mailbox
         self.name = mailbox.info.name
         self.uidValidity = snapshot.status.uidValidity
         self.isReadOnly = isReadOnly
         self.uids = snapshot.uids
-        self.recentFrom = snapshot.status.recentFrom
+        self.tellsRecent = tellsRecent
+        self.recentFrom = snapshot.status.recentFrom if tellsRecent else MAX_UID + 1
         self.modSeq = snapshot.status.highestModSeq
         self.isRung = False
         self.hasArrivals = False
+        self.manner = manner
+        self.owesModSeq = False
         self.trees = TreeKeeper()
         self.saved = array("I")
         self.contexts = Contexts()
         self._keywords = frozenset(snapshot.keywords)
         self._gone = UIDSet()
+        self._goneAfter = 0
         self._told: dict[int, int] = {}
 
     # --- Numbers ---------------------------------------------------------------------------------------------------
@@ -68,6 +87,11 @@ class SelectedMailbox:
     def recent(self) -> int:
         """RECENT: how many messages this session is among the first to see."""
         return len(self.uids) - bisect_left(self.uids, self.recentFrom)
+
+    def countLines(self) -> bytes:
+        """`* n EXISTS`, and `* n RECENT` for whom there is such a thing."""
+        lines = b"* %d EXISTS\r\n" % self.count
+        return lines + b"* %d RECENT\r\n" % self.recent if self.tellsRecent else lines
 
     @property
     def lastUID(self) -> int:
@@ -131,6 +155,17 @@ class SelectedMailbox:
         if ranges:
             yield UIDSet.fromRanges(ranges)
 
+    def part(self, uids: UIDSet, start: int, end: int) -> UIDSet:
+        """Of the messages in a set those from place `start` up to, not with, `end`."""
+        ranges: list[tuple[int, int]] = []
+        at = 0
+        for low, high in self.spans(uids):
+            first, stop = max(low, low + start - at), min(high, low + end - at)
+            if first < stop:
+                ranges.append((self.uids[first], self.uids[stop - 1]))
+            at += high - low
+        return UIDSet.fromRanges(ranges)
+
     def countOf(self, uids: UIDSet) -> int:
         """How many messages of a set the client knows of."""
         return sum(end - start for start, end in self.spans(uids))
@@ -138,6 +173,11 @@ class SelectedMailbox:
     def isGone(self, uids: UIDSet) -> bool:
         """Whether any of these was expunged without the client knowing yet."""
         return bool(self._gone & uids)
+
+    @property
+    def toldModSeq(self) -> int:
+        """HIGHESTMODSEQ as far as the client has been told everything."""
+        return self._goneAfter if self._gone else self.modSeq
 
     # --- Flags -----------------------------------------------------------------------------------------------------
 
@@ -174,15 +214,20 @@ class SelectedMailbox:
 
     def notice(self, vanished: UIDSet) -> None:
         """These were expunged; the client is told at a later time."""
+        if not self._gone:
+            self._goneAfter = self.modSeq
         self._gone |= UIDSet.fromRanges((self.uids[start], self.uids[end - 1]) for start, end in self.spans(vanished))
 
-    def update(self, changes: Changes, mayExpunge: bool, isUID: bool = False) -> Iterator[bytes]:
+    def update(
+        self, changes: Changes, mayExpunge: bool, isUID: bool = False, tellsFlags: bool = True
+    ) -> Iterator[bytes]:
         """Take in what happened, and say what the client is to be told of it: expunges, arrivals, flags.
 
         The view is right only when all has been walked through.
 
         :param mayExpunge: numbers may change now; otherwise they do at a later time.
         :param isUID: FETCH responses name the UID.
+        :param tellsFlags: the client wants to know of them (RFC 5465 §5.1).
         """
         self.notice(changes.vanished)
         if mayExpunge and self._gone:
@@ -192,12 +237,14 @@ class SelectedMailbox:
         if arrived:
             self._extend(map(_UID, arrived))
             self.hasArrivals = True
-            yield b"* %d EXISTS\r\n* %d RECENT\r\n" % (self.count, self.recent)
+            yield self.countLines()
             yield self.learn(arrived)
         if self._told:
             known = tuple([change for change in known if self._told.get(change.uid) != change.modSeq])
-        yield from self._flagsLines(known, isUID)
+        if tellsFlags:
+            yield from self._flagsLines(known, isUID)
         self.modSeq = changes.modSeq
+        self.owesModSeq |= bool(self._gone)
         self._told.clear()
 
     def owesExpunge(self, mayExpunge: bool) -> bool:
@@ -215,16 +262,19 @@ class SelectedMailbox:
 
     def _flagsLines(self, changes: Iterable[MessageChange], isUID: bool) -> Iterator[bytes]:
         at = 0
+        manner = self.manner
         for change in changes:
             if change.uid not in self._gone:
                 at = bisect_left(self.uids, change.uid, at)
-                uid = b"UID %d " % change.uid if isUID else b""
+                head = b"%d UIDFETCH (" % change.uid if manner.isUIDOnly else b"%d FETCH (" % (at + 1)
+                uid = b"UID %d " % change.uid if (isUID or manner.hasModSeqs) and not manner.isUIDOnly else b""
+                modSeq = b" MODSEQ (%d)" % change.modSeq if manner.hasModSeqs else b""
                 flags = self.flags(change.uid, change.flags)
-                yield b"%b* %d FETCH (%bFLAGS (%b))\r\n" % (self.learn((change,)), at + 1, uid, flags)
+                yield b"%b* %b%bFLAGS (%b)%b)\r\n" % (self.learn((change,)), head, uid, flags, modSeq)
 
     def _expunge(self) -> Iterator[bytes]:
-        """Take the expunged messages out, and announce them from the last to the first, so that no number changes
-        meanwhile.
+        """Take the expunged messages out, and announce them: by UID, or from the last to the first, so that no number
+        changes meanwhile.
         """
         spans = list(self.spans(self._gone))
         kept = array("I")
@@ -233,7 +283,12 @@ class SelectedMailbox:
             kept.frombytes(self.uids[at:start].tobytes())
             at = end
         kept.frombytes(self.uids[at:].tobytes())
+        gone = UIDSet.fromUIDs(uid for start, end in spans for uid in self.uids[start:end])
         self.uids, self._gone = memoryview(kept), UIDSet()
+        self.owesModSeq = True
+        if self.manner.saysVanished:
+            yield b"* VANISHED %b\r\n" % str(gone).encode("ascii")
+            return
         for start, end in reversed(spans):
             for number in range(end, start, -1):
                 yield b"* %d EXPUNGE\r\n" % number

@@ -182,6 +182,7 @@ class IMAPServer(Connection):
             self.account = session.identity.account
             self.lineLimit, self._reader.commandSize, self._reader.messageSize = LINE_LIMIT, MAX_COMMAND, limits.messageSize
             self.setDeadline(limits.idleTimeout)
+        self._reader.isUTF8 = session.usesUTF8
 
 
 @implementer(IMailService)

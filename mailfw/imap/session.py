@@ -16,31 +16,47 @@ from attrs import evolve
 from mailfw.errors import NoSuchMailbox, Refusal, UIDValidityChanged, Unavailable
 from mailfw.imap import (
     append,
+    batches,
     capability,
     copy,
+    enabling,
     expunge,
     fetch,
     idle,
+    listing,
     login,
     mailboxes,
     multisearch,
+    notify,
     search,
     select,
     sort,
+    status,
     store,
     thread,
 )
-from mailfw.imap.grammar import response
+from mailfw.imap.grammar import names, response
 from mailfw.imap.grammar.commands import SYNTAX, UNKNOWN_COMMAND, Unreadable, parse
-from mailfw.imap.grammar.response import Condition, Reply, bad, bye, ok, refused
-from mailfw.imap.grammar.tokens import BadSyntax, CommandText
+from mailfw.imap.grammar.response import Condition, Reply, bad, bye, no, ok, refused
+from mailfw.imap.grammar.tokens import BadSyntax, CommandText, RefusedArgument
+from mailfw.imap.manner import Manner
 from mailfw.imap.recent import Recency
 from mailfw.imap.selected import SelectedMailbox
-from mailfw.imap.states import ASKS_FOR_NEWS, COMMANDS, KEEPS_NUMBERS, State
+from mailfw.imap.states import (
+    ASKS_FOR_NEWS,
+    CHANGES_NAMES,
+    COMMANDS,
+    EXPUNGES,
+    KEEPS_NUMBERS,
+    SHOWS_MODSEQS,
+    TAKES_NUMBERS,
+    State,
+)
+from mailfw.imap.teller import Teller
 from mailfw.interfaces import IAccount, IMailStore
 from mailfw.net.limits import Limits
 from mailfw.sasl.exchange import Logins
-from mailfw.values import Changes, Identity, MailboxStatus, Result, SetFlags, UIDSet
+from mailfw.values import Changes, Identity, MailboxInfo, MailboxStatus, Result, SetFlags, UIDSet
 from mailfw.values import Copy as CopyMessages
 from mailfw.values import Expunge as ExpungeMessages
 from mailfw.values import Move as MoveMessages
@@ -58,11 +74,15 @@ Handler = Callable[["Session", Any], Awaitable[Reply | None]]
 
 HANDLERS: Mapping[type, Handler] = {
     **login.HANDLERS,
+    **enabling.HANDLERS,
     **mailboxes.HANDLERS,
+    **listing.HANDLERS,
+    **status.HANDLERS,
     **select.HANDLERS,
     **append.HANDLERS,
     **fetch.HANDLERS,
     **search.HANDLERS,
+    **batches.HANDLERS,
     **multisearch.HANDLERS,
     **sort.HANDLERS,
     **thread.HANDLERS,
@@ -70,6 +90,7 @@ HANDLERS: Mapping[type, Handler] = {
     **copy.HANDLERS,
     **expunge.HANDLERS,
     **idle.HANDLERS,
+    **notify.HANDLERS,
 }
 
 
@@ -151,8 +172,10 @@ class Session:
 
     :ivar account: whose mailboxes; None before login.
     :ivar selected: the mailbox being looked at.
-    :ivar tag: of the command under way.
+    :ivar enabled: what the client has enabled (RFC 5161), in capitals; :ivar manner: what follows for what it is told.
+    :ivar tag: of the command under way; :ivar limitCode: MESSAGELIMIT with where it stopped, if it did.
     :ivar dialogue: who takes the next line, where it is no command.
+    :ivar notifying: what the client asked to be told of; None before it did. :ivar teller: tells it.
     :param identification: what ID answers, field and value.
     :param recency: what this session and others on the same stores have told as \\Recent.
     """
@@ -177,12 +200,19 @@ class Session:
         self.identity: Identity | None = None
         self.selected: SelectedMailbox | None = None
         self.dialogue: Dialogue | None = None
+        self.enabled: frozenset[bytes] = frozenset()
+        self.manner = Manner()
         self.authFailures = 0
         self._recency = recency or Recency()
+        self.notifying: notify.Notifying | None = None
+        self.teller = Teller(self)
         self._account: IAccount | None = None
-        self._unwatch: Callable[[], None] = lambda: None
+        self._unwatch: Callable[[], None] | None = None
         self.tag = b"*"
+        self.limitCode = b""
         self._name = b""
+        self._command: object = None
+        self._isHandling = False
         self._badCommands = 0
 
     # --- Commands --------------------------------------------------------------------------------------------------
@@ -197,26 +227,41 @@ class Session:
             return bad(UNKNOWN_COMMAND)
         if self.state not in COMMANDS[name]:
             return bad(f"not valid when {self.state.value}")
+        if self.manner.isUIDOnly and name in TAKES_NUMBERS:
+            return bad("message numbers are not allowed", b"UIDREQUIRED")
         return None
 
     async def handle(self, text: CommandText) -> None:
         """Run one command and answer it."""
-        self.tag, self._name = b"*", b""
+        self._isHandling = True
+        await self.teller.rest()
+        self.tag = b"*"
         try:
             tagged = parse(text, self.objection)
         except Unreadable as unreadable:
             self.answer(unreadable.tag, unreadable.reply)
+            self._handled()
             return
-        self.tag, self._name = tagged.tag, tagged.name
+        self.tag, self._name, self._command = tagged.tag, tagged.name, tagged.command
         reply = await self._run(HANDLERS[type(tagged.command)], tagged.command)
         if reply is not None:
             await self.finish(reply)
+        elif self.dialogue is None:
+            self._handled()
+
+    def _handled(self) -> None:
+        """No command is under way any more."""
+        self._name, self._command = b"", None
+        self._isHandling = False
+        self.teller.go()
 
     async def _run(self, handler: Handler, command: object) -> Reply | None:
         try:
             return await handler(self, command)
         except BadSyntax as error:
             return bad(str(error))
+        except RefusedArgument as argument:
+            return argument.reply
         except UIDValidityChanged as refusal:
             if self.selected is None:
                 return refused(refusal)
@@ -230,9 +275,40 @@ class Session:
         self.dialogue = None
         isSound = reply.condition is Condition.BAD or await self._tellNews()
         if self.state is not State.LOGOUT:
-            self.answer(self.tag, reply)
+            self.answer(self.tag, self._withModSeq(self._withLimit(reply)))
         if not isSound:
             self.end("internal error")
+        self._handled()
+
+    def _withLimit(self, reply: Reply) -> Reply:
+        """The reply with the place where the command stopped, if it did not go on to the end (RFC 9738 §3.1); where it has
+        another code, that goes before it.
+        """
+        code, self.limitCode = self.limitCode, b""
+        if code and (reply.condition is not Condition.OK or reply.code):
+            self.channel.write(no("the rest was left alone", code).render())
+        elif code:
+            return evolve(reply, text=f"{reply.text}, and the rest left alone", code=code)
+        return reply
+
+    def _withModSeq(self, reply: Reply) -> Reply:
+        """The reply with HIGHESTMODSEQ where the client must be told that (RFC 7162 §3.2.7); where it has another code, that
+        goes before it.
+        """
+        code = self.modSeqCode()
+        if code and (reply.condition is not Condition.OK or reply.code):
+            self.channel.write(ok("as far as you have been told", code).render())
+        elif code:
+            return evolve(reply, code=code)
+        return reply
+
+    def modSeqCode(self) -> bytes:
+        """HIGHESTMODSEQ, if the client is owed it; it is not any more then."""
+        view = self.selected
+        if view is None or not view.owesModSeq:
+            return b""
+        view.owesModSeq = False
+        return b"HIGHESTMODSEQ %d" % view.toldModSeq if self.manner.hasModSeqs else b""
 
     async def _tellNews(self) -> bool:
         """Tell what may be told after this command; → whether the view can be trusted still.
@@ -241,7 +317,11 @@ class Session:
         """
         name = self._name
         try:
-            await self.news(name in ASKS_FOR_NEWS, name not in KEEPS_NUMBERS, name.startswith(b"UID "))
+            isAsked = name in ASKS_FOR_NEWS or (self.manner.hasModSeqs and name in SHOWS_MODSEQS)
+            await self.news(isAsked, name not in KEEPS_NUMBERS, name.startswith(b"UID "))
+            if self.notifying is not None:
+                self.notifying.isRung |= name in CHANGES_NAMES
+                await self.notifying.tell(self)
         except UIDValidityChanged:
             self.selectedIsGone()
         except Refusal as refusal:
@@ -265,6 +345,7 @@ class Session:
             self.dialogue.ended()
             self.dialogue = None
         self.channel.write(refused(Unavailable()).render(self.tag))
+        self._handled()
 
     def end(self, text: str, code: bytes = b"") -> None:
         """Say goodbye, and close."""
@@ -278,13 +359,14 @@ class Session:
         self.state = State.LOGOUT
         if self.dialogue is not None:
             self.dialogue.ended()
+        self.notify(None)
         if self.selected is not None:
             await self.deselect()
 
     def capabilities(self) -> tuple[str, ...]:
         """What is announced now."""
         if self.state is not State.NOT_AUTHENTICATED:
-            return capability.afterLogin()
+            return capability.afterLogin(self.limits)
         mayUsePlaintext = self.channel.mayUsePlaintext()
         mechanisms = self.logins.mechanisms(mayUsePlaintext, self.channel.channelBinding, self.channel.peerCertificate)
         return capability.beforeLogin(mechanisms, self.channel.mayStartTLS(), mayUsePlaintext)
@@ -292,6 +374,20 @@ class Session:
     def capabilityCode(self) -> bytes:
         """The response code that spares the client a CAPABILITY command."""
         return " ".join(("CAPABILITY", *self.capabilities())).encode("ascii")
+
+    @property
+    def isRev2(self) -> bool:
+        """Whether the client wants to be spoken to as RFC 9051 says."""
+        return enabling.REV2 in self.enabled
+
+    @property
+    def usesUTF8(self) -> bool:
+        """Whether mailbox names and quoted strings are UTF-8 (RFC 9755 §3, RFC 9051 §5.1)."""
+        return not self.enabled.isdisjoint((enabling.REV2, enabling.UTF8))
+
+    def nameWord(self, name: str) -> bytes:
+        """A mailbox's name as this client reads it."""
+        return names.mailbox(name, self.usesUTF8)
 
     # --- Output ----------------------------------------------------------------------------------------------------
 
@@ -343,6 +439,14 @@ class Session:
         assert self.selected is not None
         return self.selected
 
+    async def at(self, name: str) -> tuple[IAccount, str]:
+        """Whose mailbox a name means, and what it is called there."""
+        return self.account, name
+
+    async def listing(self) -> list[MailboxInfo]:
+        """Every name that the client can see, parents before children."""
+        return await self.account.mailboxes()
+
     async def enter(self, identity: Identity) -> None:
         """The client has proved who it is. :raises Refusal: the account cannot be opened; the client is not logged in
         then.
@@ -351,17 +455,23 @@ class Session:
         self.identity = identity
         self.state = State.AUTHENTICATED
 
+    def enable(self, *extensions: bytes) -> None:
+        """Switch extensions on, until the connection ends (RFC 5161 §3.1)."""
+        self.enabled = self.enabled.union(extensions)
+        self.manner = Manner.of(self.enabled)
+        if self.selected is not None:
+            self.selected.manner = self.manner
+
     def select(self, view: SelectedMailbox) -> None:
         """Look at a mailbox from now on."""
         self.selected = view
         self.state = State.SELECTED
-        self._unwatch = self.account.watch(self._rung)
+        self._watch()
 
     async def deselect(self) -> None:
         r"""Look at no mailbox any more. What was told as \Recent here is not recent to those who come after."""
-        self._unwatch()
-        self._unwatch = lambda: None
         view, self.selected = self.view, None
+        self._watch()
         if self.state is State.SELECTED:
             self.state = State.AUTHENTICATED
         if view.hasArrivals and not view.isReadOnly:
@@ -397,11 +507,56 @@ class Session:
                 return hasChanged
         raise UIDValidityChanged()
 
+    # --- News ------------------------------------------------------------------------------------------------------
+
+    def notify(self, notifying: notify.Notifying | None) -> None:
+        """Tell the client this from now on; None: what every client is told."""
+        self.notifying = notifying
+        self._watch()
+
+    def _watch(self) -> None:
+        """Be rung for where there is somebody to tell."""
+        if self.selected is not None or self.notifying is not None:
+            self._unwatch = self._unwatch or self.account.watch(self._rung)
+        elif self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
+
     def _rung(self, mailboxId: str) -> None:
-        if self.selected is not None and self.selected.mailbox.info.mailboxId == mailboxId:
-            self.selected.isRung = True
-            if isinstance(self.dialogue, idle.Idling):
-                self.dialogue.rung()
+        view = self.selected
+        isSelected = view is not None and view.mailbox.info.mailboxId == mailboxId
+        if view is not None and isSelected:
+            view.isRung = True
+        if self.notifying is not None:
+            self.notifying.isRung = True
+        if isSelected or self.notifying is not None:
+            self.teller.rung()
+
+    @property
+    def ownNames(self) -> tuple[str, ...]:
+        """Mailbox names that the command under way is about to change by itself."""
+        if self._name not in CHANGES_NAMES:
+            return ()
+        names = (getattr(self._command, "mailbox", ""), getattr(self._command, "newName", ""))
+        return tuple(name.removesuffix("/") for name in names)
+
+    @property
+    def mayTell(self) -> bool:
+        """Whether the client may be told something now that no command tells it."""
+        if isinstance(self.dialogue, idle.Idling):
+            return not self.dialogue.isOver
+        isBetweenCommands = not self._isHandling and self.dialogue is None and self.state is not State.LOGOUT
+        return isBetweenCommands and self.notifying is not None
+
+    async def tellNow(self) -> None:
+        """Tell what happened, in IDLE or between commands."""
+        notifying = self.notifying
+        isIdle = self.dialogue is not None
+        await self.news(isAsked=False, mayExpunge=isIdle or (notifying is not None and not notifying.isDelayed))
+        if notifying is not None:
+            await notifying.tell(self)
+        if code := self.modSeqCode():
+            self.channel.write(ok("that was all", code).render())
 
     async def news(self, isAsked: bool, mayExpunge: bool, isUID: bool = False) -> None:
         """Tell the client what happened in the selected mailbox.
@@ -411,7 +566,13 @@ class Session:
         view = self.selected
         if view is None or not (isAsked or view.isRung or view.owesExpunge(mayExpunge)):
             return
+        notifying = self.notifying
+        if notifying is not None and not (notifying.tellsMessages or self._name in EXPUNGES):
+            return
         view.isRung = False
+        # "All unsolicited FETCH updates are required to include UID" (RFC 9051 Appendix E); so has NOTIFY it (RFC 5465 §5.1)
+        isUID = isUID or self.isRev2 or notifying is not None
+        last = view.lastUID
         changes = await self._changes(view)
         if changes.isComplete:
             await self._tell(view, changes, mayExpunge, isUID)
@@ -419,6 +580,8 @@ class Session:
             await self._catchUp(view, changes, mayExpunge, isUID)
         if view.contexts:
             await view.contexts.changed(self, changes)
+        if notifying is not None and notifying.items and view.lastUID > last:
+            await fetch.tell(self, UIDSet(((last + 1, view.lastUID),)), notifying.items)
         if view.hasArrivals and not view.isReadOnly:
             self._recency.told(self.store, self._owner, view.mailbox.info.mailboxId, view.lastUID)
 
@@ -434,7 +597,8 @@ class Session:
     async def _tell(self, view: SelectedMailbox, changes: Changes, mayExpunge: bool, isUID: bool) -> None:
         """What goes from the results that the client follows is told while its number still means it."""
         self.channel.write(view.contexts.gone(changes.vanished, view.uids))
-        await self.send(view.update(changes, mayExpunge, isUID))
+        tellsFlags = self.notifying is None or self.notifying.tellsFlags
+        await self.send(view.update(changes, mayExpunge, isUID, tellsFlags))
 
     async def lookOut(self) -> None:
         """Learn which messages others have expunged, without telling the client yet."""

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mailfw.imap import condstore, messagelimit
 from mailfw.imap.grammar.response import Reply, ok
 from mailfw.imap.grammar.searching import Thread
-from mailfw.imap.matching import criterion, matching
+from mailfw.imap.matching import criterion, hasKey, matching
 from mailfw.imap.ordering import mustBeFew
 from mailfw.imap.progress import Progress
 from mailfw.message import thread as threads
+from mailfw.message.criteria import ModSeq
 from mailfw.message.thread import ThreadItem
 from mailfw.values import UIDSet
 
@@ -25,7 +27,10 @@ _PIECE = 65536
 async def thread(session: Session, command: Thread) -> Reply:
     """RFC 5256 §3. The answer is sent even when nothing was found."""
     view = session.view
-    uids = await matching(session, view, criterion(command.key, view))
+    if hasKey(command.key, ModSeq):
+        condstore.used(session)
+    wanted = criterion(command.key, view)
+    uids = await matching(session, view, wanted, messagelimit.searched(session, view, wanted, needsAll=True))
     mustBeFew(uids)
     items: list[ThreadItem] = []
 

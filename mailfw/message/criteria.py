@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import re
+import unicodedata
 from datetime import date
 
 from attrs import evolve, frozen
@@ -193,5 +194,5 @@ def fuzzy(leaf: Criterion) -> Criterion:
     anything else stays as it is, for nearly the same size, day or flag helps nobody."""
     if not isinstance(leaf, Header | Body | Text):
         return leaf
-    words = re.findall(r"\w+", leaf.text)
+    words = re.findall(r"\w+", unicodedata.normalize("NFC", leaf.text))
     return And(tuple(evolve(leaf, text=word, isFuzzy=True) for word in words)) if words else leaf

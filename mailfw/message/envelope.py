@@ -23,9 +23,9 @@ from mailfw.message.address import MAX_ENTRIES, GroupEnd, GroupStart, Mailbox, e
 from mailfw.message.header import unfold
 from mailfw.message.wire import nstring, string
 
-# The version of the bytes that this module and `structure` write. Whoever stores them stores it with them, and makes
-# them anew when it is another.
-FORMAT_VERSION = 1
+# The version of what this module, `structure` and `fields` write. Whoever stores it stores this with it, and makes it
+# anew when it is another.
+FORMAT_VERSION = 2
 
 # The addresses of nearly all mail; a list with any other is left to `address.entries`.
 _ATEXT = rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]++"

@@ -70,7 +70,9 @@ class Word(Needle):
 
     def isIn(self, text: str) -> bool:
         """Whether the text holds something like it."""
-        folded = fold(text)
+        return self.isInFolded(fold(text))
+
+    def isInFolded(self, folded: str) -> bool:
         return self.text in folded or (self.nearly is not None and self.nearly.search(folded) is not None)
 
     def score(self, text: str) -> int:

@@ -141,7 +141,9 @@ def _planText(place: Place, leaf: criteria.Header | criteria.Body | criteria.Tex
         return _contains(place, leaf.text)
     plans = [_contains(place, piece) for piece in fuzzy.pieces(leaf.text)]
     found = [each for each in plans if each is not None]
-    return AnyOf(tuple(found)) if found and len(found) == len(plans) else None
+    if not found or len(found) < len(plans):
+        return None
+    return found[0] if len(found) == 1 else AnyOf(tuple(found))
 
 
 def _contains(place: Place, wanted: str) -> Plan | None:

@@ -15,7 +15,7 @@ from typing import Any
 from attrs import frozen
 
 from mailfw.errors import LimitExceeded
-from mailfw.message import criteria, mime
+from mailfw.message import criteria, fields, mime
 from mailfw.message import date as dates
 from mailfw.message.criteria import Criterion, Dating
 from mailfw.message.envelope import dateOf
@@ -28,7 +28,7 @@ MAX_DEPTH = 100
 Row = Sequence[Any]  # of each column its own type (values.Column)
 
 _TRUE, _FALSE = -1, -2
-_COST = {Column.ENVELOPE: 1, Column.HEADER: 2, Column.CONTENT: 3}
+_COST = {Column.ENVELOPE: 1, Column.FIELDS: 1, Column.HEADER: 2, Column.CONTENT: 3}
 _AT_HAND = 1  # what the first stage may cost; the others look at the header, and at the content
 _DATE_COLUMN = {
     Dating.ARRIVED: Column.INTERNAL_DATE,
@@ -159,7 +159,7 @@ def _columnsOf(leaf: Criterion) -> tuple[Column, ...]:
         case criteria.ThreadId():
             return (Column.THREAD_ID,)
         case criteria.Header():
-            return (Column.HEADER,)
+            return (Column.FIELDS, Column.HEADER) if _isPacked(leaf) else (Column.HEADER,)
         case criteria.Body() | criteria.Text():
             return (Column.CONTENT,)
     return ()
@@ -191,7 +191,21 @@ class _Compiler:
                 for inner in sorted(criterion.criteria, key=self._cost, reverse=True):
                     entry = self.place(inner, whenTrue, entry)
                 return entry
-        self.steps.append(_Step(self._test(criterion), self._cost(criterion), whenTrue, whenFalse))
+        if isinstance(criterion, criteria.Header) and _isPacked(criterion):
+            return self._placePacked(criterion, whenTrue, whenFalse)
+        return self._step(self._test(criterion), self._cost(criterion), whenTrue, whenFalse)
+
+    def _placePacked(self, leaf: criteria.Header, whenTrue: int, whenFalse: int) -> int:
+        """The fields that are kept decide, and the header where they are not kept."""
+        needle, name, at = _needle(leaf), leaf.name.encode("ascii"), self._indexes[Column.FIELDS]
+        inHeader = self._step(self._test(leaf), _COST[Column.HEADER], whenTrue, whenFalse)
+        inFields = self._step(
+            lambda message: fields.isIn(needle, message.row[at], name), _COST[Column.FIELDS], whenTrue, whenFalse
+        )
+        return self._step(lambda message: message.row[at] is not None, _COST[Column.FIELDS], inFields, inHeader)
+
+    def _step(self, test: _Test, cost: int, whenTrue: int, whenFalse: int) -> int:
+        self.steps.append(_Step(test, cost, whenTrue, whenFalse))
         return len(self.steps) - 1
 
     def _cost(self, criterion: Criterion) -> int:
@@ -204,13 +218,12 @@ class _Compiler:
                 case criteria.Not():
                     cost = self._cost(criterion.criterion)
                 case _:
-                    cost = max((_COST.get(column, 0) for column in _columnsOf(criterion)), default=0)
+                    cost = _COST.get(_columnsOf(criterion)[0], 0) if _columnsOf(criterion) else 0
             self._costs[id(criterion)] = cost
         return cost
 
     def _test(self, leaf: Criterion) -> _Test:
-        (column,) = _columnsOf(leaf)
-        at = self._indexes[column]
+        at = self._indexes[_columnsOf(leaf)[-1]]
         match leaf:
             case criteria.HasFlag():
                 return _flagTest(at, leaf.flag)
@@ -290,6 +303,10 @@ def _textTest(at: int, leaf: Criterion) -> _Test:
             needle = _needle(leaf)
             return lambda message: _isInMessage(needle, *message.content(at))
     raise TypeError(f"{leaf!r} is no criterion")
+
+
+def _isPacked(leaf: criteria.Header) -> bool:
+    return fields.isPacked(leaf.name.encode("utf-8"), Needle.of(leaf.text))
 
 
 def _needle(leaf: criteria.Header | criteria.Body | criteria.Text) -> Needle:

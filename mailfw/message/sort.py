@@ -2,9 +2,9 @@
 read.
 
 `compile` makes an `Order`, which turns rows into tuples that compare as the messages are to be arranged, UIDs last: so that no
-two are equal, and pages sorted apart, where they are read, merge into the whole. Texts compare by `text.fold`, code point by
-code point (RFC 5051, nearly); what is absent is the empty text, which comes first. Of a text the first `_LENGTH` characters
-count, so that nobody's subject fills the memory.
+two are equal, and pages sorted apart, where they are read, merge into the whole. Texts compare by `text.fold` in capitals, code
+point by code point (RFC 5051, nearly; as in i;ascii-casemap `_` comes after `z`); what is absent is the empty text, which comes
+first. Of a text the first `_LENGTH` characters count, so that nobody's subject fills the memory.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _value(key: SortKey, at: dict[Column, int], scores: Mapping[int, int]) -> _V
 
 
 def _subject(item: bytes) -> str:
-    return comparable(envelope.text(item) or b"").text[:_LENGTH]
+    return comparable(envelope.text(item) or b"").text[:_LENGTH].upper()
 
 
 def _local(item: bytes) -> str:
@@ -164,7 +164,7 @@ def _display(item: bytes) -> str:
 
 
 def _folded(value: bytes) -> str:
-    return fold(words.decode(value[: 4 * _LENGTH]))[:_LENGTH].replace("\0", "")
+    return fold(words.decode(value[: 4 * _LENGTH]))[:_LENGTH].replace("\0", "").upper()
 
 
 def _descending(text: str) -> bytes:

@@ -70,6 +70,10 @@ class Needle:
             kept = window[max(0, len(window) + 1 - len(self.text)) :]
         return False
 
+    def isInFolded(self, folded: str) -> bool:
+        """`isIn`, of a text that `fold` was applied to."""
+        return self.text in folded
+
     def isInHeader(self, header: bytes) -> bool:
         """Whether the decoded header holds it, names of fields included."""
         return self.isIn(headerText(header))

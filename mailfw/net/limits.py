@@ -22,6 +22,8 @@ class Limits:
     :ivar idleKeepAlive: seconds after which an IMAP client in IDLE is told that the server is still there.
     :ivar loginTimeout: seconds that an IMAP or POP3 client has to log in, from the moment it connected.
     :ivar writeTimeout: seconds that a client may leave our output unread.
+    :ivar messageLimit: messages that one IMAP command should be about, as MESSAGELIMIT announces it (RFC 9738).
+    :ivar enforcesMessageLimit: whether a command about more is done for the newest so many only, or refused.
     :ivar badCommands: in a session, before it is closed. :ivar authFailures: likewise.
     :ivar spoolMemory: octets of a message under way kept in memory; what is longer goes to a file.
     :ivar stopTimeout: seconds that sessions get to finish when the server stops.
@@ -42,6 +44,8 @@ class Limits:
     idleKeepAlive: float = 120.0
     loginTimeout: float = 120.0
     writeTimeout: float = 120.0
+    messageLimit: int = 100_000
+    enforcesMessageLimit: bool = False
     badCommands: int = 20
     authFailures: int = 5
     spoolMemory: int = 262144

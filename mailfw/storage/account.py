@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from zope.interface import implementer
 
@@ -54,6 +55,11 @@ class Account:
 
     async def changedSince(self, modSeq: int) -> tuple[int, list[str]]:
         """The account's MODSEQ now, and the names that anything happened to after `modSeq`."""
+        key = ("names", self._ref.key, modSeq)
+        found: tuple[int, list[str]] = await self._engine.sharing.ask(key, partial(self._changedSince, modSeq))
+        return found
+
+    async def _changedSince(self, modSeq: int) -> tuple[int, list[str]]:
         return await self._engine.database.read(lambda connection: changedNames(connection, self._ref.key, modSeq))
 
     def watch(self, bell: Callable[[str], None]) -> Callable[[], None]:

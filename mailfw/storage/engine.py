@@ -23,21 +23,33 @@ from mailfw.storage import messages, tree
 from mailfw.storage.apply import Step, apply, steps
 from mailfw.storage.bells import Bell, Bells
 from mailfw.storage.blobs import IBlobStore, drop
+from mailfw.storage.candidates import candidates
 from mailfw.storage.changes import View, emailOf
 from mailfw.storage.content import BLOB, BLOB_FROM, Arriving, StoredContent
 from mailfw.storage.housekeeping import Housekeeping
+from mailfw.storage.indexer import BATCH, BATCH_OCTETS, MAX_OCTETS, Indexer, Loaded, Pending, Thread, load
 from mailfw.storage.names import accountName, mailboxName
 from mailfw.storage.place import Rows
-from mailfw.storage.rows import Reading, Source, Stale
+from mailfw.storage.rows import Reading, Source, Stale, Tables
+from mailfw.storage.sharing import Sharing
 from mailfw.storage.transaction import Caches, IPlace, Transaction, bounded
-from mailfw.values import Create, Fate, MessageSource, Operation, Outcome, Result, Target
+from mailfw.values import Create, Fate, MessageSource, Operation, Outcome, Result, Target, UIDSet
 
 T = TypeVar("T")
 
 _ACCOUNT = "SELECT id FROM account WHERE name = ?"
 _ADD_ACCOUNT = "INSERT INTO account (name, modseq, uid_validity) VALUES (?, 0, 0)"
 _DERIVED = """UPDATE email SET format = ?, header_size = ?, message_id = ?, refs = ?, subject = ?, sent_date = ?, envelope = ?,
-    structure = ?, digest = ? WHERE id = ?"""
+    structure = ?, fields = ?, digest = ?, preview = NULL WHERE id = ?"""
+_COUNT = "SELECT COALESCE(SUM(messages), 0) FROM account"
+_UNINDEXED = "SELECT id, account, content, size FROM email WHERE id > ? ORDER BY id LIMIT ?"
+_TABLES = Tables(
+    ("e.id", "e.content", "e.size"),
+    ("m.mailbox", "m.uid"),
+    header="c.header",
+    headerJoins=" LEFT JOIN content c ON c.id = CASE e.content WHEN 0 THEN e.id ELSE e.content END",
+)
+_PREVIEW = "UPDATE email SET preview = ? WHERE id = ?"
 _VIEWED_UIDS = 4_000_000  # in all views that are kept: 16 MB
 
 
@@ -64,6 +76,7 @@ class Engine:
         bells: Bells,
         now: Callable[[], float],
         housekeeping: Housekeeping,
+        indexer: Indexer | None = None,
     ) -> None:
         self.database = database
         self.blobs = blobs
@@ -78,8 +91,12 @@ class Engine:
         self._viewed = 0
         self._recent: dict[int, int] = {}
         self.source = self._source()
+        self.sharing = Sharing()
         self._housekeeping = housekeeping
+        self._indexer = indexer
         housekeeping.start()
+        if indexer is not None:
+            indexer.start(self)
 
     # --- Accounts
 
@@ -188,6 +205,7 @@ class Engine:
     def _delivered(self, target: Target, done: _Delivered | Exception) -> Outcome:
         if isinstance(done, Exception):
             return self.refused(done)
+        self._hasNews()
         self.bells.publish(target.account, tree.mailboxId(done.mailbox), done.modSeq)
         return Outcome(Fate.DELIVERED, remark=f"{target.mailbox} UID {done.uid}")
 
@@ -214,8 +232,14 @@ class Engine:
 
     def ring(self, account: str, touched: dict[int, int]) -> None:
         """Tell whoever watches the account."""
+        if touched:
+            self._hasNews()
         for mailbox, modSeq in touched.items():
             self.bells.publish(account, tree.mailboxId(mailbox), modSeq)
+
+    def _hasNews(self) -> None:
+        if self._indexer is not None:
+            self._indexer.touched()
 
     def watch(self, account: AccountRef, bell: Bell) -> Callable[[], None]:
         """Ring after changes, until the function that is returned is called."""
@@ -235,7 +259,16 @@ class Engine:
         if reading.stale:
             stale, reading.stale = reading.stale, []
             self.database.write(partial(writeDerived, stale)).addErrback(self._notWritten)
+        self.keepPreviews(reading)
         return items
+
+    def keepPreviews(self, reading: Reading[T]) -> None:
+        """Write down previews that were made, when there is time."""
+        if reading.previews:
+            previews, reading.previews = reading.previews, []
+            self.database.write(
+                lambda connection: connection.executemany(_PREVIEW, previews).rowcount
+            ).addErrback(self._notWritten)
 
     def _notWritten(self, failure: Any) -> None:  # Failure, which is generic in no useful way
         self.log.warn("the store could not write down what can wait: {error}", error=failure.value)
@@ -246,9 +279,7 @@ class Engine:
         return StoredContent(self.database.connection, self.blobs, content or email, size)
 
     def _source(self) -> Source:
-        return Source(
-            ("e.id", "e.content", "e.size"), self.content, ("m.mailbox", "m.uid"), lambda mailbox, uid: f"{mailbox:x}.{uid:x}"
-        )
+        return Source(_TABLES, self.content, lambda mailbox, uid: f"{mailbox:x}.{uid:x}")
 
     async def read(self, account: AccountRef, mailbox: int, uid: int, start: int, length: int) -> bytes:
         """Octets of one message, even of one that was expunged not long ago."""
@@ -256,6 +287,35 @@ class Engine:
 
     def _read(self, connection: Connection, mailbox: int, uid: int, start: int, length: int) -> bytes:
         return self.content(*emailOf(connection, mailbox, uid)).read(start, length)
+
+    # --- Searching
+
+    async def candidates(self, account: AccountRef, mailbox: int, criterion: Any) -> UIDSet | None:
+        """Messages among which all matches are, as far as the index tells. `criterion`: of `message.criteria`."""
+        if self._indexer is None:
+            return None
+        index = self._indexer.index
+        return await self.database.read(lambda connection: candidates(connection, index, account.key, mailbox, criterion))
+
+    async def emailCount(self) -> int:
+        """About how many emails there are."""
+        row = await self.database.read(lambda connection: connection.execute(_COUNT).fetchone())
+        return int(row[0])
+
+    async def unindexed(self, mark: int, thread: Thread) -> tuple[list[Loaded], int]:
+        """The next emails for the index, read in its thread."""
+        return await thread(lambda: self.database.readHere(partial(self._unindexed, mark)))
+
+    def _unindexed(self, mark: int, connection: Connection) -> tuple[list[Loaded], int]:
+        pending: list[Pending] = []
+        octets = 0
+        for email, account, content, size in connection.execute(_UNINDEXED, (mark, BATCH)).fetchall():
+            isSmall = size <= MAX_OCTETS
+            pending.append(Pending(account, email, self.content(email, content, size) if isSmall else None))
+            octets += size if isSmall else 0
+            if octets >= BATCH_OCTETS:
+                break
+        return load(pending), pending[-1].email if pending else mark
 
     # --- Views
 
@@ -288,6 +348,8 @@ class Engine:
 
     async def close(self) -> None:
         """Finish what was begun, and let go of the file."""
+        if self._indexer is not None:
+            await self._indexer.close()
         await self._housekeeping.stop()
         await self.database.close()
 
@@ -326,6 +388,7 @@ def writeDerived(stale: Sequence[Stale], connection: Connection) -> None:
                 one.sentDate,
                 one.envelope,
                 one.structure,
+                one.fields,
                 digest,
                 email,
             )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from zope.interface import implementer
 
 from mailfw.interfaces import IMailbox, Row
 from mailfw.storage import changes
+from mailfw.storage.changes import Counters
 from mailfw.storage.engine import AccountRef, Engine
 from mailfw.storage.rows import Reading
 from mailfw.values import Changes, Column, MailboxInfo, MailboxStatus, Snapshot, UIDSet
@@ -32,9 +34,12 @@ class Mailbox:
 
     async def status(self) -> MailboxStatus:
         """The counters, in constant time."""
-        await self.refresh()
-        found = await self._engine.database.read(lambda connection: changes.counters(connection, self._key))
+        found: Counters = await self._engine.sharing.ask(self._key, self._counters)
         return found.status(self._engine.recentFrom(self._key, found.recent))
+
+    async def _counters(self) -> Counters:
+        await self.refresh()
+        return await self._engine.database.read(lambda connection: changes.counters(connection, self._key))
 
     async def snapshot(self, claimRecent: bool = False) -> Snapshot:
         """All UIDs, with the counters of the same moment."""
@@ -64,10 +69,14 @@ class Mailbox:
         return await self._engine.read(self._account, self._key, uid, start, length)
 
     async def changesSince(self, modSeq: int) -> Changes:
-        """What happened after `modSeq`."""
+        """What happened after `modSeq`; read once for all sessions that have come equally far."""
+        changes: Changes = await self._engine.sharing.ask((self._key, modSeq), partial(self._changesSince, modSeq))
+        return changes
+
+    async def _changesSince(self, modSeq: int) -> Changes:
         await self.refresh()
         return await self._engine.database.read(lambda connection: changes.changesSince(connection, self._key, modSeq))
 
     async def candidates(self, criterion: Any) -> UIDSet | None:
-        """No index helps yet."""
-        return None
+        """UIDs among which all matches are; see the contract."""
+        return await self._engine.candidates(self._account, self._key, criterion)

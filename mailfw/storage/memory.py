@@ -11,6 +11,7 @@ from mailfw.storage.bells import Bells
 from mailfw.storage.blobs import MemoryBlobs
 from mailfw.storage.engine import Engine
 from mailfw.storage.housekeeping import Housekeeping
+from mailfw.storage.indexer import openIndexer
 from mailfw.storage.schema import SCHEMA
 from mailfw.storage.store import Store
 
@@ -28,7 +29,8 @@ class Memory:
         database = Database.open(MEMORY, SCHEMA, reactor=context.reactor, isInline=context.isInline)
         blobs = MemoryBlobs()
         housekeeping = Housekeeping(database, blobs, context.reactor, context.now)
-        return Store([Engine(database, blobs, Bells(), context.now, housekeeping)])
+        indexer = openIndexer(database, MEMORY, context)
+        return Store([Engine(database, blobs, Bells(), context.now, housekeeping, indexer)])
 
 
 memory = Memory()

@@ -40,6 +40,7 @@ _DERIVED = {
     Column.BODY_STRUCTURE: "e.structure",
     Column.HEADER: "e.header_size",
     Column.REFERENCES: "e.refs",
+    Column.FIELDS: "e.fields",
 }
 _PLAIN = {
     Column.UID: ("m.uid",),
@@ -51,26 +52,41 @@ _PLAIN = {
     Column.EMAIL_ID: ("m.email", "e.digest"),
     Column.THREAD_ID: ("e.thread", "m.email"),
     Column.UIDL: ("m.mailbox", "m.uid"),
+    Column.PREVIEW: ("e.preview",),
+    Column.KEPT_PREVIEW: ("e.preview", "e.format"),
 }
+
+
+@frozen
+class Tables:
+    """Where a kind of store finds what it adds to reading.
+
+    :ivar columns: of the database, that `Source.content` wants.
+    :ivar uidlColumns: that `Source.uidl` wants.
+    :ivar joins: FROM clauses that these need.
+    :ivar derives: EMAIL_ID and THREAD_ID too come from looking into the message.
+    :ivar header: the column of headers, in which some are missing that must be read with their messages; empty: there is none.
+    :ivar headerJoins: the FROM clause it needs.
+    """
+
+    columns: tuple[str, ...]
+    uidlColumns: tuple[str, ...]
+    joins: str = ""
+    derives: bool = False
+    header: str = ""
+    headerJoins: str = ""
 
 
 @frozen
 class Source:
     """What a kind of store adds to reading.
 
-    :ivar columns: of the database, that `content` wants.
-    :ivar content: makes the handle of a message from these columns.
-    :ivar uidlColumns: that `uidl` wants.
-    :ivar joins: FROM clauses that these need.
-    :ivar derives: EMAIL_ID and THREAD_ID too come from looking into the message.
+    :ivar content: makes the handle of a message from `tables.columns`.
     """
 
-    columns: tuple[str, ...]
+    tables: Tables
     content: Callable[..., IContent]
-    uidlColumns: tuple[str, ...]
     uidl: Callable[..., str]
-    joins: str = ""
-    derives: bool = False
 
 
 @frozen
@@ -91,24 +107,26 @@ class Query:
 
 
 @lru_cache(1000)
-def query(
-    columns: tuple[Column, ...], contentColumns: tuple[str, ...], uidlColumns: tuple[str, ...], joins: str, derives: bool
-) -> Query:
+def query(columns: tuple[Column, ...], tables: Tables) -> Query:
     """The statement for these columns; it reads and joins no more than they need."""
-    isDerived = any(column in _DERIVED for column in columns) or (
-        derives and (Column.EMAIL_ID in columns or Column.THREAD_ID in columns)
+    isDerived = any(column in _DERIVED or column is Column.PREVIEW for column in columns) or (
+        tables.derives and (Column.EMAIL_ID in columns or Column.THREAD_ID in columns)
     )
     needsContent = any(column in _CONTENT for column in columns)
     fields = ["m.uid", "m.email"]
     if isDerived:
         fields += ["e.format", *(_DERIVED[column] for column in columns if column in _DERIVED)]
     for column in columns:
-        fields += uidlColumns if column is Column.UIDL else _PLAIN.get(column, ())
+        fields += tables.uidlColumns if column is Column.UIDL else _PLAIN.get(column, ())
     if needsContent or isDerived:
-        fields += contentColumns
+        fields += tables.columns
+    if tables.header and Column.HEADER in columns:
+        fields.append(tables.header)
     chosen = tuple(dict.fromkeys(fields))
     email = " JOIN email e ON e.id = m.email" if any(field.startswith("e.") for field in chosen) else ""
-    joined = joins if any(field.startswith("f.") for field in chosen) else ""
+    joined = tables.joins if any(field.startswith("f.") for field in chosen) else ""
+    if tables.header in chosen:
+        joined += tables.headerJoins
     sql = (
         f"SELECT {', '.join(chosen)} FROM message m{email}{joined} "
         f"WHERE m.mailbox = ? AND m.uid BETWEEN ? AND ? ORDER BY m.uid LIMIT ?"
@@ -120,6 +138,7 @@ class Reading(Generic[T]):
     """One walk over some messages of a mailbox.
 
     :ivar stale: emails that had to be looked into since the last step: their key, what was derived, their content's digest.
+    :ivar previews: emails of which a preview was made since the last step.
     """
 
     def __init__(
@@ -134,12 +153,13 @@ class Reading(Generic[T]):
         self._mailbox = mailbox
         self._uids = uids
         self._render = render
-        self._query = query(tuple(columns), source.columns, source.uidlColumns, source.joins, source.derives)
+        self._query = query(tuple(columns), source.tables)
         self._makers = [self._maker(column) for column in columns]
         self._next = 0
         self._items: Iterator[T] | None = None
         self.isDone = not uids
         self.stale: list[Stale] = []
+        self.previews: list[tuple[str, int]] = []
 
     @property
     def needsFiles(self) -> bool:
@@ -218,18 +238,30 @@ class Reading(Generic[T]):
         """The row as it would be, had the message been looked into by this version of the message room."""
         content = self._content(raw).read()
         derived = derive(content)
-        self.stale.append((raw[1], derived, digestOf(content) if self._source.derives else ""))
+        self.stale.append((raw[1], derived, digestOf(content) if self._source.tables.derives else ""))
         new = {
             "e.format": derived.format,
             "e.envelope": derived.envelope,
             "e.structure": derived.structure,
             "e.header_size": derived.headerSize,
+            "e.fields": derived.fields,
             "e.refs": derived.references,
         }
         return tuple(new.get(field, value) for field, value in zip(self._query.fields, raw, strict=True))
 
     def _content(self, raw: Raw) -> IContent:
-        return self._source.content(*(raw[self._query.at(field)] for field in self._source.columns))
+        return self._source.content(*(raw[self._query.at(field)] for field in self._source.tables.columns))
+
+    def _header(self, raw: Raw, size: int, kept: int | None) -> bytes:
+        header = None if kept is None else raw[kept]
+        return self._content(raw).read(0, raw[size]) if header is None or len(header) != raw[size] else bytes(header)
+
+    def _preview(self, raw: Raw) -> str:
+        kept = raw[self._query.at("e.preview")]
+        if kept is None:
+            kept = preview(self._content(raw).read())
+            self.previews.append((kept, raw[1]))
+        return str(kept)
 
     def _maker(self, column: Column) -> Callable[[Raw], Any]:
         at = self._query.at
@@ -243,16 +275,20 @@ class Reading(Generic[T]):
             thread, own = at("e.thread"), at("m.email")
             return lambda raw: f"T{raw[thread] or raw[own]:x}"
         if column is Column.UIDL:
-            uidl, places = self._source.uidl, [at(field) for field in self._source.uidlColumns]
+            uidl, places = self._source.uidl, [at(field) for field in self._source.tables.uidlColumns]
             return lambda raw: uidl(*[raw[place] for place in places])
         if column is Column.REFERENCES:
             references = at("e.refs")
             return lambda raw: tuple(raw[references].split("\n")) if raw[references] else ()
         if column is Column.HEADER:
             size = at("e.header_size")
-            return lambda raw: self._content(raw).read(0, raw[size])
+            kept = at(self._source.tables.header) if self._source.tables.header else None
+            return lambda raw: self._header(raw, size, kept)
         if column is Column.PREVIEW:
-            return lambda raw: preview(self._content(raw).read())
+            return self._preview
+        if column is Column.KEPT_PREVIEW:
+            kept, version = at("e.preview"), at("e.format")
+            return lambda raw: raw[kept] if raw[version] == FORMAT_VERSION else None
         if column is Column.CONTENT:
             return self._content
         return itemgetter(at(_DERIVED.get(column) or _PLAIN[column][0]))

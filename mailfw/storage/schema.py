@@ -7,12 +7,18 @@
   cleared away. `token` is the simple store's mark of the last complete scan.
 - `email` 1—n `message`: `email` is a content with all that is derived from it; `copies` counts the rows of `message` and
   `expunged` that point to it. `format` says by which version of the message room envelope, structure and the other derived
-  columns were computed; another version, or none, is computed again when it is asked for.
+  columns were computed; another version, or none, is computed again when it is asked for. `fields` are the texts of the header
+  that people search (`message.fields`). `preview` is made of a message when somebody wants it, and kept for as long as the
+  version stands.
 - `content`: the octets, in their own table so that no scan of metadata walks over bodies. The header comes first, so that
   reading it touches no page of the body. `sharing` counts the emails that share one content, where there are more than one.
 - `thread`: (account, digest of message-id and base subject) → thread.
 - `vanished`: UIDs that went, in ranges. mailbox.vanished_floor is the MODSEQ below which the log has been cut.
 - `expunged`: messages that went, still readable until `until`.
+- `rights`: what others may do in a mailbox (RFC 4314), the letters of their rights; the owner's are not written down.
+- `annotation`: metadata (RFC 5464). mailbox is 0 for what is about an account as a whole, and account too for what the server
+  shares with all; owner is whose private entry it is, empty for a shared one. modseq is the account's when it was set.
+- account.quota_octets and quota_messages: limits that an administrator set here; NULL: those of the source of accounts count.
 - `file`: where a simple store keeps a message; `intent`: what was under way there.
 """
 
@@ -71,4 +77,18 @@ _FIRST = (
     """CREATE INDEX intent_account ON intent (account)""",
 )
 
-SCHEMA = Schema("store", (Migration(_FIRST),))
+_SECOND = (
+    """ALTER TABLE email ADD COLUMN fields TEXT""",
+    """ALTER TABLE email ADD COLUMN preview TEXT""",
+    """ALTER TABLE account ADD COLUMN quota_octets INTEGER""",
+    """ALTER TABLE account ADD COLUMN quota_messages INTEGER""",
+    """CREATE TABLE rights (
+        mailbox INTEGER NOT NULL, identifier TEXT NOT NULL, rights TEXT NOT NULL,
+        PRIMARY KEY (mailbox, identifier)) {clustered}""",
+    """CREATE INDEX rights_identifier ON rights (identifier)""",
+    """CREATE TABLE annotation (
+        account INTEGER NOT NULL, mailbox INTEGER NOT NULL, owner TEXT NOT NULL, entry TEXT NOT NULL, value {octets} NOT NULL,
+        modseq INTEGER NOT NULL, PRIMARY KEY (account, mailbox, owner, entry)) {clustered}""",
+)
+
+SCHEMA = Schema("store", (Migration(_FIRST), Migration(_SECOND)))

@@ -16,6 +16,7 @@ from mailfw.storage.bells import Bells
 from mailfw.storage.blobs import FileBlobs
 from mailfw.storage.engine import Engine
 from mailfw.storage.housekeeping import Housekeeping
+from mailfw.storage.indexer import openIndexer
 from mailfw.storage.schema import SCHEMA
 from mailfw.storage.store import Store
 
@@ -52,8 +53,9 @@ class SQLite:
         engines = []
         for number, database in enumerate(databases):
             blobs = FileBlobs(os.path.join(directory, f"blobs{number}"))
-            engine = Engine(database, blobs, bells, context.now, Housekeeping(database, blobs, context.reactor, context.now))
-            engines.append(engine)
+            housekeeping = Housekeeping(database, blobs, context.reactor, context.now)
+            indexer = openIndexer(database, os.path.join(directory, f"search{number}.sqlite"), context)
+            engines.append(Engine(database, blobs, bells, context.now, housekeeping, indexer))
         return Store(engines)
 
     def _open(self, directory: str, number: int, context: IStoreContext) -> Database:

@@ -8,6 +8,7 @@ from datetime import datetime
 from attrs import frozen
 
 from mailfw.message import preview as previews
+from mailfw.message.fields import pack
 from mailfw.message.mime import scan
 from mailfw.message.summary import FORMAT_VERSION, summarise
 
@@ -25,6 +26,7 @@ class Derived:
     :ivar subject: the base subject (RFC 5256 §2.1).
     :ivar sentDate: seconds since the epoch, UTC; None where the message has no date.
     :ivar threadKeys: digests of (message-id, base subject), the message's own first when it has one.
+    :ivar fields: texts of the fields that people search (`message.fields`).
     """
 
     format: int
@@ -36,6 +38,7 @@ class Derived:
     envelope: bytes | None
     structure: bytes | None
     threadKeys: tuple[int, ...]
+    fields: str | None = None
 
 
 ABSENT = Derived(0, 0, "", "", "", None, None, None, ())
@@ -59,6 +62,7 @@ def derive(content: bytes) -> Derived:
         summary.envelope,
         summary.bodyStructure,
         tuple(_threadKey(one, salt) for one in ([messageId, *references] if messageId else references)),
+        pack(content[: summary.headerSize]),
     )
 
 

@@ -122,7 +122,7 @@ def bounded(cache: dict[K, V]) -> None:
 
 _MAILBOX = "SELECT id, name, uid_validity FROM mailbox WHERE account = ? AND name = ?"
 _EMAIL = """INSERT INTO email (account, content, copies, size, thread, digest, format, header_size, message_id, refs, subject,
-    sent_date, envelope, structure) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    sent_date, envelope, structure, fields) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _THREAD = "SELECT thread FROM thread WHERE account = ? AND digest = ?"
 _ADD_THREAD = "INSERT INTO thread (account, digest, thread) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _SET_THREAD = "UPDATE email SET thread = ? WHERE id = ?"
@@ -202,6 +202,7 @@ class Transaction:
                 derived.sentDate,
                 derived.envelope,
                 derived.structure,
+                derived.fields,
             ),
         ).lastrowid
         assert email is not None

@@ -16,6 +16,7 @@ from mailfw.storage.transaction import MailboxRef, Transaction
 from mailfw.values import ALL_UIDS, Create, Delete, MailboxInfo, Rename, SpecialUse, Subscribe
 
 MAILBOXES = 10_000  # in one account
+ACCOUNT = 0  # stands for no mailbox where it is noted what was touched: names or subscriptions changed
 
 DEFAULTS = (
     Create(INBOX),
@@ -45,13 +46,15 @@ _SUBSCRIBE = """INSERT INTO name (account, name, modseq, subscribed) VALUES (?, 
 _SUBSCRIBE_ALL = "UPDATE name SET subscribed = 1 WHERE account = ?"
 _RENAME = "UPDATE mailbox SET name = ?, uid_validity = ? WHERE id = ?"
 _CLEAR = "UPDATE mailbox SET name = NULL WHERE id = ? RETURNING messages, size"
+_USES = "SELECT id, name, special_use FROM mailbox WHERE account = ? AND name IS NOT NULL AND special_use <> ''"
+_SET_USES = "UPDATE mailbox SET special_use = ? WHERE id = ?"
 _UNCOUNT = "UPDATE account SET messages = messages - ?, size = size - ? WHERE id = ?"
 _FORGET_KEYWORDS = "DELETE FROM keyword WHERE mailbox = ?"
 
 
 def mailboxId(number: int) -> str:
-    """MAILBOXID (RFC 8474 §4) of the mailbox with that key."""
-    return f"F{number:x}"
+    """MAILBOXID (RFC 8474 §4) of the mailbox with that key; empty for `ACCOUNT`."""
+    return f"F{number:x}" if number else ""
 
 
 def listing(connection: Connection, account: int) -> list[MailboxInfo]:
@@ -95,12 +98,27 @@ def create(tx: Transaction, operation: Create) -> MailboxInfo:
 def _make(tx: Transaction, name: str, specialUse: frozenset[SpecialUse] = frozenset()) -> MailboxRef:
     modSeq = tx.countAccount()
     uidValidity = _nextValidity(tx)
+    _leaveUses(tx, specialUse, modSeq)
     uses = " ".join(sorted(use.value for use in specialUse))
     number = tx.connection.execute(_ADD, (tx.account, name, uidValidity, modSeq, uses)).lastrowid
     assert number is not None
     tx.connection.execute(_REMEMBER, (tx.account, name, modSeq, uidValidity))
     tx.touched[number] = modSeq
     return MailboxRef(number, name, uidValidity)
+
+
+def _leaveUses(tx: Transaction, uses: frozenset[SpecialUse], modSeq: int) -> None:
+    """A use is one mailbox's at a time: another gets these now (RFC 6154 §3)."""
+    for number, name, text in tx.connection.execute(_USES, (tx.account,)).fetchall() if uses else ():
+        had = frozenset(SpecialUse(use) for use in text.split())
+        if had & uses:
+            _setUses(tx, number, name, had - uses, modSeq)
+
+
+def _setUses(tx: Transaction, mailbox: int, name: str, uses: frozenset[SpecialUse], modSeq: int) -> None:
+    tx.connection.execute(_SET_USES, (" ".join(sorted(use.value for use in uses)), mailbox))
+    tx.connection.execute(_REMEMBER, (tx.account, name, modSeq, 0))
+    tx.touched[mailbox] = modSeq
 
 
 def _nextValidity(tx: Transaction) -> int:
@@ -191,6 +209,7 @@ def delete(tx: Transaction, operation: Delete) -> None:
 def subscribe(tx: Transaction, operation: Subscribe) -> None:
     """Note or forget a subscription; the name need not be a mailbox's."""
     modSeq = tx.countAccount()
+    tx.touched[ACCOUNT] = modSeq
     tx.connection.execute(_SUBSCRIBE, (tx.account, mailboxName(operation.name), modSeq, int(operation.isSubscribed)))
 
 

@@ -93,6 +93,12 @@ def makeClients():
 
 
 @pytest.fixture
+def makeClientIn():
+    """Makes a client in a world."""
+    return Client
+
+
+@pytest.fixture
 def world():
     return newWorld()
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mailfw.imap.grammar import commands, mailboxes, messages
+from mailfw.imap.grammar import commands, listing, mailboxes, messages
 from mailfw.imap.grammar.commands import SYNTAX, Tagged, Unreadable, parse
 from mailfw.imap.grammar.fetch import Attribute, BodySection, Fetch
 from mailfw.imap.grammar.mailboxes import StatusItem
@@ -67,9 +67,9 @@ def test_the_tables_name_the_same_commands():
         (b"RENAME a b", mailboxes.Rename("a", "b")),
         (b"SUBSCRIBE a", mailboxes.Subscribe("a")),
         (b"UNSUBSCRIBE a", mailboxes.Subscribe("a", isSubscribed=False)),
-        (b'LIST "" %', mailboxes.ListMailboxes(b"", b"%")),
-        (b"LIST ~/Mail/ %]*", mailboxes.ListMailboxes(b"~/Mail/", b"%]*")),
-        (b'LSUB "#news." "comp.mail.*"', mailboxes.ListSubscribed(b"#news.", b"comp.mail.*")),
+        (b'LIST "" %', listing.ListMailboxes(b"", (b"%",))),
+        (b"LIST ~/Mail/ %]*", listing.ListMailboxes(b"~/Mail/", (b"%]*",))),
+        (b'LSUB "#news." "comp.mail.*"', listing.ListSubscribed(b"#news.", b"comp.mail.*")),
         (b"NAMESPACE", mailboxes.Namespace()),
         (b"STATUS x (uidnext MESSAGES)", mailboxes.Status("x", (StatusItem.UIDNEXT, StatusItem.MESSAGES))),
         (b"CHECK", messages.Check()),
@@ -212,7 +212,7 @@ def test_a_line_without_a_tag_is_answered_without(text):
         (b"LOGIN {} x", (b'"{\\\xc3\xbc',), commands.Login(b'"{\\\xc3\xbc', b"x")),
         (b"SELECT {}", (b"inbox",), mailboxes.Select("INBOX")),
         (b"RENAME {} {}", (b"a", b"b"), mailboxes.Rename("a", "b")),
-        (b"LIST {} {}", (b"", b"*"), mailboxes.ListMailboxes(b"", b"*")),
+        (b"LIST {} {}", (b"", b"*"), listing.ListMailboxes(b"", (b"*",))),
         (b"STATUS {} (UNSEEN)", (b"x",), mailboxes.Status("x", (StatusItem.UNSEEN,))),
         (b"COPY 1 {}", (b"x",), messages.Copy(ranges("1"), "x")),
         (b"ID ({} {})", (b"name", b"x"), commands.Id(((b"name", b"x"),))),
@@ -319,7 +319,8 @@ def test_fetch_items(items, expected):
 
 
 def test_uid_fetch_always_names_the_uid():
-    assert read(b"UID FETCH 1:* FLAGS") == Fetch(ranges("1:*"), (Attribute.UID, Attribute.FLAGS), isUID=True)
+    assert read(b"UID FETCH 1:* FLAGS") == Fetch(ranges("1:*"), (Attribute.UID, Attribute.FLAGS), isUID=True, impliesUID=True)
+    assert not read(b"UID FETCH 1:* UID").impliesUID
 
 
 # --- SEARCH ----------------------------------------------------------------------------------------------------------

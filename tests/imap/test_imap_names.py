@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailfw.errors import InvalidName
-from mailfw.imap.grammar import mutf7
+from mailfw.imap.grammar import mutf7, names
 from mailfw.imap.grammar.pattern import Pattern
-from mailfw.imap.grammar.tokens import mailboxName
 
 
 @pytest.mark.parametrize(
@@ -60,7 +59,7 @@ def test_what_is_decoded_has_one_spelling(wire):
         b"&2DQ-",  # half a surrogate pair
         b"&Jj-",
         b"&Jj/o-",
-        b"Entw\xc3\xbcrfe",
+        b"Entw\xfcrfe",
         b"a\tb",
     ],
 )
@@ -68,7 +67,7 @@ def test_other_spellings_are_no_names(wire):
     with pytest.raises(ValueError, match="modified UTF-7"):
         mutf7.decode(wire)
     with pytest.raises(InvalidName):
-        mailboxName(wire)
+        names.decode(wire, isUTF8=False)
 
 
 def test_a_hostile_name_is_refused_in_linear_time():
@@ -84,7 +83,32 @@ def test_a_hostile_name_is_refused_in_linear_time():
     [(b"inbox", "INBOX"), (b"InBox/Work", "INBOX/Work"), (b"inboxes", "inboxes"), (b"a/inbox", "a/inbox")],
 )
 def test_inbox_in_any_case(wire, name):
-    assert mailboxName(wire) == name
+    assert names.decode(wire, isUTF8=False) == name
+    assert names.decode(wire, isUTF8=True) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "mUTF7", "UTF8"),
+    [
+        ("INBOX", b"INBOX", b"INBOX"),
+        ("a b", b'"a b"', b'"a b"'),
+        ("nil", b'"nil"', b'"nil"'),
+        ("", b'""', b'""'),
+        ("ü", b"&APw-", '"ü"'.encode()),
+        ("A & B", b'"A &- B"', b'"A & B"'),
+        ("a]", b'"a]"', b'"a]"'),
+        ("50%", b'"50%"', b'"50%"'),
+    ],
+)
+def test_names_as_they_are_sent(name, mUTF7, UTF8):
+    assert (names.mailbox(name, isUTF8=False), names.mailbox(name, isUTF8=True)) == (mUTF7, UTF8)
+
+
+def test_whoever_has_not_enabled_it_may_send_UTF_8_all_the_same():
+    assert names.decode("Entwürfe".encode(), isUTF8=False) == "Entwürfe"
+    assert names.decode(b"&APw-", isUTF8=True) == "&APw-"
+    with pytest.raises(InvalidName):
+        names.decode(b"\xff", isUTF8=True)
 
 
 @pytest.mark.parametrize(

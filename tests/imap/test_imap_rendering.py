@@ -41,6 +41,7 @@ def row(columns, uid, content, flags=frozenset()):
     header = content.octets[: content.octets.index(b"\r\n\r\n") + 4]
     values = {
         Column.UID: uid,
+        Column.MODSEQ: 77,
         Column.FLAGS: flags,
         Column.INTERNAL_DATE: 1_790_000_000.0,
         Column.SIZE: content.size,

@@ -44,22 +44,6 @@ def test_strings(octets, written):
     assert response.string(octets) == written
 
 
-@pytest.mark.parametrize(
-    ("name", "written"),
-    [
-        ("INBOX", b"INBOX"),
-        ("a b", b'"a b"'),
-        ("nil", b'"nil"'),
-        ("", b'""'),
-        ("ü", b"&APw-"),
-        ("a]", b'"a]"'),
-        ("50%", b'"50%"'),
-    ],
-)
-def test_mailbox_names(name, written):
-    assert response.mailbox(name) == written
-
-
 @given(st.text(), st.sampled_from([b"", b"ALERT"]))
 def test_a_text_never_breaks_its_line(text, code):
     line = response.ok(text, code).render(b"a")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mailfw.message import mime, search
 from mailfw.message.criteria import All, And, Body, Criterion, HasFlag, Header, Not, Or, Text
+from mailfw.message.fields import pack
 from mailfw.message.header import headerEnd
 from mailfw.message.plan import AllOf, AnyOf, Contains, Place, Plan, bodyText, headerText, plan
 from mailfw.values import Column
@@ -30,7 +31,7 @@ def matches(criterion: Criterion, content: bytes) -> bool:
     """Whether a message matches, found by reading it."""
     wanted = search.compile(criterion)
     header = content[: headerEnd(content)]
-    row = {Column.HEADER: header, Column.CONTENT: Content(content), Column.FLAGS: frozenset()}
+    row = {Column.FIELDS: pack(header), Column.HEADER: header, Column.CONTENT: Content(content), Column.FLAGS: frozenset()}
     return wanted.matches([row[column] for column in wanted.columns])
 
 

@@ -38,6 +38,7 @@ from mailfw.message.criteria import (
     UIDs,
     Younger,
 )
+from mailfw.message.fields import pack
 from mailfw.message.header import headerEnd
 from mailfw.message.summary import summarise
 from mailfw.message.text import Needle, fold
@@ -89,6 +90,7 @@ def values(octets: bytes = CONTENT) -> dict[Column, Any]:
         Column.EMAIL_ID: "E1",
         Column.THREAD_ID: "T1",
         Column.ENVELOPE: summarise(octets).envelope,
+        Column.FIELDS: pack(octets[: headerEnd(octets)]),
         Column.HEADER: octets[: headerEnd(octets)],
         Column.CONTENT: Content(octets),
     }
@@ -101,6 +103,8 @@ def matches(criterion: Criterion, octets: bytes = CONTENT, now: float = ARRIVED 
     decisions = [found.decide([row[each] for each in columns], stage) for stage, columns in enumerate(found.stages)]
     assert decisions[-1] is result
     assert set(decisions) <= {None, result}
+    row[Column.FIELDS] = None  # not kept: the header tells the same
+    assert found.matches([row[column] for column in found.columns]) is result
     return result
 
 

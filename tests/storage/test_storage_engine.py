@@ -49,7 +49,7 @@ def files(directory: str, pattern: str = "**/blobs*/*/*") -> list[Path]:
 def table(directory: str, statement: str) -> list[Any]:
     """Rows of every shard, as another program sees them."""
     found: list[Any] = []
-    for path in sorted(Path(directory).glob("mail/*.sqlite")):
+    for path in sorted(Path(directory).glob("mail/mail*.sqlite")):
         with closing(sqlite3.connect(path)) as connection:
             found += connection.execute(statement).fetchall()
     return found

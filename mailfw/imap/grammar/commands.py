@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from attrs import field, frozen
 
 from mailfw.errors import Refusal
-from mailfw.imap.grammar import fetch, mailboxes, messages, searching
+from mailfw.imap.grammar import batches, fetch, listing, mailboxes, messages, notify, searching
 from mailfw.imap.grammar.response import Reply, bad, refused
 from mailfw.imap.grammar.tokens import BadSyntax, CommandText, RefusedArgument, Scanner
 
@@ -148,9 +148,12 @@ _SYNTAX: Mapping[bytes, Callable[[Scanner], object]] = {
 SYNTAX: Mapping[bytes, Callable[[Scanner], object]] = {
     **_SYNTAX,
     **mailboxes.SYNTAX,
+    **listing.SYNTAX,
     **messages.SYNTAX,
     **fetch.SYNTAX,
     **searching.SYNTAX,
+    **batches.SYNTAX,
+    **notify.SYNTAX,
 }
 """Every command by its name, each with what reads its arguments up to the end."""
 

@@ -1,4 +1,4 @@
-"""FETCH: what is asked about messages (RFC 3501 §6.4.5)."""
+"""FETCH: what is asked about messages (RFC 3501 §6.4.5; RFC 3516, RFC 8474, RFC 8514, RFC 8970)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from attrs import frozen
 
 from mailfw.imap.grammar import response
+from mailfw.imap.grammar.modifiers import NO_MODIFIERS, FetchModifiers, fetchModifiers
 from mailfw.imap.grammar.sequence import SequenceSet
 from mailfw.imap.grammar.tokens import Scanner
 from mailfw.message.section import Section, Text
@@ -29,6 +30,12 @@ class Attribute(enum.Enum):
     ENVELOPE = b"ENVELOPE"
     BODY = b"BODY"
     BODY_STRUCTURE = b"BODYSTRUCTURE"
+    MODSEQ = b"MODSEQ"  # RFC 7162 §3.1.4.2
+    EMAIL_ID = b"EMAILID"
+    THREAD_ID = b"THREADID"
+    SAVE_DATE = b"SAVEDATE"
+    PREVIEW = b"PREVIEW"
+    LAZY_PREVIEW = b"PREVIEW (LAZY)"
 
 
 @frozen
@@ -46,19 +53,44 @@ class BodySection:
     isPeek: bool = False
 
 
-FetchItem = Attribute | BodySection
+@frozen
+class BinarySection:
+    """A part with its Content-Transfer-Encoding undone: `BINARY[…]<…>`, or only its size then (RFC 3516 §4.2).
+
+    :ivar path: part numbers from 1; empty for the whole message.
+    :ivar label: how the answer names it.
+    :ivar partial: offset and length in decoded octets; None is all.
+    """
+
+    path: tuple[int, ...]
+    label: bytes
+    partial: tuple[int, int] | None = None
+    isPeek: bool = False
+    isSize: bool = False
+
+
+FetchItem = Attribute | BodySection | BinarySection
+
+
+def marksSeen(item: FetchItem) -> bool:
+    """Whether fetching it gives the message \\Seen."""
+    return not isinstance(item, Attribute) and not item.isPeek
 
 
 @frozen
 class Fetch:
-    """`fetch = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")")`
+    """`fetch = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")")
+    [fetch-modifiers]`
 
     :ivar items: in the order of the request, each once, macros replaced by what they stand for.
+    :ivar impliesUID: the first item, UID, was not asked for by name.
     """
 
     messages: SequenceSet
     items: tuple[FetchItem, ...]
     isUID: bool = False
+    impliesUID: bool = False
+    modifiers: FetchModifiers = NO_MODIFIERS
 
 
 _FAST = (Attribute.FLAGS, Attribute.INTERNAL_DATE, Attribute.SIZE)
@@ -148,7 +180,58 @@ def _bodyPeek(scanner: Scanner) -> FetchItem:
     return _body(scanner, isPeek=True)
 
 
-ITEMS: Mapping[bytes, Callable[[Scanner], FetchItem]] = {b"BODY": _bodyOrSection, b"BODY.PEEK": _bodyPeek}
+# --- BINARY (RFC 3516) -----------------------------------------------------------------------------------------------
+
+
+def _binaryPath(scanner: Scanner) -> tuple[int, ...]:
+    """`section-binary = "[" [section-part] "]"`"""
+    scanner.expect(b"[")
+    path: list[int] = []
+    while not scanner.takes(b"]"):
+        if path:
+            scanner.expect(b".")
+        path.append(scanner.nzNumber())
+        if len(path) > MAX_PATH:
+            raise scanner.bad("a part number is too long")
+    return tuple(path)
+
+
+def _binary(scanner: Scanner, isPeek: bool = False) -> BinarySection:
+    """`"BINARY" [".PEEK"] section-binary [partial]`"""
+    path = _binaryPath(scanner)
+    partial = _partial(scanner)
+    label = b"BINARY[%b]" % b".".join(b"%d" % number for number in path)
+    return BinarySection(path, label if partial is None else b"%b<%d>" % (label, partial[0]), partial, isPeek)
+
+
+def _binarySize(scanner: Scanner) -> BinarySection:
+    """`"BINARY.SIZE" section-binary`"""
+    path = _binaryPath(scanner)
+    return BinarySection(path, b"BINARY.SIZE[%b]" % b".".join(b"%d" % number for number in path), None, True, True)
+
+
+def _preview(scanner: Scanner) -> Attribute:
+    """`"PREVIEW" [SP "(" preview-mod *(SP preview-mod) ")"]` (RFC 8970 §6)"""
+    if not scanner.octets.startswith(b" (", scanner.at):
+        return Attribute.PREVIEW
+    scanner.space()
+
+    def modifier() -> None:
+        if scanner.keyword() != b"LAZY":
+            raise scanner.bad("unknown modifier of PREVIEW")
+
+    scanner.parenthesised(modifier)
+    return Attribute.LAZY_PREVIEW
+
+
+ITEMS: Mapping[bytes, Callable[[Scanner], FetchItem]] = {
+    b"BODY": _bodyOrSection,
+    b"BODY.PEEK": _bodyPeek,
+    b"BINARY": _binary,
+    b"BINARY.PEEK": lambda scanner: _binary(scanner, isPeek=True),
+    b"BINARY.SIZE": _binarySize,
+    b"PREVIEW": _preview,
+}
 """Items with a grammar of their own, by their first word."""
 
 
@@ -181,9 +264,13 @@ def fetch(scanner: Scanner, isUID: bool = False) -> Fetch:
     messages = scanner.sequenceSet()
     scanner.space()
     items = _items(scanner)
-    if isUID and Attribute.UID not in items:
+    modifiers = fetchModifiers(scanner, isUID)
+    if modifiers.changedSince is not None and Attribute.MODSEQ not in items:
+        items = (*items, Attribute.MODSEQ)
+    impliesUID = isUID and Attribute.UID not in items
+    if impliesUID:
         items = (Attribute.UID, *items)
-    return Fetch(messages, items, isUID)
+    return Fetch(messages, items, isUID, impliesUID, modifiers)
 
 
 SYNTAX: Mapping[bytes, Callable[[Scanner], object]] = {

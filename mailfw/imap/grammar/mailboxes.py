@@ -1,4 +1,4 @@
-"""Commands about mailboxes as such (RFC 3501 §6.3): open, make, rename, list them, ask for their counters."""
+"""Commands about mailboxes as such (RFC 3501 §6.3): open, make, rename them, ask for their counters. LIST is in `listing`."""
 
 from __future__ import annotations
 
@@ -7,22 +7,30 @@ from collections.abc import Callable, Mapping
 
 from attrs import frozen
 
+from mailfw.imap.grammar.modifiers import NO_PARAMETERS, SelectParameters, selectParameters
 from mailfw.imap.grammar.tokens import Scanner
 
 
 @frozen
 class Select:
-    """`select = "SELECT" SP mailbox`, and EXAMINE, which changes nothing (RFC 3501 §6.3.1, §6.3.2)"""
+    """`select = "SELECT" SP mailbox [select-params]`, and EXAMINE, which changes nothing (RFC 3501 §6.3.1, §6.3.2; RFC 4466
+    §2.1)
+    """
 
     mailbox: str
     isReadOnly: bool = False
+    parameters: SelectParameters = NO_PARAMETERS
 
 
 @frozen
 class Create:
-    """`create = "CREATE" SP mailbox` (RFC 3501 §6.3.3)"""
+    """`create = "CREATE" SP mailbox [SP "(" "USE" SP "(" [use-attr *(SP use-attr)] ")" ")"]` (RFC 3501 §6.3.3, RFC 6154 §6)
+
+    :ivar uses: special uses as the client wrote them.
+    """
 
     mailbox: str
+    uses: frozenset[str] = frozenset()
 
 
 @frozen
@@ -49,36 +57,23 @@ class Subscribe:
 
 
 @frozen
-class ListMailboxes:
-    """`list = "LIST" SP mailbox SP list-mailbox` (RFC 3501 §6.3.8); both as they came, for the reference is no
-    mailbox's name.
-    """
-
-    reference: bytes
-    pattern: bytes
-
-
-@frozen
-class ListSubscribed:
-    """`lsub = "LSUB" SP mailbox SP list-mailbox` (RFC 3501 §6.3.9)"""
-
-    reference: bytes
-    pattern: bytes
-
-
-@frozen
 class Namespace:
     """`namespace = "NAMESPACE"` (RFC 2342 §5)"""
 
 
 class StatusItem(enum.Enum):
-    """`status-att` (RFC 3501 §6.3.10)"""
+    """`status-att` (RFC 3501 §6.3.10, RFC 9051 §6.3.11; RFC 7889 §5, RFC 8474 §7)"""
 
     MESSAGES = b"MESSAGES"
     RECENT = b"RECENT"
     UIDNEXT = b"UIDNEXT"
     UIDVALIDITY = b"UIDVALIDITY"
     UNSEEN = b"UNSEEN"
+    DELETED = b"DELETED"
+    SIZE = b"SIZE"
+    APPEND_LIMIT = b"APPENDLIMIT"
+    MAILBOX_ID = b"MAILBOXID"
+    HIGHESTMODSEQ = b"HIGHESTMODSEQ"  # RFC 7162 §3.1.7
 
 
 @frozen
@@ -94,20 +89,16 @@ def _argument(scanner: Scanner) -> str:
     return scanner.mailbox()
 
 
+def _select(scanner: Scanner, isReadOnly: bool = False) -> Select:
+    return Select(_argument(scanner), isReadOnly, selectParameters(scanner))
+
+
 def _rename(scanner: Scanner) -> Rename:
     return Rename(_argument(scanner), _argument(scanner))
 
 
-def _patterns(scanner: Scanner) -> tuple[bytes, bytes]:
-    scanner.space()
-    reference = scanner.astring()
-    scanner.space()
-    return reference, scanner.listMailbox()
-
-
-def _status(scanner: Scanner) -> Status:
-    mailbox = _argument(scanner)
-    scanner.space()
+def statusItems(scanner: Scanner) -> tuple[StatusItem, ...]:
+    """`"(" status-att *(SP status-att) ")"`, each once"""
 
     def item() -> StatusItem:
         try:
@@ -115,19 +106,44 @@ def _status(scanner: Scanner) -> Status:
         except ValueError:
             raise scanner.bad("unknown STATUS item") from None
 
-    return Status(mailbox, tuple(dict.fromkeys(scanner.parenthesised(item))))
+    return tuple(dict.fromkeys(scanner.parenthesised(item)))
+
+
+def _status(scanner: Scanner) -> Status:
+    mailbox = _argument(scanner)
+    scanner.space()
+    return Status(mailbox, statusItems(scanner))
+
+
+def _create(scanner: Scanner) -> Create:
+    mailbox = _argument(scanner)
+    uses: list[str] = []
+    if scanner.takes(b" "):
+
+        def parameter() -> None:
+            if scanner.keyword() != b"USE":
+                raise scanner.bad("unknown CREATE parameter")
+            scanner.space()
+            uses.extend(scanner.parenthesised(lambda: _use(scanner), isEmptyAllowed=True))
+
+        scanner.parenthesised(parameter)
+    return Create(mailbox, frozenset(uses))
+
+
+def _use(scanner: Scanner) -> str:
+    """`use-attr = "\\All" / "\\Archive" / … / use-attr-ext` (RFC 6154 §6)"""
+    scanner.expect(b"\\")
+    return "\\" + scanner.atom().decode("ascii")
 
 
 SYNTAX: Mapping[bytes, Callable[[Scanner], object]] = {
-    b"SELECT": lambda scanner: Select(_argument(scanner)),
-    b"EXAMINE": lambda scanner: Select(_argument(scanner), isReadOnly=True),
-    b"CREATE": lambda scanner: Create(_argument(scanner)),
+    b"SELECT": _select,
+    b"EXAMINE": lambda scanner: _select(scanner, isReadOnly=True),
+    b"CREATE": _create,
     b"DELETE": lambda scanner: Delete(_argument(scanner)),
     b"RENAME": _rename,
     b"SUBSCRIBE": lambda scanner: Subscribe(_argument(scanner)),
     b"UNSUBSCRIBE": lambda scanner: Subscribe(_argument(scanner), isSubscribed=False),
-    b"LIST": lambda scanner: ListMailboxes(*_patterns(scanner)),
-    b"LSUB": lambda scanner: ListSubscribed(*_patterns(scanner)),
     b"NAMESPACE": lambda scanner: Namespace(),
     b"STATUS": _status,
 }

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from attrs import frozen
 
 from mailfw.imap.grammar.dates import dateTime
+from mailfw.imap.grammar.modifiers import unchangedSince
 from mailfw.imap.grammar.sequence import SequenceSet
 from mailfw.imap.grammar.tokens import Literal, Scanner
 from mailfw.values import FlagChange
@@ -49,9 +50,10 @@ class Expunge:
 
 @frozen
 class Store:
-    """`store = "STORE" SP sequence-set SP store-att-flags` (RFC 3501 §6.4.6)
+    """`store = "STORE" SP sequence-set [store-modifiers] SP store-att-flags` (RFC 3501 §6.4.6, RFC 4466 §2.5)
 
     :ivar isSilent: the client knows the flags it sets, and asks not to be told.
+    :ivar unchangedSince: leave messages alone that have a higher MODSEQ (RFC 7162 §3.1.3).
     """
 
     messages: SequenceSet
@@ -59,6 +61,7 @@ class Store:
     flags: frozenset[str]
     isSilent: bool = False
     isUID: bool = False
+    unchangedSince: int | None = None
 
 
 @frozen
@@ -136,11 +139,12 @@ def _store(scanner: Scanner, isUID: bool = False) -> Store:
     scanner.space()
     messages = scanner.sequenceSet()
     scanner.space()
+    since = unchangedSince(scanner)
     word, dot, silent = scanner.keyword().partition(b".")
     if word not in _CHANGES or (dot and silent != b"SILENT"):
         raise scanner.bad("expected FLAGS, +FLAGS or -FLAGS")
     scanner.space()
-    return Store(messages, _CHANGES[word], _storeFlags(scanner), bool(dot), isUID)
+    return Store(messages, _CHANGES[word], _storeFlags(scanner), bool(dot), isUID, since)
 
 
 def _target(scanner: Scanner) -> tuple[SequenceSet, str]:

@@ -12,11 +12,12 @@ from collections.abc import Iterable
 from attrs import frozen
 
 from mailfw import errors
-from mailfw.imap.grammar import mutf7
+from mailfw.message.decoding import UnknownEncoding
 from mailfw.values import Flag
 
 _ATOM = re.compile(rb"[^\x00-\x20\x7f-\xff(){%*\"\\\]]+")
 _UNQUOTABLE = re.compile(rb"[^\x01-\x7f]|[\r\n]")
+_UNQUOTABLE_UTF8 = re.compile(rb"[\0\r\n]")
 _TO_ESCAPE = re.compile(rb'([\\"])')
 _NOT_TEXT = re.compile(r"[^\x20-\x7e]")
 
@@ -92,12 +93,13 @@ _CODES: tuple[tuple[type[errors.Refusal], bytes], ...] = (
     (errors.InvalidName, b"CANNOT"),
     (errors.Vanished, b"EXPUNGEISSUED"),
     (errors.UIDValidityChanged, b"NONEXISTENT"),
+    (UnknownEncoding, b"UNKNOWN-CTE"),
     (errors.Refusal, b"CANNOT"),
 )
 
 
 def refused(refusal: errors.Refusal) -> Reply:
-    """The reply for something refused (RFC 5530; TOOBIG: RFC 4469 §4, OVERQUOTA: RFC 5530 §3)."""
+    """The reply for something refused (RFC 5530; TOOBIG: RFC 4469 §4, UNKNOWN-CTE: RFC 3516 §4.3)."""
     code = next(code for kind, code in _CODES if isinstance(refusal, kind))
     return no(refusal.text, code)
 
@@ -110,28 +112,37 @@ def literal(octets: bytes) -> bytes:
     return b"{%d}\r\n%b" % (len(octets), octets)
 
 
-def string(octets: bytes) -> bytes:
-    """`string = quoted / literal`, quoted where it can be."""
-    if len(octets) > MAX_QUOTED or _UNQUOTABLE.search(octets):
+def string(octets: bytes, isUTF8: bool = False) -> bytes:
+    """`string = quoted / literal`, quoted where it can be.
+
+    :param isUTF8: the client knows UTF-8 in quoted strings (RFC 9051 §4.3, RFC 9755 §3).
+    """
+    isQuotable = not _UNQUOTABLE.search(octets) or (isUTF8 and _isQuotableUTF8(octets))
+    if len(octets) > MAX_QUOTED or not isQuotable:
         return literal(octets)
     return b'"%b"' % _TO_ESCAPE.sub(rb"\\\1", octets)
 
 
-def nstring(octets: bytes | None) -> bytes:
+def _isQuotableUTF8(octets: bytes) -> bool:
+    if _UNQUOTABLE_UTF8.search(octets):
+        return False
+    try:
+        octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def nstring(octets: bytes | None, isUTF8: bool = False) -> bytes:
     """`nstring = string / nil`"""
-    return b"NIL" if octets is None else string(octets)
+    return b"NIL" if octets is None else string(octets, isUTF8)
 
 
-def astring(octets: bytes) -> bytes:
+def astring(octets: bytes, isUTF8: bool = False) -> bytes:
     """`astring`, bare where it can be; a bare NIL would be read as nothing."""
     if _ATOM.fullmatch(octets) and octets.upper() != b"NIL":
         return octets
-    return string(octets)
-
-
-def mailbox(name: str) -> bytes:
-    """A mailbox's name, encoded and quoted as it must be (RFC 3501 §5.1.3)."""
-    return astring(mutf7.encode(name))
+    return string(octets, isUTF8)
 
 
 # --- Flags -----------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from attrs import define, field, frozen
 
 from mailfw.imap.grammar.dates import searchDate
+from mailfw.imap.grammar.modifiers import modSequence
 from mailfw.imap.grammar.response import no
 from mailfw.imap.grammar.sequence import SequenceSet
 from mailfw.imap.grammar.tokens import RefusedArgument, Scanner
@@ -42,7 +43,6 @@ from mailfw.message.criteria import (
 from mailfw.values import Flag
 
 _OBJECT_ID = re.compile(rb"[A-Za-z0-9_-]{1,255}")
-_MOD_SEQUENCE = re.compile(rb"0|[1-9][0-9]{0,18}")
 _SETS_BEGIN = (*(b"%d" % digit for digit in range(10)), b"*", b"$")
 
 MAX_DEPTH = 50
@@ -173,10 +173,7 @@ class _Words:
             if scanner.keyword() not in (b"PRIV", b"SHARED", b"ALL"):
                 raise scanner.bad("expected priv, shared or all")
             scanner.space()
-        found = scanner.atom()
-        if not _MOD_SEQUENCE.fullmatch(found) or int(found) >= 1 << 63:
-            raise scanner.bad("expected a mod-sequence")
-        return ModSeq(int(found))
+        return ModSeq(modSequence(scanner, isZeroAllowed=True))
 
     def uids(self) -> Messages:
         """`SP sequence-set`"""
@@ -212,6 +209,12 @@ KEYS: Mapping[bytes, Callable[[_Words], Key]] = {
     b"SENTBEFORE": lambda words: words.before(Dating.SENT),
     b"SENTON": lambda words: words.on(Dating.SENT),
     b"SENTSINCE": lambda words: words.since(Dating.SENT),
+    b"SAVEDBEFORE": lambda words: words.before(Dating.SAVED),
+    b"SAVEDON": lambda words: words.on(Dating.SAVED),
+    b"SAVEDSINCE": lambda words: words.since(Dating.SAVED),
+    b"SAVEDATESUPPORTED": lambda _: All(),
+    b"EMAILID": lambda words: EmailId(words.objectId()),
+    b"THREADID": lambda words: ThreadId(words.objectId()),
     b"LARGER": lambda words: Larger(words.octets()),
     b"SMALLER": lambda words: Smaller(words.octets()),
     b"BCC": lambda words: Header("Bcc", words.text()),
@@ -225,12 +228,6 @@ KEYS: Mapping[bytes, Callable[[_Words], Key]] = {
     b"UID": lambda words: words.uids(),
     b"YOUNGER": lambda words: Younger(words.interval()),
     b"OLDER": lambda words: Older(words.interval()),
-    b"SAVEDBEFORE": lambda words: words.before(Dating.SAVED),
-    b"SAVEDON": lambda words: words.on(Dating.SAVED),
-    b"SAVEDSINCE": lambda words: words.since(Dating.SAVED),
-    b"SAVEDATESUPPORTED": lambda _: All(),
-    b"EMAILID": lambda words: EmailId(words.objectId()),
-    b"THREADID": lambda words: ThreadId(words.objectId()),
     b"MODSEQ": lambda words: words.modSeq(),
 }
 """`search-key` but for those that hold other keys, by their first word."""

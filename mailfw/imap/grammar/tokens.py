@@ -12,8 +12,7 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from mailfw.errors import InvalidName
-from mailfw.imap.grammar import mutf7
+from mailfw.imap.grammar import names
 from mailfw.imap.grammar.response import Reply
 from mailfw.imap.grammar.sequence import SequenceSet
 from mailfw.values import Flag, MessageSource, canonicalFlag
@@ -61,10 +60,14 @@ class Literal:
 
 @frozen
 class CommandText:
-    """One command as it came: its lines, joined by the announcements of literals, and the literals in their order."""
+    """One command as it came: its lines, joined by the announcements of literals, and the literals in their order.
+
+    :ivar isUTF8: mailbox names are UTF-8, for the client has enabled that.
+    """
 
     octets: bytes
     literals: tuple[Literal, ...] = ()
+    isUTF8: bool = False
 
 
 class Scanner:
@@ -73,10 +76,11 @@ class Scanner:
     Every method raises BadSyntax when the rule does not match where the scanner stands.
     """
 
-    __slots__ = ("_literals", "at", "octets")
+    __slots__ = ("_literals", "at", "isUTF8", "octets")
 
     def __init__(self, text: CommandText) -> None:
         self.octets = text.octets
+        self.isUTF8 = text.isUTF8
         self.at = 0
         self._literals = iter(text.literals)
 
@@ -238,11 +242,11 @@ class Scanner:
     # --- Names and flags -------------------------------------------------------------------------------------------
 
     def mailbox(self) -> str:
-        """`mailbox = "INBOX" / astring` (RFC 3501 §9), in modified UTF-7 (§5.1.3).
+        """`mailbox = "INBOX" / astring` (RFC 3501 §9), in modified UTF-7 (§5.1.3) or UTF-8.
 
         :raises InvalidName: no mailbox can have that name.
         """
-        return mailboxName(self.astring())
+        return names.decode(self.astring(), self.isUTF8)
 
     def listMailbox(self) -> bytes:
         """`list-mailbox = 1*list-char / string` (RFC 3501 §9), as it came: wildcards may stand in what is encoded."""
@@ -265,16 +269,3 @@ class Scanner:
 
 
 SYSTEM_FLAGS = frozenset(Flag.SYSTEM)
-
-
-def mailboxName(octets: bytes) -> str:
-    """A mailbox name as the wire has it to one as the house has it: INBOX in capitals, the rest decoded.
-
-    :raises InvalidName: it is not modified UTF-7 in its canonical form.
-    """
-    try:
-        name = mutf7.decode(octets)
-    except ValueError as error:
-        raise InvalidName(f"mailbox name: {error}") from None
-    first, slash, rest = name.partition("/")
-    return f"INBOX{slash}{rest}" if first.upper() == "INBOX" else name

@@ -20,8 +20,9 @@ from mailfw.storage.changes import counters
 from mailfw.storage.engine import AccountRef, Engine, writeDerived
 from mailfw.storage.flags import encode
 from mailfw.storage.housekeeping import Housekeeping
+from mailfw.storage.indexer import BATCH, MAX_OCTETS, Indexer, Loaded, Pending, Thread, load
 from mailfw.storage.names import INBOX, accountName, mailboxName
-from mailfw.storage.rows import Reading, Source, Stale
+from mailfw.storage.rows import Reading, Source, Stale, Tables
 from mailfw.storage.simple.content import FileContent, uidl
 from mailfw.storage.simple.effects import Add, Effects, Files, Rehearsed
 from mailfw.storage.simple.intents import Recovery
@@ -55,8 +56,17 @@ _FORGET_INTENT = "DELETE FROM intent WHERE id = ?"
 _NAME = "SELECT name FROM mailbox WHERE id = ?"
 _MESSAGE = """SELECT b.name, f.name, f.locator, m.internal_date, m.size FROM message m JOIN mailbox b ON b.id = m.mailbox
     JOIN file f ON f.mailbox = m.mailbox AND f.uid = m.uid WHERE m.mailbox = ? AND m.uid = ?"""
-_JOINS = """ JOIN mailbox b ON b.id = m.mailbox JOIN account a ON a.id = b.account
-    JOIN file f ON f.mailbox = m.mailbox AND f.uid = m.uid"""
+_REACHED = "SELECT MAX(id) FROM (SELECT id FROM email WHERE id > ? ORDER BY id LIMIT ?)"
+_UNINDEXED = """SELECT m.email, b.account, a.name, b.name, f.name, f.locator, m.internal_date, m.size FROM message m
+    JOIN mailbox b ON b.id = m.mailbox JOIN account a ON a.id = b.account
+    JOIN file f ON f.mailbox = m.mailbox AND f.uid = m.uid WHERE m.email > ? AND m.email <= ? GROUP BY m.email"""
+_TABLES = Tables(
+    ("a.name", "b.name", "f.name", "f.locator", "m.internal_date", "m.size"),
+    ("f.name",),
+    """ JOIN mailbox b ON b.id = m.mailbox JOIN account a ON a.id = b.account
+    JOIN file f ON f.mailbox = m.mailbox AND f.uid = m.uid""",
+    derives=True,
+)
 
 
 class SimpleEngine(Engine):
@@ -70,10 +80,11 @@ class SimpleEngine(Engine):
         now: Callable[[], float],
         housekeeping: Housekeeping,
         reactor: Any,
+        indexer: Indexer | None = None,
     ) -> None:
         # reactor: IReactorTime and IReactorFromThreads, interfaces that are not typed upstream
         self._store = store
-        super().__init__(database, None, bells, now, housekeeping)
+        super().__init__(database, None, bells, now, housekeeping, indexer)
         self._kept = ISimpleFlags(store).permanentFlags if ISimpleFlags.providedBy(store) else frozenset()
         self._strands = Strands(reactor, database.isInline)
         self._reconciler = Reconciler(Context(store, database, now, self.transaction, self._kept))
@@ -313,7 +324,9 @@ class SimpleEngine(Engine):
         if not reading.needsFiles:
             return await super().step(account, reading)
         keep = partial(self._keepDerived, account)
-        return await self._strands.run(account.name, lambda: reading.step(self.database.readHere, keep))
+        items = await self._strands.run(account.name, lambda: reading.step(self.database.readHere, keep))
+        self.keepPreviews(reading)
+        return items
 
     def _keepDerived(self, ref: AccountRef, stale: list[Stale]) -> None:
         self.database.call(partial(self._writeDerived, ref, stale))
@@ -325,14 +338,7 @@ class SimpleEngine(Engine):
             tx.joinThread(email, derived.threadKeys)
 
     def _source(self) -> Source:
-        return Source(
-            ("a.name", "b.name", "f.name", "f.locator", "m.internal_date", "m.size"),
-            partial(FileContent, self._store),
-            ("f.name",),
-            uidl,
-            _JOINS,
-            derives=True,
-        )
+        return Source(_TABLES, partial(FileContent, self._store), uidl)
 
     async def read(self, account: AccountRef, mailbox: int, uid: int, start: int, length: int) -> bytes:
         """Octets of one message."""
@@ -342,10 +348,24 @@ class SimpleEngine(Engine):
         row = self.database.readHere(lambda connection: _message(connection, mailbox, uid))
         return FileContent(self._store, ref.name, *row).read(start, length)
 
+    async def unindexed(self, mark: int, thread: Thread) -> tuple[list[Loaded], int]:
+        """The next emails for the index, each account's read in its strand."""
+        reached, rows = await self.database.read(partial(_unindexed, mark))
+        accounts: dict[str, list[Pending]] = {}
+        for email, account, name, *place in rows:
+            content = FileContent(self._store, name, *place) if place[-1] <= MAX_OCTETS else None
+            accounts.setdefault(name, []).append(Pending(account, email, content))
+        loaded: list[Loaded] = []
+        for name, pending in accounts.items():
+            loaded += await self._strands.run(name, partial(load, pending))
+        return loaded, reached
+
     async def close(self) -> None:
         """Finish what was begun, and let go of threads and file."""
         if self._watch.running:
             self._watch.stop()
+        if self._indexer is not None:
+            await self._indexer.close()
         await self._strands.close()
         await super().close()
 
@@ -362,6 +382,14 @@ def _dated(operation: Operation, now: float) -> Operation:
         return operation
     messages = (evolve(one, internalDate=now) if one.internalDate is None else one for one in operation.messages)
     return evolve(operation, messages=tuple(messages))
+
+
+def _unindexed(mark: int, connection: Connection) -> tuple[int, list[tuple[Any, ...]]]:
+    """The email up to which the next ones for the index go, and where each of them lies."""
+    reached = connection.execute(_REACHED, (mark, BATCH)).fetchone()[0]
+    if reached is None:
+        return mark, []
+    return reached, connection.execute(_UNINDEXED, (mark, reached)).fetchall()
 
 
 def _message(connection: Connection, mailbox: int, uid: int) -> tuple[str, str, str, float, int]:

@@ -7,8 +7,10 @@ import os
 
 from mailfw.interfaces import ISimpleStore, IStoreContext
 from mailfw.sql import Database
+from mailfw.sql.sqlite import MEMORY
 from mailfw.storage.bells import Bells
 from mailfw.storage.housekeeping import Housekeeping
+from mailfw.storage.indexer import openIndexer
 from mailfw.storage.schema import SCHEMA
 from mailfw.storage.simple.engine import SimpleEngine
 from mailfw.storage.store import Store
@@ -34,4 +36,5 @@ def openSimple(store: ISimpleStore, path: str, context: IStoreContext) -> Store:
     """
     database = Database.open(path, SCHEMA, reactor=context.reactor, isInline=context.isInline)
     housekeeping = Housekeeping(database, None, context.reactor, context.now)
-    return Store([SimpleEngine(store, database, Bells(), context.now, housekeeping, context.reactor)])
+    indexer = openIndexer(database, MEMORY if path == MEMORY else f"{path.removesuffix('.sqlite')}.search.sqlite", context)
+    return Store([SimpleEngine(store, database, Bells(), context.now, housekeeping, context.reactor, indexer)])

@@ -195,6 +195,10 @@ class ChangePromises(Promises):
         await account.apply([SetFlags("Archive", UIDSet.of(1), FlagChange.ADD, SEEN)])
         await home.turn()
         assert set(rung) == {archive.info.mailboxId}
+        rung.clear()
+        await account.apply([Subscribe("Nowhere")])
+        await home.turn()
+        assert set(rung) == {""}
         end()
         rung.clear()
         await append(account, message(2))

@@ -1,0 +1,246 @@
+"""NOTIFY: being told of what happens, in the selected mailbox and in others, without asking (RFC 5465).
+
+The account's log says which names something happened to; what that was is found by comparing with what the client was told last:
+counters for messages, the tree for names and subscriptions. So a bell may ring once for many changes, or a ring get lost, and
+the client still learns of all that is so in the end.
+
+What this session does itself to names is not told (§5); the counters of a mailbox into which it copied are, for others may have
+copied too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from mailfw.errors import NoSuchMailbox, UIDValidityChanged
+from mailfw.imap import listing
+from mailfw.imap.grammar.mailboxes import StatusItem
+from mailfw.imap.grammar.notify import MESSAGE_EVENTS, SELECTED, Event, EventGroup, Filter, Notify
+from mailfw.imap.grammar.response import Reply, no, ok, untagged
+from mailfw.imap.status import COUNTERS
+from mailfw.interfaces import IMailbox
+from mailfw.values import MailboxInfo, MailboxStatus
+
+if TYPE_CHECKING:
+    from mailfw.imap.session import Handler, Session
+
+MAX_WATCHED = 1000
+"""Mailboxes whose messages one session can be told of: more is NOTIFICATIONOVERFLOW (RFC 5465 §5.8)."""
+
+MAX_CHANGED = 1000
+"""Names to which something may happen at a time; beyond it the client is told no more, and has to look for itself."""
+
+_OVERFLOW = b"NOTIFICATIONOVERFLOW"
+_LATEST = (1 << 63) - 1
+_NONE = EventGroup(Filter.SELECTED)
+
+
+async def notify(session: Session, command: Notify) -> Reply:
+    """RFC 5465 §3.1. What was not told of the selected mailbox so far is told first."""
+    notifying = Notifying(command.groups)
+    if not await notifying.begin(session, command.wantsStatus):
+        return no("too many mailboxes to be told of", _OVERFLOW)
+    if command.groups:
+        session.notify(None)
+        await session.news(isAsked=True, mayExpunge=True)
+    session.notify(notifying)
+    return ok("you will be told" if command.groups else "you will be told nothing")
+
+
+class Notifying:
+    """What one client asked to be told, and what it was told last.
+
+    :ivar tellsMessages: of the selected mailbox; :ivar tellsFlags: likewise.
+    :ivar isDelayed: expunges there are told with commands only.
+    :ivar items: what is told of each new message there.
+    :ivar isRung: something may have happened somewhere.
+    """
+
+    def __init__(self, groups: Sequence[EventGroup]) -> None:
+        selected = next((group for group in groups if group.filter in SELECTED), _NONE)
+        self.tellsMessages = bool(selected.events)
+        self.tellsFlags = Event.FLAG_CHANGE in selected.events
+        self.isDelayed = selected.filter is Filter.SELECTED_DELAYED
+        self.items = selected.items
+        self.isRung = True
+        self._groups = [group for group in groups if group.events and group.filter not in SELECTED]
+        self._modSeq = 0
+        self._tree: Mapping[str, MailboxInfo] = {}
+        self._counters: dict[str, MailboxStatus] = {}
+
+    # --- What the client wants -------------------------------------------------------------------------------------
+
+    def _events(self, *infos: MailboxInfo | None) -> frozenset[Event]:
+        """What is to be told of a name, before or after a change."""
+        found: set[Event] = set()
+        for group in self._groups:
+            if any(info is not None and _isMeant(group, info) for info in infos):
+                found |= group.events
+        return frozenset(found)
+
+    async def begin(self, session: Session, wantsStatus: bool) -> bool:
+        """Take note of how everything is, and tell the counters if asked; False: that is too much (RFC 5465 §3.1)."""
+        if not self._groups:
+            return True
+        self._modSeq, _ = await session.account.changedSince(_LATEST)
+        self._tree = {info.name: info for info in await session.account.mailboxes()}
+        watched = [info for info in self._tree.values() if info.isSelectable and self._events(info) & MESSAGE_EVENTS]
+        if len(watched) > MAX_WATCHED:
+            return False
+        for info in watched:
+            try:
+                status = await (await session.account.open(info.name)).status()
+            except (NoSuchMailbox, UIDValidityChanged):
+                continue
+            self._counters[status.mailboxId] = status
+            if wantsStatus and not _isSelected(session, status.mailboxId):
+                await _tellStatus(session, info.name, status, _asked(self._events(info)))
+        return True
+
+    # --- What happened ---------------------------------------------------------------------------------------------
+
+    async def tell(self, session: Session) -> None:
+        """Tell what happened since the last time, but to messages of the selected mailbox."""
+        if not self.isRung or not self._groups:
+            return
+        self.isRung = False
+        self._modSeq, names = await session.account.changedSince(self._modSeq)
+        if len(names) > MAX_CHANGED or len(self._counters) > 2 * MAX_WATCHED:
+            session.channel.write(ok("too much happens, look for yourself", _OVERFLOW).render())
+            session.notify(Notifying(()))
+            return
+        changed: list[IMailbox] = []
+        isTreeOld = False
+        for name in names:
+            try:
+                changed.append(await session.account.open(name))
+            except NoSuchMailbox:
+                isTreeOld = True
+            else:
+                isTreeOld |= self._tree.get(name) != changed[-1].info
+        if isTreeOld:
+            await self._tellTree(session)
+        for mailbox in changed:
+            await self._tellMessages(session, mailbox)
+
+    async def _tellMessages(self, session: Session, mailbox: IMailbox) -> None:
+        """Of a mailbox that is not selected, the counters that changed (RFC 5465 §5.1, §5.2, §5.3)."""
+        events = self._events(mailbox.info) & MESSAGE_EVENTS
+        if not events:
+            return
+        try:
+            now = await mailbox.status()
+        except UIDValidityChanged:
+            return
+        before = self._counters.get(now.mailboxId) or _empty(now)
+        self._counters[now.mailboxId] = now
+        if not _isSelected(session, now.mailboxId):
+            await _tellStatus(session, mailbox.info.name, now, _changed(events, before, now, session.manner.hasModSeqs))
+
+    async def _tellTree(self, session: Session) -> None:
+        """Names that came, went or were changed, and subscriptions (RFC 5465 §5.4, §5.5)."""
+        before = self._tree
+        infos = await session.account.mailboxes()
+        self._tree = now = {info.name: info for info in infos}
+        parents = listing.ancestors(info.name for info in infos if listing.exists(info))
+        told = _namesChanged(before, now)
+        for name in {*before, *now}:
+            if _isSubscribed(before.get(name)) != _isSubscribed(now.get(name)):
+                told.setdefault(name, (Event.SUBSCRIPTION_CHANGE, ""))
+        lines = []
+        for name, (event, oldName) in sorted(told.items()):
+            info = now.get(name) or MailboxInfo(name, isSelectable=False)
+            events = self._events(before.get(name), before.get(oldName), info)
+            isSubscription = _isSubscribed(before.get(name)) != info.isSubscribed and Event.SUBSCRIPTION_CHANGE in events
+            if (event in events or isSubscription) and name not in session.ownNames:
+                found = listing.attributes(info, name in parents, isExtended=True, isSubscribed=True)
+                extended = listing.oldName(session, name, oldName)
+                lines.append(listing.line(b"LIST", found, session.nameWord(name), extended))
+        await session.send(lines)
+
+
+def _isMeant(group: EventGroup, info: MailboxInfo) -> bool:
+    """Whether a name is among those of a group (RFC 5465 §6). INBOXES are PERSONAL, for filters may deliver to any (§6.3)."""
+    match group.filter:
+        case Filter.SUBSCRIBED:
+            return info.isSubscribed
+        case Filter.MAILBOXES:
+            return info.name in group.names
+        case Filter.SUBTREE:
+            return any(info.name == name or info.name.startswith(f"{name}/") for name in group.names)
+    return True
+
+
+def _isSelected(session: Session, mailboxId: str) -> bool:
+    return session.selected is not None and session.selected.mailbox.info.mailboxId == mailboxId
+
+
+def _isSubscribed(info: MailboxInfo | None) -> bool:
+    return info is not None and info.isSubscribed
+
+
+# --- Names -----------------------------------------------------------------------------------------------------------
+
+
+def _namesChanged(before: Mapping[str, MailboxInfo], now: Mapping[str, MailboxInfo]) -> dict[str, tuple[Event, str]]:
+    """Names to which a MailboxName event happened, each with its old name if it has one.
+
+    What lies below a mailbox that was renamed is not named; what lies above one that came or went is (RFC 5465 §5.4).
+    """
+    was = {info.mailboxId: name for name, info in before.items() if listing.exists(info)}
+    now_ = {info.mailboxId: name for name, info in now.items() if listing.exists(info)}
+    renamed = {now_[each]: was[each] for each in was.keys() & now_.keys() if was[each] != now_[each]}
+    told = {name: (Event.MAILBOX_NAME, old) for name, old in renamed.items() if not _follows(name, old, renamed)}
+    came = {now_[each] for each in now_.keys() - was.keys()}
+    went = {was[each] for each in was.keys() - now_.keys()}
+    for name in came | went:
+        told[name] = (Event.MAILBOX_NAME, "")
+        if parent := name.rpartition("/")[0]:
+            told.setdefault(parent, (Event.MAILBOX_NAME, ""))
+    return told
+
+
+def _follows(name: str, oldName: str, renamed: Mapping[str, str]) -> bool:
+    """Whether a mailbox has another name only because one above it has."""
+    above, _, last = name.rpartition("/")
+    oldAbove, _, oldLast = oldName.rpartition("/")
+    return bool(above) and last == oldLast and renamed.get(above) == oldAbove
+
+
+# --- Counters --------------------------------------------------------------------------------------------------------
+
+
+def _empty(status: MailboxStatus) -> MailboxStatus:
+    """What a mailbox was before it had a message."""
+    return MailboxStatus(status.mailboxId, status.uidValidity, 1, status.highestModSeq, 0, 0, 0, 0, 1)
+
+
+def _asked(events: frozenset[Event]) -> tuple[StatusItem, ...]:
+    """What NOTIFY SET STATUS tells (RFC 5465 §3.1)."""
+    items = (StatusItem.MESSAGES, StatusItem.UIDNEXT, StatusItem.UIDVALIDITY)
+    return (*items, StatusItem.UNSEEN, StatusItem.HIGHESTMODSEQ) if Event.FLAG_CHANGE in events else items
+
+
+def _changed(events: frozenset[Event], before: MailboxStatus, now: MailboxStatus, hasModSeqs: bool) -> Sequence[StatusItem]:
+    """The counters to be told: of each event those that it concerns, and nothing where nothing is to be told of."""
+    items: list[StatusItem] = []
+    arrived = now.uidNext - before.uidNext
+    if arrived or before.messages + arrived != now.messages or before.uidValidity != now.uidValidity:
+        items += (StatusItem.MESSAGES, StatusItem.UIDNEXT)
+    if Event.FLAG_CHANGE in events and before.unseen != now.unseen:
+        items.append(StatusItem.UNSEEN)
+    if hasModSeqs and (items or Event.FLAG_CHANGE in events) and before.highestModSeq != now.highestModSeq:
+        items.append(StatusItem.HIGHESTMODSEQ)
+    return (*items, StatusItem.UIDVALIDITY) if items else ()
+
+
+async def _tellStatus(session: Session, name: str, status: MailboxStatus, items: Iterable[StatusItem]) -> None:
+    """`"STATUS" SP mailbox SP "(" status-att-list ")"`, of items that are asked for, no faster than the client reads."""
+    words = b" ".join(b"%b %d" % (item.value, COUNTERS[item](status)) for item in items)
+    if words:
+        session.channel.write(untagged(b"STATUS", session.nameWord(name), b"(%b)" % words))
+        await session.channel.drain()
+
+
+HANDLERS: Mapping[type, Handler] = {Notify: notify}

@@ -1,0 +1,209 @@
+"""Fills the index of substrings, a little at a time, when the store is quiet.
+
+Nothing waits for it: a delivery only notes that there is something to do, and a search looks for itself into what is not indexed
+yet. While mail keeps coming, the indexer waits for at most `PATIENCE` seconds, and then works a tenth of the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from mailfw.errors import Vanished
+from mailfw.interfaces import IContent, IStoreContext
+from mailfw.message.mime import scan
+from mailfw.message.plan import bodyText, headerText
+from mailfw.sql import Database
+from mailfw.storage.index import Index, Text
+from mailfw.storage.strands import Strands
+
+T = TypeVar("T")
+
+START = 5.0  # seconds after the store was opened
+QUIET = 1.0  # seconds without a change before work begins
+PATIENCE = 20.0  # seconds for which it waits at most
+BATCH = 200  # emails
+BATCH_OCTETS = 4 << 20
+MAX_OCTETS = 16 << 20  # of a message that is looked into
+MAX_CHARACTERS = 4 << 20  # of its text
+BUSY_SHARE = 9.0  # pauses while there are changes, in times of the work before
+IDLE_SHARE = 1.0
+RETRY = 60.0  # seconds after a failure
+WASTE = 10_000  # emails that are gone before the index may be made anew
+
+_STRAND = "index"
+
+
+@frozen
+class Pending:
+    """An email that is to be looked into. :ivar content: its octets; None where there are too many."""
+
+    account: int
+    email: int
+    content: IContent | None
+
+
+class Thread(Protocol):
+    """Does work in the indexer's thread."""
+
+    def __call__(self, job: Callable[[], T]) -> Awaitable[T]:
+        """→ what `job` returns."""
+
+
+class Unindexed(Protocol):
+    """Where emails come from."""
+
+    async def unindexed(self, mark: int, thread: Thread) -> tuple[list[Loaded], int]:
+        """The next emails after `mark` with their octets, and the mark that is reached with them."""
+
+    async def emailCount(self) -> int:
+        """About how many there are."""
+
+
+@frozen
+class Loaded:
+    """An email with its octets; None: they could not be had."""
+
+    account: int
+    email: int
+    octets: bytes | None
+
+
+def load(pending: Sequence[Pending]) -> list[Loaded]:
+    """Read contents. What has vanished meanwhile is left out; what cannot be read now is named all the same."""
+    return [loaded for each in pending if (loaded := _load(each)) is not None]
+
+
+def _load(pending: Pending) -> Loaded | None:
+    octets = None
+    if pending.content is not None:
+        try:
+            octets = pending.content.read()
+        except Vanished:
+            return None
+        except Exception:
+            Indexer.log.failure("an email could not be read for the index; searches will look into it")
+    return Loaded(pending.account, pending.email, octets)
+
+
+def textOf(loaded: Loaded) -> Text:
+    """What the index holds of an email; no content makes it raise, and what is too long is left to searches."""
+    octets = loaded.octets
+    if octets is None:
+        return Text(loaded.account, loaded.email, None, None)
+    root = scan(octets)
+    header, body = headerText(octets[: root.bodyStart]), bodyText(root, octets)
+    if len(header) + len(body) > MAX_CHARACTERS:
+        return Text(loaded.account, loaded.email, None, None)
+    return Text(loaded.account, loaded.email, header, body)
+
+
+class Indexer:
+    """Looks after one index."""
+
+    log = Logger()
+
+    def __init__(self, index: Index, reactor: Any, isInline: bool) -> None:
+        # reactor: IReactorTime and IReactorFromThreads, interfaces that are not typed upstream
+        self.index = index
+        self._reactor = reactor
+        self._strands = Strands(reactor, isInline)
+        self._emails: Unindexed | None = None
+        self._delayed: Any = None
+        self._working: Deferred[Any] | None = None
+        self._touchedAt = 0.0
+        self._waitingSince = 0.0
+        self._isTouched = False
+        self._isClosed = False
+
+    def start(self, emails: Unindexed) -> None:
+        """Begin, not at once."""
+        self._emails = emails
+        self._wait(START)
+
+    def touched(self) -> None:
+        """There may be new emails."""
+        self._isTouched = True
+        self._touchedAt = self._reactor.seconds()
+        if self._delayed is None and self._working is None:
+            self._waitingSince = self._touchedAt
+            self._wait(QUIET)
+
+    def _wait(self, seconds: float) -> None:
+        if not self._isClosed:
+            self._delayed = self._reactor.callLater(seconds, self._due)
+
+    def _due(self) -> None:
+        self._delayed = None
+        now = self._reactor.seconds()
+        if now - self._touchedAt < QUIET and now - self._waitingSince < PATIENCE:
+            self._wait(QUIET)
+            return
+        self._isTouched = False
+        self._working = Deferred.fromCoroutine(self._work())
+        self._working.addErrback(self._failed).addCallback(self._worked)
+
+    def _failed(self, failure: Any) -> float:  # Failure, which is generic in no useful way
+        self.log.failure("the index could not be filled", failure)
+        return RETRY
+
+    def _worked(self, pause: float | None) -> None:
+        self._working = None
+        if pause is None and self._isTouched:
+            pause = QUIET
+        if pause is not None:
+            self._wait(pause)
+
+    async def _work(self) -> float | None:
+        """One batch; → the pause before the next."""
+        began = self._reactor.seconds()
+        assert self._emails is not None
+        mark, count = await self._strands.run(_STRAND, lambda: (self.index.mark, self.index.count))
+        if count > WASTE and count > 2 * await self._emails.emailCount():
+            await self._strands.run(_STRAND, self.index.clear)
+            return 0.0
+        loaded, reached = await self._emails.unindexed(mark, partial(self._strands.run, _STRAND))
+        if reached <= mark:
+            return None
+        await self._strands.run(_STRAND, lambda: self.index.put(list(map(textOf, loaded)), reached))
+        now = self._reactor.seconds()
+        isBusy = now - self._touchedAt < QUIET
+        return float((now - began) * (BUSY_SHARE if isBusy else IDLE_SHARE))
+
+    async def close(self) -> None:
+        """End; a batch under way is ended first."""
+        if self._isClosed:
+            return
+        self._isClosed = True
+        if self._delayed is not None:
+            self._delayed.cancel()
+            self._delayed = None
+        if self._working is not None:
+            await self._working
+        await self._strands.close()
+        self.index.close()
+
+
+_NEW_IDENTITY = """INSERT INTO setting (name, value) VALUES ('identity', lower(hex(randomblob(16))))
+    ON CONFLICT (name) DO UPDATE SET value = setting.value RETURNING value"""
+_LAST_EMAIL = "SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'email'"
+
+
+def openIndexer(database: Database, path: str, context: IStoreContext) -> Indexer | None:
+    """The indexer of a database, its index at `path`; None where there can be no index. Blocks.
+
+    An index that knows emails which the database never had is of one that was put back from a backup: it begins anew.
+    """
+    identity = database.call(lambda connection: str(connection.execute(_NEW_IDENTITY).fetchone()[0]))
+    last = database.call(lambda connection: int(connection.execute(_LAST_EMAIL).fetchone()[0]))
+    index = Index.open(path, identity)
+    if index is None:
+        return None
+    if index.mark > last:
+        index.clear()
+    return Indexer(index, context.reactor, context.isInline)
