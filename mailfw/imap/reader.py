@@ -48,7 +48,7 @@ class Spool(Protocol):
         """:raises OSError: no room."""
 
     def finish(self) -> MessageSource:
-        """What was written."""
+        """What was written. :raises OSError: no room for the end of it."""
 
     def discard(self) -> None:
         """Forget it."""
@@ -260,7 +260,10 @@ class CommandReader:
         elif target is not None and sink.hasNUL:
             self._refusal = no("a message cannot hold NUL octets", b"CANNOT")
         elif target is not None:
-            self._literals.append(Literal(source=target.finish()))
+            try:
+                self._literals.append(Literal(source=target.finish()))
+            except OSError as error:
+                sink.failure, self._refusal = error, refused(Unavailable())
         self._target = None
 
     # --- Refusing --------------------------------------------------------------------------------------------------

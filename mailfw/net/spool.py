@@ -63,7 +63,7 @@ class Spool:
         self._file.writelines(chunks)
 
     def finish(self) -> MessageSource:
-        """What was written; the source is good until `discard`."""
+        """What was written; the source is good until `discard`. :raises OSError: the disk is full."""
         if self._file is not None:
             self._file.flush()
             return MessageSource(path=self._path, length=self.size)
