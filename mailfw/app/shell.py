@@ -1,8 +1,9 @@
 """A Python prompt inside the running server, over SSH: for whoever may do everything anyway.
 
 Entry is by a key in the authorised keys file, or by the password of an account with the admin flag. Every entry is logged.
-Guesses are counted by where they come from, as everywhere; those who are outside still are few and have little time. The host key is made once and kept in the data directory. The prompt runs in the reactor's thread: a statement that blocks
-blocks the server.
+Guesses are counted by where they come from, as everywhere; those who are outside still are few and have little time.
+The host key is made once and kept in the data directory. The prompt runs in the reactor's thread: a statement that
+blocks blocks the server.
 """
 
 from __future__ import annotations

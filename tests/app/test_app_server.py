@@ -102,6 +102,34 @@ def test_aFloodOfConnectionsLeavesDescriptorsForWork(start: Any) -> None:
     assert not any("EMFILE" in line or "Traceback" in line for line in server.lines)
 
 
+CLOCK = """
+import os, time
+clock = time.time
+time.time = lambda: clock() + (-3600.0 if os.path.exists("put-back") else 3600.0 if os.path.exists("put-forward") else 0.0)
+from twisted.scripts.twistd import run
+run()
+"""
+
+
+@pytest.mark.parametrize("change", ["put-back", "put-forward"])
+def test_aChangeOfTheClockChangesNoWait(start: Any, tmp_path: Path, change: str) -> None:
+    """Neither does who mistyped a password wait for an hour more, nor is anybody's time up."""
+    server = start(tool=(sys.executable, "-c", CLOCK, "-n", "--pidfile="))
+    server.waitFor("mailfw is up")
+    with server.connect("imap") as silent:
+        silent.settimeout(0.5)
+        assert silent.recv(1000).startswith(b"* OK")
+        client = imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=20)
+        for _ in range(2):
+            with pytest.raises(imaplib.IMAP4.error):
+                client.login("mbrain", "wrong")
+        (tmp_path / change).touch()
+        client.login("mbrain", "mailfw")
+        client.logout()
+        with pytest.raises(TimeoutError):
+            silent.recv(1000)
+
+
 def test_everythingInTheDataDirectoryIsPrivate(start: Any, tmp_path: Path) -> None:
     server = start()
     server.waitFor("mailfw is up")
