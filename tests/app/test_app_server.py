@@ -7,7 +7,6 @@ import imaplib
 import json
 import os
 import poplib
-import resource
 import select
 import signal
 import smtplib
@@ -86,7 +85,8 @@ def test_aSecondSignalCutsSessionsOff(start: Any, number: int) -> None:
 
 def test_aFloodOfConnectionsLeavesDescriptorsForWork(start: Any) -> None:
     """Those that there is no room for are told so; whoever is in can still store what needs a file."""
-    server = start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 300)))
+    few = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (200, 300)); from twisted.scripts.twistd import run; run()"
+    server = start(tool=(sys.executable, "-c", few, "-n", "--pidfile="))
     server.waitFor("mailfw is up")
     first = imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=30)
     first.login("mbrain", "mailfw")
