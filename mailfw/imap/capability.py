@@ -38,6 +38,7 @@ CAPABILITIES = (
     "QRESYNC",
     "UIDONLY",
     "UIDBATCHES",
+    "NOTIFY",
 )
 """What there is in every state, in the order in which it is announced."""
 
