@@ -38,6 +38,9 @@ CAPABILITIES = (
     "QRESYNC",
     "UIDONLY",
     "UIDBATCHES",
+    "OBJECTID",
+    "SAVEDATE",
+    "PREVIEW",
 )
 """What there is in every state, in the order in which it is announced."""
 
