@@ -39,6 +39,9 @@ CAPABILITIES = (
     "UIDONLY",
     "UIDBATCHES",
     "NOTIFY",
+    "OBJECTID",
+    "SAVEDATE",
+    "PREVIEW",
 )
 """What there is in every state, in the order in which it is announced."""
 

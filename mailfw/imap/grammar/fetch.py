@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Mapping
 
 from attrs import frozen
@@ -92,6 +93,8 @@ class Fetch:
     impliesUID: bool = False
     modifiers: FetchModifiers = NO_MODIFIERS
 
+
+_LAZY = re.compile(rb" \(LAZY(?: LAZY)*+\)", re.IGNORECASE)
 
 _FAST = (Attribute.FLAGS, Attribute.INTERNAL_DATE, Attribute.SIZE)
 _MACROS: Mapping[bytes, tuple[Attribute, ...]] = {
@@ -211,17 +214,10 @@ def _binarySize(scanner: Scanner) -> BinarySection:
 
 
 def _preview(scanner: Scanner) -> Attribute:
-    """`"PREVIEW" [SP "(" preview-mod *(SP preview-mod) ")"]` (RFC 8970 §6)"""
-    if not scanner.octets.startswith(b" (", scanner.at):
-        return Attribute.PREVIEW
-    scanner.space()
-
-    def modifier() -> None:
-        if scanner.keyword() != b"LAZY":
-            raise scanner.bad("unknown modifier of PREVIEW")
-
-    scanner.parenthesised(modifier)
-    return Attribute.LAZY_PREVIEW
+    """`"PREVIEW" [SP "(" preview-mod *(SP preview-mod) ")"]`, LAZY being the only one there is (RFC 8970 §6). Another parenthesis
+    is that of the FETCH's own modifiers.
+    """
+    return Attribute.LAZY_PREVIEW if scanner.takesPattern(_LAZY) else Attribute.PREVIEW
 
 
 ITEMS: Mapping[bytes, Callable[[Scanner], FetchItem]] = {
