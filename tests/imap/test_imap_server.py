@@ -206,7 +206,7 @@ def test_the_deadline_for_logging_in_ends_with_it(world, client):
 def test_strangers_make_the_server_remember_little(client):
     said = client.send(b"a LOGIN {60000+}\r\n" + b"x" * 60_000 + b" {60000+}\r\n" + b"x" * 60_000 + b"\r\n")
     assert b"a BAD [TOOBIG]" in said
-    client.send(b"b NOOP " + b"x" * 17_000)
+    client.send(b"b NOOP " + b"x" * 40_000)
     assert client.transport.isClosed
 
 
