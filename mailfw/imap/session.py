@@ -462,6 +462,8 @@ class Session:
         self.manner = Manner.of(self.enabled)
         if self.selected is not None:
             self.selected.manner = self.manner
+            if self.isRev2:
+                self.selected.forgetRecent()
 
     def select(self, view: SelectedMailbox) -> None:
         """Look at a mailbox from now on."""

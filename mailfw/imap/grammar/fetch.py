@@ -147,12 +147,14 @@ def _headerList(scanner: Scanner) -> tuple[bytes, ...]:
 
 
 def _partial(scanner: Scanner) -> tuple[int, int] | None:
-    """`["<" number "." nz-number ">"]`"""
+    """`["<" number64 "." nz-number64 ">"]` (RFC 9051 §9)"""
     if not scanner.takes(b"<"):
         return None
-    start = scanner.number()
+    start = scanner.number64()
     scanner.expect(b".")
-    length = scanner.nzNumber()
+    if scanner.peek() == b"0":
+        raise scanner.bad("a number must not start with 0")
+    length = scanner.number64()
     scanner.expect(b">")
     return start, length
 
