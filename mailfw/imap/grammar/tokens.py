@@ -217,6 +217,13 @@ class Scanner:
             raise self.bad("a number is too large")
         return number
 
+    def number64(self) -> int:
+        """`number64 = 1*DIGIT`, below 2^63 (RFC 9051 §9)"""
+        number = int(self._match(_NUMBER, "a number"))
+        if number >= 1 << 63:
+            raise self.bad("a number is too large")
+        return number
+
     def nzNumber(self) -> int:
         """`nz-number = digit-nz *DIGIT`, below 2^32 (RFC 3501 §9)"""
         if self.peek() == b"0":
