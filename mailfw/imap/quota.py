@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from mailfw.errors import NoPermission
 from mailfw.imap.grammar import response
-from mailfw.imap.grammar.quota import MAX_LIMIT, GetQuota, GetQuotaRoot, Resource, SetQuota
+from mailfw.imap.grammar.quota import GetQuota, GetQuotaRoot, Resource, SetQuota
 from mailfw.imap.grammar.response import Reply, ok
+from mailfw.imap.grammar.tokens import MAX_NUMBER64
 from mailfw.interfaces import IAccount
 from mailfw.values import Quota, Usage
 from mailfw.values import SetQuota as SetLimits
@@ -88,7 +89,7 @@ async def setQuota(session: Session, command: SetQuota) -> Reply:
     account = await _account(session, command.root)
     limits = command.limits
     storage = limits.get(Resource.STORAGE)
-    octets = None if storage is None else min(storage * UNIT, MAX_LIMIT)
+    octets = None if storage is None else min(storage * UNIT, MAX_NUMBER64)
     await account.apply([SetLimits(Quota(octets, limits.get(Resource.MESSAGE), limits.get(Resource.MAILBOX)))])
     await _tell(session, account)
     return ok("those are the limits now")

@@ -10,10 +10,6 @@ from attrs import frozen
 from mailfw.imap.grammar.response import no
 from mailfw.imap.grammar.tokens import RefusedArgument, Scanner
 
-MAX_LIMIT = (1 << 63) - 1
-"""`number64` (RFC 9051 §9)"""
-
-
 class Resource(bytes, enum.Enum):
     """`resource-name`, of those that are limited here (RFC 9208 §5)."""
 
