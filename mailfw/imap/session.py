@@ -28,6 +28,7 @@ from mailfw.imap import (
     mailboxes,
     multisearch,
     notify,
+    quota,
     search,
     select,
     sort,
@@ -92,6 +93,7 @@ HANDLERS: Mapping[type, Handler] = {
     **expunge.HANDLERS,
     **idle.HANDLERS,
     **notify.HANDLERS,
+    **quota.HANDLERS,
 }
 
 
