@@ -31,6 +31,7 @@ async def append(session: Session, command: Append) -> Reply:
     except NoSuchMailbox as refusal:
         return tryCreate(refusal)
     assert isinstance(appended, Appended)
+    session.made(appended.uidValidity, appended.uids)
     return ok("appended", b"APPENDUID %d %d" % (appended.uidValidity, appended.uids[0]))
 
 

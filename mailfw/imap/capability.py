@@ -8,6 +8,7 @@ from mailfw.net.limits import Limits
 
 CAPABILITIES = (
     "IMAP4rev1",
+    "IMAP4rev2",
     "LITERAL+",
     "SASL-IR",
     "ID",
@@ -15,6 +16,9 @@ CAPABILITIES = (
     "IDLE",
     "NAMESPACE",
     "CHILDREN",
+    "LIST-EXTENDED",
+    "LIST-STATUS",
+    "STATUS=SIZE",
     "SPECIAL-USE",
     "UNSELECT",
     "UIDPLUS",
@@ -38,6 +42,15 @@ CAPABILITIES = (
     "QRESYNC",
     "UIDONLY",
     "UIDBATCHES",
+    "NOTIFY",
+    "OBJECTID",
+    "SAVEDATE",
+    "PREVIEW",
+    "QUOTA",
+    "QUOTASET",
+    "QUOTA=RES-STORAGE",
+    "QUOTA=RES-MESSAGE",
+    "QUOTA=RES-MAILBOX",
 )
 """What there is in every state, in the order in which it is announced."""
 

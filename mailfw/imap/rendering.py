@@ -122,7 +122,8 @@ class Renderer:
             return self.columns.index(_COLUMNS[item]), _FORMATS[item]
         assert isinstance(item, BodySection)
         wanted = item  # mypy forgets in the lambda what `item` was found to be
-        return self.columns.index(Column.HEADER), lambda header: _literal(wanted, section.picked(wanted.section, _withoutNUL(header)))
+        at = self.columns.index(Column.HEADER)
+        return at, lambda header: _literal(wanted, section.picked(wanted.section, _withoutNUL(header)))
 
     def __call__(self, rows: Sequence[Row]) -> Iterator[bytes]:
         """`message-data = nz-number SP ("EXPUNGE" / ("FETCH" SP msg-att))`, one for each row; `uidfetch-resp = uniqueid SP

@@ -165,7 +165,7 @@ def test_commands(text, command):
         b"FETCH 1 BODY[TEXT]<0>",
         b"FETCH 1 BODY[TEXT]<0.0>",
         b"FETCH 1 BODY[TEXT]<-1.5>",
-        b"FETCH 1 BODY[TEXT]<1.99999999999>",
+        b"FETCH 1 BODY[TEXT]<1.9223372036854775808>",
         b"FETCH 1 (" + b"FLAGS " * 300 + b"UID)",
         b"FETCH 1 BODY[" + b"1." * 200 + b"1]",
         b"SEARCH",

@@ -118,9 +118,9 @@ class _Words:
             raise _badCharset("the text is not in the charset of the search") from None
 
     def octets(self) -> int:
-        """`SP number`"""
+        """`SP number64`"""
         self.scanner.space()
-        return self.scanner.number()
+        return self.scanner.number64()
 
     def keyword(self) -> HasFlag:
         """`SP flag-keyword`"""
