@@ -110,7 +110,7 @@ _WORDS: Mapping[bytes, FetchItem] = {
 _TEXTS = {text.value.encode("ascii"): text for text in Text if text is not Text.ALL}
 
 
-def _section(scanner: Scanner) -> Section:
+def section(scanner: Scanner) -> Section:
     """`section-spec = section-msgtext / (section-part ["." section-text])`, up to and with the closing bracket"""
     if scanner.takes(b"]"):
         return Section()
@@ -168,9 +168,9 @@ def sectionLabel(section: Section, partial: tuple[int, int] | None) -> bytes:
 
 
 def _body(scanner: Scanner, isPeek: bool) -> BodySection:
-    section = _section(scanner)
+    wanted = section(scanner)
     partial = _partial(scanner)
-    return BodySection(section, sectionLabel(section, partial), partial, isPeek)
+    return BodySection(wanted, sectionLabel(wanted, partial), partial, isPeek)
 
 
 def _bodyOrSection(scanner: Scanner) -> FetchItem:
