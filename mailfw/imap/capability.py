@@ -46,6 +46,10 @@ CAPABILITIES = (
     "QRESYNC",
     "UIDONLY",
     "UIDBATCHES",
+    "NOTIFY",
+    "OBJECTID",
+    "SAVEDATE",
+    "PREVIEW",
 )
 """What there is in every state, in the order in which it is announced."""
 

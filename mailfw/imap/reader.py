@@ -27,8 +27,10 @@ LINE_LIMIT = 512 * 1024
 MAX_COMMAND = 2 * 1024 * 1024
 """Octets of a command in memory: its lines and its literals, messages apart."""
 
-LOGIN_LINE_LIMIT = 16 * 1024
-"""Octets of one line of somebody who has not logged in; a ticket in base64 is the longest that makes sense."""
+LOGIN_LINE_LIMIT = 36 * 1024
+"""Octets of one line of somebody who has not logged in: an ID of 30 long values is the longest that makes sense (RFC 2971
+§3.3).
+"""
 
 MAX_LOGIN = 64 * 1024
 """Octets of such a command: what strangers can make a server remember is this times its connections."""

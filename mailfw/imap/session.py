@@ -37,6 +37,7 @@ from mailfw.imap import (
 )
 from mailfw.imap.grammar import names, response
 from mailfw.imap.grammar.commands import SYNTAX, UNKNOWN_COMMAND, Unreadable, parse
+from mailfw.imap.grammar.fetch import FetchItem
 from mailfw.imap.grammar.response import Condition, Reply, bad, bye, no, ok, refused
 from mailfw.imap.grammar.tokens import BadSyntax, CommandText, RefusedArgument
 from mailfw.imap.manner import Manner
@@ -473,6 +474,7 @@ class Session:
         """Look at a mailbox from now on."""
         self.selected = view
         self.state = State.SELECTED
+        view.isRung = self.notifying is not None  # a bell may have rung before the mailbox was looked at
         self._watch()
 
     async def deselect(self) -> None:
@@ -594,10 +596,31 @@ class Session:
             await self._catchUp(view, changes, mayExpunge, isUID)
         if view.contexts:
             await view.contexts.changed(self, changes)
-        if notifying is not None and notifying.items and view.lastUID > last:
-            await fetch.tell(self, UIDSet(((last + 1, view.lastUID),)), notifying.items)
+        if view.lastUID > last:
+            await self._tellArrivals(view, UIDSet(((last + 1, view.lastUID),)))
         if view.hasArrivals and not view.isReadOnly:
             self._recency.told(self.store, self._owner, view.mailbox.info.mailboxId, view.lastUID)
+
+    async def _tellArrivals(self, view: SelectedMailbox, arrived: UIDSet) -> None:
+        """What the client asked to be told of new messages but its own, of each in one response, after ADDTO (RFC 5465 §5.2)."""
+        wanted = view.contexts.itemsOf(arrived)
+        if self.notifying is not None and self.notifying.items:
+            wanted.append((arrived, self.notifying.items))
+        made, view.made = view.made, UIDSet()
+        items: dict[int, tuple[FetchItem, ...]] = {}
+        for found, more in wanted:
+            for uid in view.known(found - made):
+                items[uid] = tuple(dict.fromkeys((*items.get(uid, ()), *more)))
+        groups: dict[tuple[FetchItem, ...], list[int]] = {}
+        for uid, group in items.items():
+            groups.setdefault(group, []).append(uid)
+        for group, uids in groups.items():
+            try:
+                await fetch.tell(self, UIDSet.fromUIDs(uids), group)
+            except UIDValidityChanged:
+                raise
+            except Refusal as refusal:  # a part's encoding is unknown, say; that there are messages was told
+                self.channel.log.debug("new messages could not be told of: {refusal}", refusal=refusal)
 
     def recency(self, status: MailboxStatus) -> MailboxStatus:
         """A mailbox's counters, with no message \\Recent that this client or another has been told of."""
@@ -613,6 +636,11 @@ class Session:
         self.channel.write(view.contexts.gone(changes.vanished, view.uids))
         tellsFlags = self.notifying is None or self.notifying.tellsFlags
         await self.send(view.update(changes, mayExpunge, isUID, tellsFlags))
+
+    def made(self, uidValidity: int, uids: Iterable[int]) -> None:
+        """The client put messages somewhere; if that is the selected mailbox, it need not be told about them (RFC 5465 §5.2)."""
+        if self.selected is not None and self.selected.uidValidity == uidValidity:
+            self.selected.made |= UIDSet.fromUIDs(uids)
 
     async def lookOut(self) -> None:
         """Learn which messages others have expunged, without telling the client yet."""

@@ -206,7 +206,7 @@ def test_the_deadline_for_logging_in_ends_with_it(world, client):
 def test_strangers_make_the_server_remember_little(client):
     said = client.send(b"a LOGIN {60000+}\r\n" + b"x" * 60_000 + b" {60000+}\r\n" + b"x" * 60_000 + b"\r\n")
     assert b"a BAD [TOOBIG]" in said
-    client.send(b"b NOOP " + b"x" * 17_000)
+    client.send(b"b NOOP " + b"x" * 40_000)
     assert client.transport.isClosed
 
 
@@ -432,3 +432,10 @@ def test_recent_is_claimed_for_what_came_meanwhile(world, connect):
     first.transport.hangUp()
     world.advance()
     assert b"* 0 RECENT" in second.say(b"b SELECT INBOX")
+
+
+def test_a_client_may_say_much_about_itself_before_it_logs_in(client):
+    """Thirty fields with 1,024 octets each, all that RFC 2971 §3.3 allows."""
+    client.said()
+    pairs = b" ".join(b'"%030d" "%b"' % (number, b"x" * 1024) for number in range(30))
+    assert b"a OK " in client.say(b"a ID (%b)" % pairs)

@@ -104,6 +104,13 @@ class Scanner:
             return True
         return False
 
+    def takesPattern(self, pattern: re.Pattern[bytes]) -> bool:
+        """Whether something like this comes next; it is taken then."""
+        found = pattern.match(self.octets, self.at)
+        if found is not None:
+            self.at = found.end()
+        return found is not None
+
     def expect(self, octets: bytes) -> None:
         """These octets and no others."""
         if not self.takes(octets):

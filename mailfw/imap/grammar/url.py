@@ -9,7 +9,7 @@ from attrs import frozen
 
 from mailfw.errors import InvalidName
 from mailfw.imap.grammar import names
-from mailfw.imap.grammar.fetch import section
+from mailfw.imap.grammar.fetch import sectionSpec
 from mailfw.imap.grammar.tokens import MAX_NUMBER64, BadSyntax, CommandText, Scanner
 from mailfw.message.section import Section
 
@@ -64,7 +64,7 @@ def _section(text: bytes) -> Section:
     if b"\n" in text:
         raise BadSyntax("a section has one line")  # and no literals
     scanner = Scanner(CommandText(text + b"]"))
-    found = section(scanner)
+    found = sectionSpec(scanner)
     scanner.end()
     return found
 
