@@ -358,10 +358,18 @@ def test_what_may_match_nearly_counts_for_more(client, key):
 
 
 @pytest.mark.parametrize(
-    "command", [b"SEARCH SUBJECT x", b"SEARCH ALL" + b" " * 20_000, b"SORT RETURN (RELEVANCY) (DATE) UTF-8 FUZZY BODY x"]
+    "command",
+    [
+        b"SEARCH SUBJECT x",
+        b"SEARCH ALL" + b" " * 20_000,
+        b"SORT RETURN (RELEVANCY) (DATE) UTF-8 FUZZY BODY x",
+        b'LIST "" (*a *b)',
+        b'LSUB "" *a',
+    ],
 )
-def test_others_have_their_turn_while_a_search_is_thought_about(makeClients, monkeypatch, command):
-    """Reading a long command, and making ready what is to be compared with every message, is done beside the reactor."""
+def test_others_have_their_turn_while_a_command_is_thought_about(makeClients, monkeypatch, command):
+    """Reading a long command, making ready what is to be compared with every message, and comparing patterns with every name are
+    done beside the reactor."""
     connect = makeClients()
     first, second = connect().logIn(b"INBOX"), connect().logIn(b"INBOX")
     thoughts = []
