@@ -51,6 +51,8 @@ CAPABILITIES = (
     "QUOTA=RES-STORAGE",
     "QUOTA=RES-MESSAGE",
     "QUOTA=RES-MAILBOX",
+    "METADATA",
+    "LIST-METADATA",
 )
 """What there is in every state, in the order in which it is announced."""
 

@@ -26,6 +26,7 @@ from mailfw.imap import (
     listing,
     login,
     mailboxes,
+    metadata,
     multisearch,
     notify,
     quota,
@@ -94,6 +95,7 @@ HANDLERS: Mapping[type, Handler] = {
     **idle.HANDLERS,
     **notify.HANDLERS,
     **quota.HANDLERS,
+    **metadata.HANDLERS,
 }
 
 

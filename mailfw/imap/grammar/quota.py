@@ -10,6 +10,7 @@ from attrs import frozen
 from mailfw.imap.grammar.response import no
 from mailfw.imap.grammar.tokens import RefusedArgument, Scanner
 
+
 class Resource(bytes, enum.Enum):
     """`resource-name`, of those that are limited here (RFC 9208 §5)."""
 
