@@ -23,6 +23,10 @@ CAPABILITIES = (
     "UNSELECT",
     "UIDPLUS",
     "MOVE",
+    "REPLACE",
+    "MULTIAPPEND",
+    "CATENATE",
+    "BINARY",
     "ESEARCH",
     "SEARCHRES",
     "WITHIN",
@@ -72,4 +76,4 @@ def beforeLogin(mechanisms: Iterable[str], mayStartTLS: bool, mayUsePlaintext: b
 
 def afterLogin(limits: Limits) -> tuple[str, ...]:
     """What a client is told that has logged in: nothing that is of use only before, but how much it may ask for."""
-    return (*CAPABILITIES, f"MESSAGELIMIT={limits.messageLimit}")
+    return (*CAPABILITIES, f"APPENDLIMIT={limits.messageSize}", f"MESSAGELIMIT={limits.messageLimit}")

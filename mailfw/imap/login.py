@@ -49,7 +49,7 @@ async def identify(session: Session, command: Id) -> Reply:
     if command.parameters:
         said = b" ".join(name + b"=" + (value or b"") for name, value in command.parameters)
         session.channel.log.debug("the client says what it is: {client!r}", client=said.decode("utf-8", "replace"))
-    pairs = [text for pair in session.identification for text in pair]
+    pairs = [text for pair in session.settings.identification for text in pair]
     words = b" ".join(response.string(text.encode("utf-8")) for text in pairs)
     session.untagged(b"ID", b"(%b)" % words if words else b"NIL")
     return ok("glad to know you")

@@ -75,7 +75,7 @@ _words = st.sampled_from(
             b"PLAIN",
             b"=",
         ),
-        *(b"(MESSAGES RECENT)", b"AGpzbWl0aABtYWlsZnc="),
+        *(b"(MESSAGES RECENT)", b"AGpzbWl0aABtYWlsZnc=", b"CATENATE (TEXT {1+}\r\nx URL ;UID=1)", b"UTF8 (~{1+}\r\nx)"),
     ]
 )
 _lines = st.lists(_words | st.binary(max_size=6), max_size=6).map(lambda words: b"t " + b" ".join(words))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from attrs import field, frozen
 
 from mailfw.errors import Refusal
-from mailfw.imap.grammar import batches, fetch, listing, mailboxes, messages, metadata, notify, quota, searching
+from mailfw.imap.grammar import append, batches, fetch, listing, mailboxes, messages, metadata, notify, quota, searching
 from mailfw.imap.grammar.response import Reply, bad, refused
 from mailfw.imap.grammar.tokens import BadSyntax, CommandText, RefusedArgument, Scanner
 
@@ -150,6 +150,7 @@ SYNTAX: Mapping[bytes, Callable[[Scanner], object]] = {
     **mailboxes.SYNTAX,
     **listing.SYNTAX,
     **messages.SYNTAX,
+    **append.SYNTAX,
     **fetch.SYNTAX,
     **searching.SYNTAX,
     **batches.SYNTAX,

@@ -51,12 +51,13 @@ class Literal:
     """The octets of one literal.
 
     :ivar source: where the octets are when they were spooled, which only a message is.
-    :ivar isBinary: a literal8 (RFC 3516 §4.3).
+    :ivar isBinary: a literal8 (RFC 3516 §4.3). :ivar hasNUL: which only such a one may have.
     """
 
     octets: bytes = b""
     source: MessageSource | None = None
     isBinary: bool = False
+    hasNUL: bool = False
 
 
 @frozen
