@@ -26,8 +26,7 @@ _ENCODING = b"Content-Transfer-Encoding"
 
 
 def withoutNUL(content: bytes) -> Iterator[bytes]:
-    """The message with each part that holds NUL in base64, in pieces of which those in base64 are small: of a large message nothing
-    is in memory a second time.
+    """The message with each part that holds NUL in base64, which comes in small pieces: nothing large is in memory a second time.
 
     :raises UnknownEncoding: NUL stands where nothing can be encoded: in a header, between parts, in what has an encoding already.
     """
