@@ -226,9 +226,7 @@ def _isSubscribed(info: MailboxInfo | None) -> bool:
 # --- Names -----------------------------------------------------------------------------------------------------------
 
 
-def _namesChanged(
-    before: Mapping[str, MailboxInfo], now: Mapping[str, MailboxInfo], own: Collection[str]
-) -> dict[str, str]:
+def _namesChanged(before: Mapping[str, MailboxInfo], now: Mapping[str, MailboxInfo], own: Collection[str]) -> dict[str, str]:
     """Names to which a MailboxName event happened, each with the name it had before, if it had another.
 
     What lies below a mailbox that was renamed is not named; what lies above one that came or went is (RFC 5465 §5.4).
