@@ -63,8 +63,10 @@ class SelectedMailbox:
         self.uidValidity = snapshot.status.uidValidity
         self.isReadOnly = isReadOnly
         self.uids = snapshot.uids
-        self.tellsRecent = tellsRecent
-        self.recentFrom = snapshot.status.recentFrom if tellsRecent else MAX_UID + 1
+        self.tellsRecent = True
+        self.recentFrom = snapshot.status.recentFrom
+        if not tellsRecent:
+            self.forgetRecent()
         self.modSeq = snapshot.status.highestModSeq
         self.isRung = False
         self.hasArrivals = False
@@ -91,6 +93,10 @@ class SelectedMailbox:
     def recent(self) -> int:
         """RECENT: how many messages this session is among the first to see."""
         return len(self.uids) - bisect_left(self.uids, self.recentFrom)
+
+    def forgetRecent(self) -> None:
+        """The client knows of no \\Recent: no message is that any more."""
+        self.tellsRecent, self.recentFrom = False, MAX_UID + 1
 
     def countLines(self) -> bytes:
         """`* n EXISTS`, and `* n RECENT` for whom there is such a thing."""
@@ -247,7 +253,7 @@ class SelectedMailbox:
         arrived, known = changes.changed[cut:], changes.changed[:cut]
         if arrived:
             self._extend(map(_UID, arrived))
-            self.hasArrivals = True
+            self.hasArrivals = self.tellsRecent
             yield self.countLines()
             yield self.learn(arrived)
         elif self.tellsRecent and self.recent != recent:

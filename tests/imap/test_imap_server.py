@@ -206,7 +206,7 @@ def test_the_deadline_for_logging_in_ends_with_it(world, client):
 def test_strangers_make_the_server_remember_little(client):
     said = client.send(b"a LOGIN {60000+}\r\n" + b"x" * 60_000 + b" {60000+}\r\n" + b"x" * 60_000 + b"\r\n")
     assert b"a BAD [TOOBIG]" in said
-    client.send(b"b NOOP " + b"x" * 17_000)
+    client.send(b"b NOOP " + b"x" * 40_000)
     assert client.transport.isClosed
 
 
@@ -220,12 +220,26 @@ def test_a_full_disk_under_a_literal(world, client, monkeypatch):
     assert client.say(b"b NOOP").startswith(b"b OK")
 
 
+def test_a_disk_that_is_full_at_the_end_of_a_literal(world, client, monkeypatch):
+    """What was buffered is written then; the command that it belongs to is answered, and none before it."""
+    client.logIn()
+    spool = FullSpool()
+    monkeypatch.setattr(spool, "write", lambda data: None)
+    monkeypatch.setattr(world.context.spool, "open", lambda: spool)
+    assert client.say(b"a NOOP").startswith(b"a OK")
+    assert (
+        client.say(b"b APPEND INBOX {10+}", b"0123456789")
+        == b"b NO [UNAVAILABLE] temporarily unavailable, try again later\r\n"
+    )
+    assert client.say(b"c NOOP").startswith(b"c OK")
+
+
 class FullSpool:
     def write(self, data):
         raise OSError("no space left on device")
 
     def finish(self):
-        raise AssertionError
+        raise OSError("no space left on device")
 
     def discard(self):
         pass
@@ -432,3 +446,10 @@ def test_recent_is_claimed_for_what_came_meanwhile(world, connect):
     first.transport.hangUp()
     world.advance()
     assert b"* 0 RECENT" in second.say(b"b SELECT INBOX")
+
+
+def test_a_client_may_say_much_about_itself_before_it_logs_in(client):
+    """Thirty fields with 1,024 octets each, all that RFC 2971 §3.3 allows."""
+    client.said()
+    pairs = b" ".join(b'"%030d" "%b"' % (number, b"x" * 1024) for number in range(30))
+    assert b"a OK " in client.say(b"a ID (%b)" % pairs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Mapping
 
 from attrs import frozen
@@ -93,6 +94,8 @@ class Fetch:
     modifiers: FetchModifiers = NO_MODIFIERS
 
 
+_LAZY = re.compile(rb" \(LAZY(?: LAZY)*+\)", re.IGNORECASE)
+
 _FAST = (Attribute.FLAGS, Attribute.INTERNAL_DATE, Attribute.SIZE)
 _MACROS: Mapping[bytes, tuple[Attribute, ...]] = {
     b"FAST": _FAST,
@@ -110,7 +113,7 @@ _WORDS: Mapping[bytes, FetchItem] = {
 _TEXTS = {text.value.encode("ascii"): text for text in Text if text is not Text.ALL}
 
 
-def _section(scanner: Scanner) -> Section:
+def sectionSpec(scanner: Scanner) -> Section:
     """`section-spec = section-msgtext / (section-part ["." section-text])`, up to and with the closing bracket"""
     if scanner.takes(b"]"):
         return Section()
@@ -144,12 +147,14 @@ def _headerList(scanner: Scanner) -> tuple[bytes, ...]:
 
 
 def _partial(scanner: Scanner) -> tuple[int, int] | None:
-    """`["<" number "." nz-number ">"]`"""
+    """`["<" number64 "." nz-number64 ">"]` (RFC 9051 §9)"""
     if not scanner.takes(b"<"):
         return None
-    start = scanner.number()
+    start = scanner.number64()
     scanner.expect(b".")
-    length = scanner.nzNumber()
+    if scanner.peek() == b"0":
+        raise scanner.bad("a number must not start with 0")
+    length = scanner.number64()
     scanner.expect(b">")
     return start, length
 
@@ -166,7 +171,7 @@ def sectionLabel(section: Section, partial: tuple[int, int] | None) -> bytes:
 
 
 def _body(scanner: Scanner, isPeek: bool) -> BodySection:
-    section = _section(scanner)
+    section = sectionSpec(scanner)
     partial = _partial(scanner)
     return BodySection(section, sectionLabel(section, partial), partial, isPeek)
 
@@ -183,7 +188,7 @@ def _bodyPeek(scanner: Scanner) -> FetchItem:
 # --- BINARY (RFC 3516) -----------------------------------------------------------------------------------------------
 
 
-def _binaryPath(scanner: Scanner) -> tuple[int, ...]:
+def binaryPath(scanner: Scanner) -> tuple[int, ...]:
     """`section-binary = "[" [section-part] "]"`"""
     scanner.expect(b"[")
     path: list[int] = []
@@ -198,7 +203,7 @@ def _binaryPath(scanner: Scanner) -> tuple[int, ...]:
 
 def _binary(scanner: Scanner, isPeek: bool = False) -> BinarySection:
     """`"BINARY" [".PEEK"] section-binary [partial]`"""
-    path = _binaryPath(scanner)
+    path = binaryPath(scanner)
     partial = _partial(scanner)
     label = b"BINARY[%b]" % b".".join(b"%d" % number for number in path)
     return BinarySection(path, label if partial is None else b"%b<%d>" % (label, partial[0]), partial, isPeek)
@@ -206,22 +211,15 @@ def _binary(scanner: Scanner, isPeek: bool = False) -> BinarySection:
 
 def _binarySize(scanner: Scanner) -> BinarySection:
     """`"BINARY.SIZE" section-binary`"""
-    path = _binaryPath(scanner)
+    path = binaryPath(scanner)
     return BinarySection(path, b"BINARY.SIZE[%b]" % b".".join(b"%d" % number for number in path), None, True, True)
 
 
 def _preview(scanner: Scanner) -> Attribute:
-    """`"PREVIEW" [SP "(" preview-mod *(SP preview-mod) ")"]` (RFC 8970 §6)"""
-    if not scanner.octets.startswith(b" (", scanner.at):
-        return Attribute.PREVIEW
-    scanner.space()
-
-    def modifier() -> None:
-        if scanner.keyword() != b"LAZY":
-            raise scanner.bad("unknown modifier of PREVIEW")
-
-    scanner.parenthesised(modifier)
-    return Attribute.LAZY_PREVIEW
+    """`"PREVIEW" [SP "(" preview-mod *(SP preview-mod) ")"]`, LAZY being the only one there is (RFC 8970 §6). Another parenthesis
+    is that of the FETCH's own modifiers.
+    """
+    return Attribute.LAZY_PREVIEW if scanner.takesPattern(_LAZY) else Attribute.PREVIEW
 
 
 ITEMS: Mapping[bytes, Callable[[Scanner], FetchItem]] = {

@@ -15,7 +15,7 @@ _RANGE = re.compile(rb"(-?)([1-9][0-9]{0,9}):(-?)([1-9][0-9]{0,9})")
 class Partial:
     """`partial-range`: from the `low`th result to the `high`th; the first, or from the end the last, is 1.
 
-    :ivar label: the range as the client wrote it, which the answer of a search repeats.
+    :ivar label: the range as the answer of a search names it, the number nearer to its end of the list first.
     """
 
     low: int
@@ -36,11 +36,10 @@ class Partial:
 
 def partial(scanner: Scanner) -> Partial:
     """`partial-range = nz-number ":" nz-number / "-" nz-number ":" "-" nz-number`; the order of the two does not matter."""
-    label = scanner.atom()
-    found = _RANGE.fullmatch(label)
+    found = _RANGE.fullmatch(scanner.atom())
     if found is None or found[1] != found[3]:
         raise scanner.bad("expected a range such as 1:500 or -1:-500")
     low, high = sorted((int(found[2]), int(found[4])))
     if high > MAX_NUMBER:
         raise scanner.bad("a number is too large")
-    return Partial(low, high, bool(found[1]), label)
+    return Partial(low, high, bool(found[1]), b"%b%d:%b%d" % (found[1], low, found[1], high))

@@ -51,6 +51,10 @@ class Returns:
         return option in self.options
 
 
+EVERYTHING = Returns(frozenset((Return.ALL,)))
+"""What an empty list of options asks for (RFC 4731 §3.1)."""
+
+
 @frozen
 class Search:
     """`search = "SEARCH" [search-return-opts] SP search-program` (RFC 4466 §2.6.1)
@@ -140,7 +144,9 @@ def _returns(scanner: Scanner) -> Returns | None:
     if len(partials) > 1 or (partials and Return.ALL in options):
         raise scanner.bad("one PARTIAL or ALL is enough")
     scanner.space()
-    return Returns(options or frozenset((Return.ALL,)), partials[0] if partials else None, tuple(dict.fromkeys(items)))
+    if not options:
+        return EVERYTHING
+    return Returns(options, partials[0] if partials else None, tuple(dict.fromkeys(items)))
 
 
 def _saving(returns: Returns | None, scanner: Scanner, command: Callable[[], object]) -> object:
@@ -213,7 +219,7 @@ def _esearch(scanner: Scanner) -> object:
         scanner.space()
         found = sources(scanner)
         scanner.space()
-    returns = _returns(scanner) or Returns(frozenset((Return.ALL,)))
+    returns = _returns(scanner) or EVERYTHING
     return _saving(returns, scanner, lambda: ESearch(program(scanner, optionalCharset(scanner)), returns, found))
 
 
