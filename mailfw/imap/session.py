@@ -41,6 +41,7 @@ from mailfw.imap import (
 from mailfw.imap.grammar import names, response
 from mailfw.imap.grammar.commands import SYNTAX, UNKNOWN_COMMAND, Unreadable, parse
 from mailfw.imap.grammar.fetch import FetchItem
+from mailfw.imap.grammar.metadata import SetMetadata
 from mailfw.imap.grammar.response import Condition, Reply, bad, bye, no, ok, refused
 from mailfw.imap.grammar.tokens import BadSyntax, CommandText, RefusedArgument
 from mailfw.imap.manner import Manner
@@ -345,7 +346,7 @@ class Session:
             isAsked = name in ASKS_FOR_NEWS or (self.manner.hasModSeqs and name in SHOWS_MODSEQS)
             await self.news(isAsked, name not in KEEPS_NUMBERS, name.startswith(b"UID "))
             if self.notifying is not None:
-                self.notifying.isRung |= name in CHANGES_NAMES
+                self.notifying.isRung |= name in CHANGES_NAMES or bool(self.ownEntries)
                 await self.notifying.tell(self)
         except UIDValidityChanged:
             self.selectedIsGone()
@@ -586,6 +587,12 @@ class Session:
         return tuple(name.removesuffix("/") for name in names)
 
     @property
+    def ownEntries(self) -> tuple[tuple[str, str], ...]:
+        """Metadata that the command under way is about to change by itself: mailbox and entry."""
+        command = self._command
+        return tuple((command.mailbox, name) for name, _ in command.entries) if isinstance(command, SetMetadata) else ()
+
+    @property
     def mayTell(self) -> bool:
         """Whether the client may be told something now that no command tells it."""
         if isinstance(self.dialogue, idle.Idling):
@@ -666,10 +673,11 @@ class Session:
         tellsFlags = self.notifying is None or self.notifying.tellsFlags
         await self.send(view.update(changes, mayExpunge, isUID, tellsFlags))
 
-    def made(self, uidValidity: int, uids: Iterable[int]) -> None:
+    def made(self, mailbox: str, uidValidity: int, uids: Iterable[int]) -> None:
         """The client put messages somewhere; if that is the selected mailbox, it need not be told about them (RFC 5465 §5.2)."""
-        if self.selected is not None and self.selected.uidValidity == uidValidity:
-            self.selected.made |= UIDSet.fromUIDs(uids)
+        view = self.selected
+        if view is not None and (view.name, view.uidValidity) == (mailbox, uidValidity):
+            view.made |= UIDSet.fromUIDs(uids)
 
     async def lookOut(self) -> None:
         """Learn which messages others have expunged, without telling the client yet."""

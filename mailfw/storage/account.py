@@ -60,6 +60,7 @@ class Account:
             self._engine.limits.forget(self.owner)
         if any(map(metadata.isServers, operations)):
             await self._shared.set(operations, self._identity.isAdmin)
+            self._engine.ringAll()
             return [None]
         limits = await self._engine.limits.forOperations(self.owner, operations)
         terms = Terms(self._identity.account, self._isOwner, self._identity.isAdmin, limits)
