@@ -32,7 +32,7 @@ class Memory:
         limits = Limits(context.quotaOf, context.now)
         housekeeping = Housekeeping(database, blobs, context.reactor, context.now)
         indexer = openIndexer(database, MEMORY, context)
-        return Store([Engine(database, blobs, Bells(), context.now, housekeeping, limits, indexer)])
+        return Store([Engine(database, blobs, Bells(), context.now, housekeeping, limits, indexer)], context.domains[0])
 
 
 memory = Memory()
