@@ -13,6 +13,7 @@ CAPABILITIES = (
     "SASL-IR",
     "ID",
     "ENABLE",
+    "UTF8=ACCEPT",
     "IDLE",
     "NAMESPACE",
     "CHILDREN",
@@ -20,6 +21,7 @@ CAPABILITIES = (
     "LIST-STATUS",
     "STATUS=SIZE",
     "SPECIAL-USE",
+    "CREATE-SPECIAL-USE",
     "UNSELECT",
     "UIDPLUS",
     "MOVE",
@@ -60,6 +62,9 @@ CAPABILITIES = (
 )
 """What there is in every state, in the order in which it is announced."""
 
+AFTER_LOGIN = ("COMPRESS=DEFLATE", "UNAUTHENTICATE")
+"""What there is only then."""
+
 
 def beforeLogin(mechanisms: Iterable[str], mayStartTLS: bool, mayUsePlaintext: bool) -> tuple[str, ...]:
     """What a client is told that has not logged in.
@@ -76,4 +81,4 @@ def beforeLogin(mechanisms: Iterable[str], mayStartTLS: bool, mayUsePlaintext: b
 
 def afterLogin(limits: Limits) -> tuple[str, ...]:
     """What a client is told that has logged in: nothing that is of use only before, but how much it may ask for."""
-    return (*CAPABILITIES, f"APPENDLIMIT={limits.messageSize}", f"MESSAGELIMIT={limits.messageLimit}")
+    return (*CAPABILITIES, *AFTER_LOGIN, f"APPENDLIMIT={limits.messageSize}", f"MESSAGELIMIT={limits.messageLimit}")

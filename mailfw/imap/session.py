@@ -18,6 +18,7 @@ from mailfw.imap import (
     append,
     batches,
     capability,
+    compress,
     copy,
     enabling,
     expunge,
@@ -80,6 +81,7 @@ Handler = Callable[["Session", Any], Awaitable[Reply | None]]
 HANDLERS: Mapping[type, Handler] = {
     **login.HANDLERS,
     **enabling.HANDLERS,
+    **compress.HANDLERS,
     **mailboxes.HANDLERS,
     **listing.HANDLERS,
     **status.HANDLERS,
@@ -147,6 +149,19 @@ class Channel(Protocol):
 
     async def pause(self, seconds: float) -> None:
         """Wait; ends at once when the connection is lost."""
+
+    @property
+    def isCompressed(self) -> bool:
+        """Whether both sides speak DEFLATE."""
+
+    def startCompression(self) -> bool:
+        """Speak it from here on. False: the client had sent more, and is gone."""
+
+    def stopCompression(self) -> bool:
+        """Speak it no more. False: the client goes on with it, and is gone."""
+
+    def restartLogin(self) -> None:
+        """The client is nobody again, and has time to log in."""
 
     def openSpool(self) -> Spool:
         """Where a message can be put together; whoever opens it discards it."""
@@ -464,6 +479,16 @@ class Session:
         self._account = await self.store.openAccount(identity, identity.account)
         self.identity = identity
         self.state = State.AUTHENTICATED
+
+    async def leave(self) -> None:
+        """The client is nobody any more (RFC 8437 §3, §4.1): everything is as it was when it came."""
+        self.notify(None)
+        if self.selected is not None:
+            await self.deselect()
+        self._account, self.identity = None, None
+        self.enabled, self.manner = frozenset(), Manner()
+        self.state = State.NOT_AUTHENTICATED
+        self.channel.restartLogin()
 
     def enable(self, *extensions: bytes) -> None:
         """Switch extensions on, until the connection ends (RFC 5161 §3.1)."""

@@ -21,6 +21,8 @@ mbrain@localhost and jsmith@localhost exist, with the password `mailfw`. Then li
     ! open b                            a connection is made without saying anything
     ! quiet       ! quiet b             the server has said nothing more
     ! tls         ! tls b               (after STARTTLS) the handshake was asked for and happens
+    ! deflate     ! deflate b           (after COMPRESS) from here on both sides are compressed
+    ! plain       ! plain b             the client ends its compression; the server has ended its own
     # anything                          a remark; empty lines are for the eye
 
 In what either side says, `{{name}}` takes the place of a word that is not known beforehand: the first `S:` line that has it
@@ -36,6 +38,7 @@ from __future__ import annotations
 
 import base64
 import re
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -159,6 +162,32 @@ async def limit(store: IMailStore, spec: str) -> None:
     await opened.apply([SetQuota(Quota(**{name: int(number) for name, number in (each.split("=") for each in limits)}))])
 
 
+class _Compressed:
+    """A client's end of a connection under DEFLATE. :ivar isOver: the server compresses no more."""
+
+    def __init__(self) -> None:
+        self._deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        self._inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+
+    @property
+    def isOver(self) -> bool:
+        return self._inflater.eof
+
+    def said(self, data: bytes) -> bytes:
+        """What the client says, as it is sent."""
+        return self._deflater.compress(data) + self._deflater.flush(zlib.Z_SYNC_FLUSH)
+
+    def end(self) -> bytes:
+        """The end of what the client compresses."""
+        return self._deflater.flush(zlib.Z_FINISH)
+
+    def heard(self, data: bytes) -> bytes:
+        """What the server said."""
+        behind = len(self._inflater.unused_data)
+        heard = self._inflater.decompress(data)
+        return heard + self._inflater.unused_data[behind:]
+
+
 class Player:
     """Runs one document against services in a world.
 
@@ -175,6 +204,7 @@ class Player:
         self.received: dict[str, bytes] = {}
         self.learnt: dict[str, str] = {}
         self.sending: dict[str, bytes] = {}
+        self.compressed: dict[str, _Compressed] = {}
 
     def play(self) -> None:
         """Run it all. :raises ConversationError: the server said something else; tells where and what."""
@@ -242,6 +272,8 @@ class Player:
         sending, self.sending = self.sending, {}
         for name, data in sending.items():
             transport = self.transports[name]
+            if name in self.compressed:
+                data = self.compressed[name].said(data)
             pieces: Iterable[bytes] = [data] if not self.isSplit else (data[i : i + 1] for i in range(len(data)))
             for piece in pieces:
                 if transport.isClosed:
@@ -281,6 +313,16 @@ class Player:
         if not self.transports[step.connection].isTLS:
             raise self._error(step, "the server did not begin TLS")
 
+    def _deflate(self, step: Step) -> None:
+        self._quiet(step)
+        self.compressed[step.connection] = _Compressed()
+
+    def _plain(self, step: Step) -> None:
+        self._quiet(step)
+        if not self.compressed[step.connection].isOver:
+            raise self._error(step, "the server goes on compressing")
+        self.transports[step.connection].send(self.compressed.pop(step.connection).end())
+
     # --- What stands in braces ---------------------------------------------------------------------------------------
 
     def _fill(self, step: Step) -> bytes:
@@ -312,7 +354,8 @@ class Player:
         return pattern + re.escape(text[at:])
 
     def _read(self, name: str) -> None:
-        self.received[name] += self.transports[name].take()
+        data = self.transports[name].take()
+        self.received[name] += self.compressed[name].heard(data) if name in self.compressed else data
 
     def _error(self, step: Step, text: str) -> ConversationError:
         return ConversationError(f"{self.talk.name}:{step.line}: {text}")
