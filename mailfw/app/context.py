@@ -62,6 +62,7 @@ class PluginContext:
     domains: Sequence[str]
     rehash: bool
     now: Any
+    quotaOf: Any
     options: Any = None
     isInline: bool = False
 
@@ -154,6 +155,7 @@ class System:
             domains=self.configuration.domains,
             rehash=self.configuration.auth.rehash,
             now=time.time,
+            quotaOf=lambda account: self._chain.quotaOf(account),
             options=model.model_validate(options) if model else None,
         )
 

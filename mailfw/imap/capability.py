@@ -52,6 +52,11 @@ CAPABILITIES = (
     "OBJECTID",
     "SAVEDATE",
     "PREVIEW",
+    "QUOTA",
+    "QUOTASET",
+    "QUOTA=RES-STORAGE",
+    "QUOTA=RES-MESSAGE",
+    "QUOTA=RES-MAILBOX",
 )
 """What there is in every state, in the order in which it is announced."""
 

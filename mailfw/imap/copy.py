@@ -33,7 +33,7 @@ async def _transfer(session: Session, command: Copy | Move, kind: type[CopyMessa
     if not command.isUID:
         await session.lookOut()
         if view.isGone(uids):
-            return no("some of the messages have been expunged", b"EXPUNGEISSUED")
+            return no("some of the messages have been deleted meanwhile", b"EXPUNGEISSUED")
     try:
         with Progress(session):
             copied = await session.change(kind(view.name, uids, command.mailbox, uidValidity=view.uidValidity))

@@ -42,7 +42,7 @@ async def fetch(session: Session, command: Fetch) -> Reply:
         if not session.channel.isOpen:
             break
     if not command.isUID and count < view.countOf(uids):
-        return no("some of the messages have been expunged", b"EXPUNGEISSUED")
+        return no("some of the messages have been deleted meanwhile", b"EXPUNGEISSUED")
     return ok("fetched")
 
 

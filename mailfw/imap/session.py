@@ -29,6 +29,7 @@ from mailfw.imap import (
     mailboxes,
     multisearch,
     notify,
+    quota,
     search,
     select,
     sort,
@@ -96,6 +97,7 @@ HANDLERS: Mapping[type, Handler] = {
     **expunge.HANDLERS,
     **idle.HANDLERS,
     **notify.HANDLERS,
+    **quota.HANDLERS,
 }
 
 

@@ -45,7 +45,7 @@ async def store(session: Session, command: Store) -> Reply:
             await session.news(isAsked=True, mayExpunge=False, isUID=command.isUID)
     modified = _modified(view, failed, command.isUID)
     if told < expected and not (command.isSilent or command.isUID):
-        return no("some of the messages have been expunged", modified or b"EXPUNGEISSUED")
+        return no("some of the messages have been deleted meanwhile", modified or b"EXPUNGEISSUED")
     return ok("some of the messages had changed" if modified else "flags stored", modified)
 
 

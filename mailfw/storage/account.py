@@ -7,23 +7,26 @@ from functools import partial
 
 from zope.interface import implementer
 
-from mailfw.errors import NoSuchMailbox
+from mailfw.errors import NoPermission, NoSuchMailbox
 from mailfw.interfaces import IAccount
-from mailfw.storage import tree
+from mailfw.storage import quota, tree
 from mailfw.storage.across import Across
 from mailfw.storage.changes import changedNames
 from mailfw.storage.engine import AccountRef, Engine
 from mailfw.storage.mailbox import Mailbox
 from mailfw.storage.names import mailboxName
-from mailfw.values import Copy, MailboxInfo, Move, Operation, Result
+from mailfw.storage.transaction import Terms
+from mailfw.values import Copy, Identity, MailboxInfo, Move, Operation, Result, SetQuota, Usage
 
 
 @implementer(IAccount)
 class Account:
     """One account of an engine, opened by somebody who may."""
 
-    def __init__(self, engine: Engine, ref: AccountRef, across: Across) -> None:
+    def __init__(self, engine: Engine, ref: AccountRef, identity: Identity, across: Across) -> None:
         self.owner = ref.name
+        self._identity = identity
+        self._isOwner = identity.account == ref.name
         self._engine = engine
         self._ref = ref
         self._across = across
@@ -51,7 +54,19 @@ class Account:
         """Do all of it in one transaction, or nothing. A copy or move to another account stands alone."""
         if any(isinstance(one, (Copy, Move)) and one.account not in ("", self.owner) for one in operations):
             return [await self._across.transfer(self, operations)]
-        return await self._engine.apply(self._ref, [_within(one) for one in operations])
+        if any(isinstance(one, SetQuota) for one in operations):
+            self._engine.limits.forget(self.owner)
+        limits = await self._engine.limits.forOperations(self.owner, operations)
+        terms = Terms(self._identity.account, self._isOwner, self._identity.isAdmin, limits)
+        return await self._engine.apply(self._ref, [_within(one) for one in operations], terms)
+
+    async def usage(self) -> Usage:
+        """What the account holds, and may hold. :raises NoPermission: it is another's, and who asks is no administrator."""
+        if not (self._isOwner or self._identity.isAdmin):
+            raise NoPermission()
+        limits = await self._engine.limits.of(self.owner)
+        await self._engine.refreshAll(self._ref)
+        return await self._engine.database.read(lambda connection: quota.usage(connection, self._ref.key, limits))
 
     async def changedSince(self, modSeq: int) -> tuple[int, list[str]]:
         """The account's MODSEQ now, and the names that anything happened to after `modSeq`."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from mailfw.errors import HasChildren, InvalidName, LimitExceeded, MailboxExists, NoPermission, NoSuchMailbox
 from mailfw.sql import Connection
+from mailfw.storage import quota
 from mailfw.storage.messages import transfer
 from mailfw.storage.names import DELIMITER, INBOX, ancestors, mailboxName, treeOrder
 from mailfw.storage.transaction import MailboxRef, Transaction
@@ -86,8 +87,10 @@ def create(tx: Transaction, operation: Create) -> MailboxInfo:
     name = mailboxName(operation.name)
     if tx.findMailbox(name) is not None:
         raise MailboxExists()
-    if tx.connection.execute(_COUNT, (tx.account,)).fetchone()[0] >= MAILBOXES:
+    count = tx.connection.execute(_COUNT, (tx.account,)).fetchone()[0]
+    if count >= MAILBOXES:
         raise LimitExceeded("the account has too many mailboxes")
+    quota.mustFitMailbox(tx, count + 1)
     _make(tx, name, operation.specialUse)
     tx.place.created(tx.connection, name)
     found = info(tx.connection, tx.account, name)

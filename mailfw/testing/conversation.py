@@ -5,6 +5,8 @@ A `.talk` file starts with a header, `name: value` lines up to an empty one:
     service: imap                       which service is talked to
     mail: jsmith INBOX 3                before it starts, jsmith's INBOX gets messages 1 to 3 (see `sampleMessage`)
     limits: recipients=3 badCommands=5  fields of `mailfw.net.limits.Limits`
+    quota: jsmith octets=2000           jsmith's account may hold no more (see `mailfw.values.Quota`)
+    admin: mbrain                       mbrain is an administrator
     peer: 192.0.2.7                     where the client is; loopback unless said
     tls: yes                            the connections are under TLS
     plaintext: never                    the server's rule for passwords without TLS
@@ -48,12 +50,12 @@ from mailfw.interfaces import IMailService, IMailStore
 from mailfw.net.limits import Limits
 from mailfw.testing.transport import MemoryTransport
 from mailfw.testing.world import World
-from mailfw.values import Append, Identity, MessageSource, NewMessage
+from mailfw.values import Append, Identity, MessageSource, NewMessage, Quota, SetQuota, accountName
 
 FIRST = "1"
 """The connection that steps without a name belong to."""
 
-HEADER = frozenset({"service", "mail", "limits", "peer", "tls", "plaintext", "only"})
+HEADER = frozenset({"service", "mail", "quota", "admin", "limits", "peer", "tls", "plaintext", "only"})
 """What a header may say. `only: sqlite maildir` names the stores it is for, with the reason in a remark."""
 
 
@@ -143,13 +145,21 @@ def sampleMessage(number: int, account: str = "jsmith@localhost") -> bytes:
 async def fill(store: IMailStore, spec: str) -> None:
     """Carry out a `mail:` header: `ACCOUNT MAILBOX COUNT [FLAG…]`."""
     account, mailbox, count, *flags = spec.split()
-    owner = account if "@" in account else f"{account}@localhost"
+    owner = accountName(account, "localhost")
     opened = await store.openAccount(Identity(owner), owner)
     messages = tuple(
         NewMessage(MessageSource(sampleMessage(n, owner)), frozenset(flags), 1_790_000_000.0 + n)
         for n in range(1, int(count) + 1)
     )
     await opened.apply([Append(mailbox, messages)])
+
+
+async def limit(store: IMailStore, spec: str) -> None:
+    """Carry out a `quota:` header: `ACCOUNT LIMIT=NUMBER…`."""
+    account, *limits = spec.split()
+    owner = accountName(account, "localhost")
+    opened = await store.openAccount(Identity(owner, isAdmin=True), owner)
+    await opened.apply([SetQuota(Quota(**{name: int(number) for name, number in (each.split("=") for each in limits)}))])
 
 
 class _Compressed:
@@ -215,12 +225,14 @@ class Player:
             pairs = (word.split("=") for word in limits.split())
             context.limits = Limits(**{name: type(getattr(Limits(), name))(value) for name, value in pairs})
         context.plaintext = talk.option("plaintext", "loopback")
-        for spec in talk.header.get("mail", []):
-            outcome: list[Any] = []
-            Deferred.fromCoroutine(fill(context.store, spec)).addBoth(outcome.append)
-            self.world.advance()
-            if not outcome or outcome[0] is not None:
-                raise ConversationError(f"{talk.name}: mail: {spec}: {outcome}")
+        self.world.users.administrators += [accountName(name, "localhost") for name in talk.header.get("admin", [])]
+        for name, carryOut in ("mail", fill), ("quota", limit):
+            for spec in talk.header.get(name, []):
+                outcome: list[Any] = []
+                Deferred.fromCoroutine(carryOut(context.store, spec)).addBoth(outcome.append)
+                self.world.advance()
+                if not outcome or outcome[0] is not None:
+                    raise ConversationError(f"{talk.name}: {name}: {spec}: {outcome}")
 
     # --- Steps -----------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from attrs import field, frozen
 
 from mailfw.errors import Refusal
-from mailfw.imap.grammar import append, batches, fetch, listing, mailboxes, messages, notify, searching
+from mailfw.imap.grammar import append, batches, fetch, listing, mailboxes, messages, notify, quota, searching
 from mailfw.imap.grammar.response import Reply, bad, refused
 from mailfw.imap.grammar.tokens import BadSyntax, CommandText, RefusedArgument, Scanner
 
@@ -174,6 +174,7 @@ SYNTAX: Mapping[bytes, Callable[[Scanner], object]] = {
     **searching.SYNTAX,
     **batches.SYNTAX,
     **notify.SYNTAX,
+    **quota.SYNTAX,
 }
 """Every command by its name, each with what reads its arguments up to the end."""
 
