@@ -48,7 +48,7 @@ from mailfw.imap.manner import Manner
 from mailfw.imap.reader import Spool
 from mailfw.imap.recent import Recency
 from mailfw.imap.selected import SelectedMailbox
-from mailfw.imap.settings import Settings
+from mailfw.imap.settings import Settings, Workaround
 from mailfw.imap.states import (
     ASKS_FOR_NEWS,
     CHANGES_NAMES,
@@ -199,7 +199,7 @@ class Session:
     :ivar account: whose mailboxes; None before login.
     :ivar selected: the mailbox being looked at.
     :ivar enabled: what the client has enabled (RFC 5161), in capitals; :ivar manner: what follows for what it is told.
-    :ivar settings: what holds for all IMAP sessions.
+    :ivar settings: what holds for all IMAP sessions. :ivar missing: capabilities that this one does not have, in capitals.
     :ivar tag: of the command under way; :ivar limitCode: MESSAGELIMIT with where it stopped, if it did.
     :ivar dialogue: who takes the next line, where it is no command.
     :ivar notifying: what the client asked to be told of; None before it did. :ivar teller: tells it.
@@ -223,6 +223,7 @@ class Session:
         self.limits = limits
         self.hostname = hostname
         self.settings = settings or Settings()
+        self.missing = self.settings.missing()
         self.identity: Identity | None = None
         self.selected: SelectedMailbox | None = None
         self.dialogue: Dialogue | None = None
@@ -249,7 +250,7 @@ class Session:
 
     def objection(self, name: bytes) -> Reply | None:
         """Why a command of that name may not come now."""
-        if name not in SYNTAX:
+        if name not in SYNTAX or capability.BELONGS.get(name) in self.missing:
             return bad(UNKNOWN_COMMAND)
         if self.state not in COMMANDS[name]:
             return bad(f"not valid when {self.state.value}")
@@ -263,7 +264,7 @@ class Session:
         await self.teller.rest()
         self.tag = b"*"
         try:
-            tagged = parse(text, self.objection)
+            tagged = parse(text, self.objection, Workaround.TRAILING_SPACE in self.settings.workarounds)
         except Unreadable as unreadable:
             self.answer(unreadable.tag, unreadable.reply)
             self._handled()
@@ -392,10 +393,10 @@ class Session:
     def capabilities(self) -> tuple[str, ...]:
         """What is announced now."""
         if self.state is not State.NOT_AUTHENTICATED:
-            return capability.afterLogin(self.limits)
+            return capability.afterLogin(self.limits, self.missing)
         mayUsePlaintext = self.channel.mayUsePlaintext()
         mechanisms = self.logins.mechanisms(mayUsePlaintext, self.channel.channelBinding, self.channel.peerCertificate)
-        return capability.beforeLogin(mechanisms, self.channel.mayStartTLS(), mayUsePlaintext)
+        return capability.beforeLogin(mechanisms, self.channel.mayStartTLS(), mayUsePlaintext, self.missing)
 
     def capabilityCode(self) -> bytes:
         """The response code that spares the client a CAPABILITY command."""
@@ -479,6 +480,7 @@ class Session:
         """
         self._account = await self.store.openAccount(identity, identity.account)
         self.identity = identity
+        self.missing = self.settings.missing(identity.account)
         self.state = State.AUTHENTICATED
 
     async def leave(self) -> None:
@@ -486,7 +488,7 @@ class Session:
         self.notify(None)
         if self.selected is not None:
             await self.deselect()
-        self._account, self.identity = None, None
+        self._account, self.identity, self.missing = None, None, self.settings.missing()
         self.enabled, self.manner = frozenset(), Manner()
         self.state = State.NOT_AUTHENTICATED
         self.channel.restartLogin()
