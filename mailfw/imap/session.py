@@ -39,7 +39,7 @@ from mailfw.imap import (
     thread,
 )
 from mailfw.imap.grammar import names, response
-from mailfw.imap.grammar.commands import SYNTAX, UNKNOWN_COMMAND, Unreadable, parse
+from mailfw.imap.grammar.commands import SYNTAX, UNKNOWN_COMMAND, Tagged, Unreadable, parse
 from mailfw.imap.grammar.fetch import FetchItem
 from mailfw.imap.grammar.metadata import SetMetadata
 from mailfw.imap.grammar.response import Condition, Reply, bad, bye, no, ok, refused
@@ -70,6 +70,9 @@ from mailfw.values import Move as MoveMessages
 
 OUTPUT_CHUNK = 65536
 """Octets of small responses that are gathered before they are written."""
+
+THOUGHT_FROM = 16384
+"""Octets from which reading a command takes so long that others are to have their turn meanwhile."""
 
 OnMailbox = SetFlags | CopyMessages | MoveMessages | ExpungeMessages
 """Operations on the messages of one mailbox."""
@@ -264,7 +267,7 @@ class Session:
         await self.teller.rest()
         self.tag = b"*"
         try:
-            tagged = parse(text, self.objection, Workaround.TRAILING_SPACE in self.settings.workarounds)
+            tagged = await self._read(text)
         except Unreadable as unreadable:
             self.answer(unreadable.tag, unreadable.reply)
             self._handled()
@@ -275,6 +278,13 @@ class Session:
             await self.finish(reply)
         elif self.dialogue is None:
             self._handled()
+
+    async def _read(self, text: CommandText) -> Tagged:
+        """:raises Unreadable: it is no command that may come now."""
+        isLenient = Workaround.TRAILING_SPACE in self.settings.workarounds
+        if text.size < THOUGHT_FROM:
+            return parse(text, self.objection, isLenient)
+        return await self.channel.think(lambda: parse(text, self.objection, isLenient))
 
     def _handled(self) -> None:
         """No command is under way any more."""
