@@ -24,6 +24,7 @@ from mailfw.values import Append as AppendMessages
 from mailfw.values import Appended, Expunge, MessageSource, NewMessage, UIDSet
 
 if TYPE_CHECKING:
+    from mailfw.imap.reader import Spool
     from mailfw.imap.session import Handler, Session
 
 
@@ -120,12 +121,17 @@ def _isHeaderASCII(source: MessageSource) -> bool:
 
 async def _withoutNUL(session: Session, source: MessageSource, spools: ExitStack) -> MessageSource:
     """:raises UnknownEncoding: it cannot be kept. :raises MessageTooLarge: it has become too large by that."""
-    content = await session.channel.think(lambda: withoutNUL(source.read()))
-    if len(content) > session.limits.messageSize:
-        raise MessageTooLarge()
     with Writing(session, spools) as spool:
-        spool.write(content)
+        await session.channel.think(lambda: _spoolWithoutNUL(source, spool, session.limits.messageSize))
         return spool.finish()
+
+
+def _spoolWithoutNUL(source: MessageSource, spool: Spool, room: int) -> None:
+    for piece in withoutNUL(source.read()):
+        room -= len(piece)
+        if room < 0:
+            raise MessageTooLarge()
+        spool.write(piece)
 
 
 HANDLERS: Mapping[type, Handler] = {Append: append, Replace: replace}
