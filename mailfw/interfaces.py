@@ -115,6 +115,18 @@ class IAccount(Interface):
     async def usage() -> Usage:
         """What the account holds, and may hold. :raises NoPermission: it is another's, and who asks is no administrator."""
 
+    async def metadata(mailbox: str, names: Sequence[str], depth: int | None = 0) -> dict[str, bytes]:
+        """Metadata entries of those names, and so many levels below them (None: all), as far as they are there (RFC 5464).
+
+        :param mailbox: empty: the server, where private entries are the identity's own.
+        :param names: in lower case, `/private/comment`; `/private/specialuse` says what the mailbox is for (RFC 6154 §4).
+        :raises NoSuchMailbox, NoPermission:
+        """
+
+    async def metadataSince(modSeq: int) -> list[tuple[str, str]]:
+        """Names of mailboxes, each with an entry that was set or removed after `modSeq`, as far as the identity may see it; the
+        empty name is the server, of which only private entries are named. Of what was removed long ago nothing may be known."""
+
     async def changedSince(modSeq: int) -> tuple[int, list[str]]:
         """The account's MODSEQ now, and the names of mailboxes that anything happened to after `modSeq`, tree included."""
 

@@ -679,7 +679,20 @@ class SetQuota:
     limits: Quota | None
 
 
-Operation = Create | Rename | Delete | Subscribe | Append | SetFlags | Copy | Move | Expunge | SetQuota
+@frozen
+class SetMetadata:
+    """Set entries of a mailbox, or of the server, all or none (RFC 5464 §4.3). → None; NoSuchMailbox, NoPermission,
+    AnnotationTooLarge, TooManyAnnotations, NotSupported.
+
+    :ivar mailbox: empty: the server; entries that it shares with all are set by administrators, and by themselves.
+    :ivar entries: each with its value, None to remove it. A name is in lower case, below /private/ or /shared/.
+    """
+
+    mailbox: str
+    entries: tuple[tuple[str, bytes | None], ...]
+
+
+Operation = Create | Rename | Delete | Subscribe | Append | SetFlags | Copy | Move | Expunge | SetQuota | SetMetadata
 
 
 @frozen

@@ -20,6 +20,7 @@ from mailfw.app import development
 from mailfw.app.catalogue import plugins
 from mailfw.app.configuration import optionsModel
 from mailfw.app.datadir import DataDirectory
+from mailfw.app.descriptors import withinDescriptors
 from mailfw.app.problem import Problem
 from mailfw.app.sections import Configuration
 from mailfw.auth.accounts import Accounts
@@ -183,7 +184,7 @@ class System:
     def context(self) -> ServiceContext:
         """Everything a listening service is given. Opens the store."""
         configuration = self.configuration
-        limits = configuration.netLimits()
+        limits = withinDescriptors(configuration.netLimits())
         directory = self._directory()
         spool = SpoolDirectory(self.data.file("spool"), limits.spoolMemory)
         spool.prepare()
@@ -252,7 +253,7 @@ class System:
         self.configuration = configuration
         context = self.context
         context.hostname = configuration.hostname
-        context.limits = configuration.netLimits()
+        context.limits = withinDescriptors(configuration.netLimits())
         context.spool.memory = context.limits.spoolMemory
         context.plaintext = configuration.auth.plaintext
         context.protocols = {"imap": configuration.imap.settings()}

@@ -63,6 +63,8 @@ CAPABILITIES = (
     "QUOTA=RES-STORAGE",
     "QUOTA=RES-MESSAGE",
     "QUOTA=RES-MAILBOX",
+    "METADATA",
+    "LIST-METADATA",
 )
 """What there is in every state, in the order in which it is announced."""
 
@@ -92,6 +94,8 @@ BELONGS: Mapping[bytes, str] = {
     b"GETQUOTA": "QUOTA",
     b"GETQUOTAROOT": "QUOTA",
     b"SETQUOTA": "QUOTASET",
+    b"GETMETADATA": "METADATA",
+    b"SETMETADATA": "METADATA",
     b"COMPRESS": "COMPRESS=DEFLATE",
     b"UNAUTHENTICATE": "UNAUTHENTICATE",
 }

@@ -53,7 +53,7 @@ class Spool(Protocol):
         """:raises OSError: no room."""
 
     def finish(self) -> MessageSource:
-        """What was written since the last time."""
+        """What was written since the last time. :raises OSError: no room for the end of it."""
 
     def discard(self) -> None:
         """Forget it."""
@@ -293,7 +293,12 @@ class CommandReader:
         elif target is not None and sink.hasNUL and not sink.announced.isBinary:
             self._refusal = no("a message cannot hold NUL octets", b"CANNOT")
         elif target is not None:
-            self._literals.append(Literal(source=target.finish(), isBinary=sink.announced.isBinary, hasNUL=sink.hasNUL))
+            try:
+                source = target.finish()
+            except OSError as error:
+                sink.failure, self._refusal = error, refused(Unavailable())
+            else:
+                self._literals.append(Literal(source=source, isBinary=sink.announced.isBinary, hasNUL=sink.hasNUL))
         self._target = None
 
     # --- Refusing --------------------------------------------------------------------------------------------------

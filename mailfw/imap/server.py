@@ -175,9 +175,9 @@ class IMAPServer(Connection):
         self.setSink(sink)
 
     def sinkDone(self, sink: Any) -> None:  # the LiteralSink that was set
+        self._reader.literalDone(sink)
         if sink.failure is not None:
             self.log.error("a literal could not be spooled: {error}", error=sink.failure)
-        self._reader.literalDone(sink)
 
     def _expectLine(self) -> None:
         session, limits = self._session, self.context.limits

@@ -27,6 +27,7 @@ from mailfw.imap import (
     listing,
     login,
     mailboxes,
+    metadata,
     multisearch,
     notify,
     quota,
@@ -98,6 +99,7 @@ HANDLERS: Mapping[type, Handler] = {
     **idle.HANDLERS,
     **notify.HANDLERS,
     **quota.HANDLERS,
+    **metadata.HANDLERS,
 }
 
 

@@ -65,7 +65,10 @@ class Spool:
         self._file.writelines(chunks)
 
     def finish(self) -> MessageSource:
-        """What was written since the last time, or since the start; the source is good until `discard`."""
+        """What was written since the last time, or since the start; the source is good until `discard`.
+
+        :raises OSError: the disk is full.
+        """
         start, self._start = self._start, self.size
         if self._file is not None:
             self._file.flush()

@@ -8,7 +8,7 @@ from typing import assert_never
 from attrs import frozen
 
 from mailfw.errors import NotSupported
-from mailfw.storage import messages, quota, tree
+from mailfw.storage import messages, metadata, quota, tree
 from mailfw.storage.blobs import IBlobStore
 from mailfw.storage.content import Arriving
 from mailfw.storage.transaction import Transaction
@@ -23,6 +23,7 @@ from mailfw.values import (
     Rename,
     Result,
     SetFlags,
+    SetMetadata,
     SetQuota,
     Subscribe,
 )
@@ -68,6 +69,8 @@ def apply(tx: Transaction, step: Step) -> Result:
             tree.delete(tx, operation)
         case Subscribe():
             tree.subscribe(tx, operation)
+        case SetMetadata():
+            metadata.setMetadata(tx, operation)
         case SetQuota():
             quota.setQuota(tx, operation)
         case _:

@@ -17,7 +17,8 @@
 - `expunged`: messages that went, still readable until `until`.
 - `rights`: what others may do in a mailbox (RFC 4314), the letters of their rights; the owner's are not written down.
 - `annotation`: metadata (RFC 5464). mailbox is 0 for what is about an account as a whole, and account too for what the server
-  shares with all; owner is whose private entry it is, empty for a shared one. modseq is the account's when it was set.
+  shares with all; owner is whose private entry it is, empty for a shared one. modseq is the account's when it was set; value is
+  NULL when it was removed then, which is remembered for a while.
 - account.quota_octets, quota_messages and quota_mailboxes: limits that an administrator set here, -1 being none; NULL, all of
   them: those of the source of accounts count.
 - `file`: where a simple store keeps a message; `intent`: what was under way there.
@@ -89,7 +90,7 @@ _SECOND = (
         PRIMARY KEY (mailbox, identifier)) {clustered}""",
     """CREATE INDEX rights_identifier ON rights (identifier)""",
     """CREATE TABLE annotation (
-        account INTEGER NOT NULL, mailbox INTEGER NOT NULL, owner TEXT NOT NULL, entry TEXT NOT NULL, value {octets} NOT NULL,
+        account INTEGER NOT NULL, mailbox INTEGER NOT NULL, owner TEXT NOT NULL, entry TEXT NOT NULL, value {octets},
         modseq INTEGER NOT NULL, PRIMARY KEY (account, mailbox, owner, entry)) {clustered}""",
 )
 

@@ -15,6 +15,7 @@ from mailfw.storage import rights
 from mailfw.storage.account import Account
 from mailfw.storage.across import Across
 from mailfw.storage.engine import Engine
+from mailfw.storage.serverentries import ServerEntries
 from mailfw.values import Identity, MessageSource, Outcome, Target
 
 
@@ -26,6 +27,7 @@ class Store:
 
     def __init__(self, engines: Sequence[Engine]) -> None:
         self._engines = list(engines)
+        self._shared = ServerEntries(self._engines[0].database)
 
     async def openAccount(self, identity: Identity, owner: str) -> Account:
         """The account named `owner`, made where it is not there yet. :raises NoPermission:"""
@@ -35,7 +37,7 @@ class Store:
         ref = await engine.account(owner) if isOwner else await engine.existing(owner)
         if ref is None:
             raise NoPermission()
-        return Account(engine, ref, identity, Across(lambda other: self.openAccount(identity, other)))
+        return Account(engine, ref, identity, Across(lambda other: self.openAccount(identity, other)), self._shared)
 
     async def deliver(self, message: MessageSource, targets: Sequence[Target]) -> list[Outcome]:
         """Put a message into each target; outcomes in their order."""

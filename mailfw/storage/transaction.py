@@ -22,6 +22,7 @@ from mailfw.values import Quota, UIDSet
 
 KEYWORDS = 200  # in one mailbox
 MAX_UID = 0xFFFFFFFF
+ACCOUNT = 0  # stands for no mailbox where it is noted what was touched: names, subscriptions or the account as a whole
 _CACHE_SIZE = 20_000
 K = TypeVar("K")
 V = TypeVar("V")
@@ -154,6 +155,9 @@ _ADD_MESSAGE = """INSERT INTO message (mailbox, uid, modseq, flags, keywords, in
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _MESSAGES = """SELECT uid, modseq, flags, keywords, internal_date, size, email FROM message
     WHERE mailbox = ? AND uid BETWEEN ? AND ? ORDER BY uid"""
+_REMEMBER = """INSERT INTO name (account, name, modseq, uid_validity) VALUES (?, ?, ?, ?) ON CONFLICT (account, name)
+    DO UPDATE SET modseq = excluded.modseq,
+    uid_validity = CASE WHEN name.uid_validity < excluded.uid_validity THEN excluded.uid_validity ELSE name.uid_validity END"""
 _NAME_OF_KEYWORD = "SELECT name FROM keyword WHERE account = ? AND folded = ? LIMIT 1"
 _ADD_KEYWORD = "INSERT INTO keyword (account, folded, mailbox, name) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _COUNT_KEYWORDS = "SELECT COUNT(*) FROM keyword WHERE mailbox = ?"
@@ -201,6 +205,10 @@ class Transaction:
             bounded(self.caches.mailboxes)
             found = self.caches.mailboxes[key] = MailboxRef(*row)
         return found
+
+    def remember(self, name: str, modSeq: int, uidValidity: int = 0) -> None:
+        """Note that something happened to a name: whoever asks what did finds it."""
+        self.connection.execute(_REMEMBER, (self.account, name, modSeq, uidValidity))
 
     # --- Emails
 

@@ -202,7 +202,7 @@ class SimpleEngine(Engine):
     def _follow(self, ref: AccountRef, operation: Operation) -> Touched:
         """Before messages are chosen, what other programs did to them is noticed."""
         name = operation.name if isinstance(operation, Rename) else getattr(operation, "mailbox", None)
-        return {} if name is None else self._reconciler.folder(ref.name, ref.key, mailboxName(name))
+        return {} if not name else self._reconciler.folder(ref.name, ref.key, mailboxName(name))
 
     def _single(self, ref: AccountRef, work: Sequence[Step], terms: Terms) -> Effects | None:
         """The effects of a single message's append, which need no rehearsal."""
