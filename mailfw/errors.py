@@ -65,6 +65,20 @@ class NotSupported(Refusal):
     summary = "not supported here"
 
 
+class AnnotationTooLarge(LimitExceeded):
+    """The value of a metadata entry is larger than a store keeps. :ivar maximum: octets."""
+
+    def __init__(self, maximum: int) -> None:
+        super().__init__(f"a value has at most {maximum} octets")
+        self.maximum = maximum
+
+
+class TooManyAnnotations(LimitExceeded):
+    """A mailbox or the server has as many metadata entries as it can have."""
+
+    summary = "there are too many entries"
+
+
 # Who is asking.
 
 

@@ -11,7 +11,7 @@ here promise.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, TypeVar
 
 from zope.interface import Attribute, Interface
@@ -38,6 +38,7 @@ from mailfw.values import (
     Snapshot,
     Target,
     UIDSet,
+    Usage,
 )
 
 T = TypeVar("T")
@@ -82,6 +83,12 @@ class IMailStore(Interface):
         Never raises for a single target. Return-Path has been stamped by the caller.
         """
 
+    async def mustHaveRoom(account: str, octets: int) -> None:
+        """Whether a message of that size could be delivered there now, as far as the account's quota is concerned.
+
+        :raises OverQuota: it could not. An account that is not there yet is not made.
+        """
+
     async def close() -> None:
         """Finish what is under way, and let go of files and threads."""
 
@@ -104,6 +111,21 @@ class IAccount(Interface):
         Results are in the order of the operations; `values` says which each yields and raises. The caller's message sources
         must stay until this returns.
         """
+
+    async def usage() -> Usage:
+        """What the account holds, and may hold. :raises NoPermission: it is another's, and who asks is no administrator."""
+
+    async def metadata(mailbox: str, names: Sequence[str], depth: int | None = 0) -> dict[str, bytes]:
+        """Metadata entries of those names, and so many levels below them (None: all), as far as they are there (RFC 5464).
+
+        :param mailbox: empty: the server, where private entries are the identity's own.
+        :param names: in lower case, `/private/comment`; `/private/specialuse` says what the mailbox is for (RFC 6154 §4).
+        :raises NoSuchMailbox, NoPermission:
+        """
+
+    async def metadataSince(modSeq: int) -> list[tuple[str, str]]:
+        """Names of mailboxes, each with an entry that was set or removed after `modSeq`, as far as the identity may see it; the
+        empty name is the server, of which only private entries are named. Of what was removed long ago nothing may be known."""
 
     async def changedSince(modSeq: int) -> tuple[int, list[str]]:
         """The account's MODSEQ now, and the names of mailboxes that anything happened to after `modSeq`, tree included."""
@@ -254,6 +276,7 @@ class IStoreContext(Interface):
     data: str = Attribute("the data directory; relative paths start here")
     domains: Sequence[str] = Attribute("the configured domains, the first one first")
     now: Callable[[], float] = Attribute("seconds since the epoch, UTC")
+    quotaOf: Callable[[str], Awaitable[Quota]] = Attribute("what an account may hold, by its canonical name: `IQuotas.quotaOf`")
     isInline: bool = Attribute("do blocking work at once in the caller's thread: for tests on a fake clock")
 
 

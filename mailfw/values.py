@@ -523,6 +523,30 @@ class Changes:
     isComplete: bool = True
 
 
+# --- What an account may hold ----------------------------------------------------------------------------------------
+
+
+@frozen
+class Quota:
+    """:ivar octets: of all messages together. :ivar messages: their number. :ivar mailboxes: likewise. None: no limit."""
+
+    octets: int | None = None
+    messages: int | None = None
+    mailboxes: int | None = None
+
+
+@frozen
+class Usage:
+    """What an account holds, and what it may hold (RFC 9208). It may hold more than its limits: they may have been lowered since,
+    and what other programs put into files cannot be refused.
+    """
+
+    octets: int
+    messages: int
+    mailboxes: int
+    limits: Quota
+
+
 # --- Operations: the only way to change an account -------------------------------------------------------------------
 
 
@@ -645,7 +669,30 @@ class Expunge:
     uidValidity: int = 0
 
 
-Operation = Create | Rename | Delete | Subscribe | Append | SetFlags | Copy | Move | Expunge
+@frozen
+class SetQuota:
+    """Limit what the account may hold; for administrators (RFC 9208 §4.1.3). → None; NoPermission.
+
+    :ivar limits: None: whatever the source of accounts says, as if none had ever been set here.
+    """
+
+    limits: Quota | None
+
+
+@frozen
+class SetMetadata:
+    """Set entries of a mailbox, or of the server, all or none (RFC 5464 §4.3). → None; NoSuchMailbox, NoPermission,
+    AnnotationTooLarge, TooManyAnnotations, NotSupported.
+
+    :ivar mailbox: empty: the server; entries that it shares with all are set by administrators, and by themselves.
+    :ivar entries: each with its value, None to remove it. A name is in lower case, below /private/ or /shared/.
+    """
+
+    mailbox: str
+    entries: tuple[tuple[str, bytes | None], ...]
+
+
+Operation = Create | Rename | Delete | Subscribe | Append | SetFlags | Copy | Move | Expunge | SetQuota | SetMetadata
 
 
 @frozen
@@ -760,14 +807,3 @@ class CertificateCredentials:
 
 
 Credentials = PasswordCredentials | TokenCredentials | CertificateCredentials
-
-
-# --- What an account may hold ----------------------------------------------------------------------------------------
-
-
-@frozen
-class Quota:
-    """:ivar octets: of all messages together. :ivar messages: their number. None: no limit of the account's own."""
-
-    octets: int | None = None
-    messages: int | None = None

@@ -15,7 +15,8 @@ from attrs import asdict
 
 from mailfw import __version__
 from mailfw.app.problem import Problem
-from mailfw.values import Delete, Expunge, Identity, accountName
+from mailfw.errors import NoPermission
+from mailfw.values import Delete, Expunge, Identity, SetQuota, accountName
 
 if TYPE_CHECKING:
     from mailfw.app.context import System
@@ -74,6 +75,17 @@ class Administration:
     async def resume(self, address: str) -> None:
         """End that."""
         await self._system.accounts.resume(address)
+
+    @_operation("user quota")
+    async def setQuota(self, address: str, quota: int | None = None) -> None:
+        """Let it hold so many octets of mail, whatever was set by way of IMAP before; None: any number."""
+        await self._system.accounts.setQuota(address, quota)
+        name = self._canonical(address)
+        try:
+            account = await self._system.store.openAccount(Identity("", isAdmin=True), name)
+        except NoPermission:
+            return  # it has not been opened yet, so nothing was set
+        await account.apply([SetQuota(None)])
 
     @_operation("user list")
     async def listUsers(self) -> list[dict[str, Any]]:

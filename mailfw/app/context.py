@@ -20,6 +20,7 @@ from mailfw.app import development
 from mailfw.app.catalogue import plugins
 from mailfw.app.configuration import optionsModel
 from mailfw.app.datadir import DataDirectory
+from mailfw.app.descriptors import withinDescriptors
 from mailfw.app.problem import Problem
 from mailfw.app.sections import Configuration
 from mailfw.auth.accounts import Accounts
@@ -62,6 +63,7 @@ class PluginContext:
     domains: Sequence[str]
     rehash: bool
     now: Any
+    quotaOf: Any
     options: Any = None
     isInline: bool = False
 
@@ -154,6 +156,7 @@ class System:
             domains=self.configuration.domains,
             rehash=self.configuration.auth.rehash,
             now=time.time,
+            quotaOf=lambda account: self._chain.quotaOf(account),
             options=model.model_validate(options) if model else None,
         )
 
@@ -181,7 +184,7 @@ class System:
     def context(self) -> ServiceContext:
         """Everything a listening service is given. Opens the store."""
         configuration = self.configuration
-        limits = configuration.netLimits()
+        limits = withinDescriptors(configuration.netLimits())
         directory = self._directory()
         spool = SpoolDirectory(self.data.file("spool"), limits.spoolMemory)
         spool.prepare()
@@ -249,7 +252,7 @@ class System:
         self.configuration = configuration
         context = self.context
         context.hostname = configuration.hostname
-        context.limits = configuration.netLimits()
+        context.limits = withinDescriptors(configuration.netLimits())
         context.spool.memory = context.limits.spoolMemory
         context.plaintext = configuration.auth.plaintext
         context.domains = tuple(configuration.domains)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pwd
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from twisted.python.usage import CompleteDirs, CompleteFiles, Completions, UsageError
@@ -100,6 +101,7 @@ def _makeService(options: Options) -> Server:
     configuration = source.read(plugins())
     data = DataDirectory(configuration.data, _owner(runner))
     data.claim()
+    _heedNoClock(reactor)
     try:
         server = Server(source, configuration, data, reactor, runner)
         server.prepare()
@@ -107,6 +109,14 @@ def _makeService(options: Options) -> Server:
         data.release()
         raise
     return server
+
+
+def _heedNoClock(reactor: Any) -> None:
+    """Have the reactor count seconds that no change of the system's clock touches. By the clock, which Twisted goes by, one that
+    is put back an hour lengthens every deadline, and every wait after a wrong password, by an hour; put forward, it ends all
+    sessions. Must come before anything is scheduled.
+    """
+    reactor.seconds = time.monotonic
 
 
 def _owner(runner: Any) -> tuple[int, int] | None:

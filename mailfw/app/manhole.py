@@ -36,7 +36,7 @@ class _LateFactory(Factory):
         if self._inner is None:
             from mailfw.app.shell import makeFactory
 
-            self._inner = makeFactory(self._server)
+            self._inner = makeFactory(self._server, self._reactor)
             self._inner.doStart()
         return self._inner.buildProtocol(addr)
 

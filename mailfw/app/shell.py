@@ -1,8 +1,9 @@
 """A Python prompt inside the running server, over SSH: for whoever may do everything anyway.
 
 Entry is by a key in the authorised keys file, or by the password of an account with the admin flag. Every entry is logged.
-The host key is made once and kept in the data directory. The prompt runs in the reactor's thread: a statement that blocks
-blocks the server.
+Guesses are counted by where they come from, as everywhere; those who are outside still are few and have little time.
+The host key is made once and kept in the data directory. The prompt runs in the reactor's thread: a statement that
+blocks blocks the server.
 """
 
 from __future__ import annotations
@@ -19,15 +20,21 @@ from twisted.conch.interfaces import IConchUser
 from twisted.conch.manhole import ColoredManhole
 from twisted.conch.manhole_ssh import ConchFactory, TerminalRealm, TerminalSession
 from twisted.conch.ssh.keys import Key
+from twisted.conch.ssh.transport import SSHServerTransport
+from twisted.conch.ssh.userauth import SSHUserAuthServer
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mailfw.errors import AuthenticationFailed
+from mailfw.net.peer import peerOf
 
 if TYPE_CHECKING:
     from mailfw.app.server import Server
@@ -45,6 +52,13 @@ run(coroutine)  wait for an `async def`, as in run(store.openAccount(identity, "
 help()          this
 
 The prompt runs in the server's own thread: what blocks here blocks everybody."""
+
+
+OUTSIDE = 20
+"""Clients that may be there at once without having come in; further ones are hung up on."""
+
+PATIENCE = 60.0
+"""Seconds that each of them has."""
 
 
 class Text(str):
@@ -126,8 +140,9 @@ class Administrators:
 
     credentialInterfaces = (IUsernamePassword,)
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, peer: str) -> None:
         self._server = server
+        self._peer = peer
 
     def requestAvatarId(self, credentials: Any) -> Deferred[bytes | tuple[()]]:
         """Who that is (ICredentialsChecker). :raises UnauthorizedLogin:"""
@@ -138,7 +153,7 @@ class Administrators:
         logins = self._server.system.context.logins
         user, password = credentials.username.decode("utf-8", "replace"), credentials.password.decode("utf-8", "replace")
         try:
-            identity = await logins.password(user, password, service="manhole", peer="")
+            identity = await logins.password(user, password, service="manhole", peer=self._peer)
         except AuthenticationFailed:
             raise UnauthorizedLogin from None
         if not identity.isAdmin:
@@ -172,13 +187,68 @@ class _Realm(TerminalRealm):
         return super().requestAvatar(avatarId, mind, *interfaces)
 
 
-def makeFactory(server: Server) -> Any:
+class _Transport(SSHServerTransport):
+    """One connection."""
+
+    factory: Any  # _Factory, which the class above has no way to name
+    _cut: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        self.factory.outside.add(self)
+        self._cut = self.factory.clock.callLater(PATIENCE, transport.abortConnection)
+        super().connectionMade()
+
+    def setService(self, service: Any) -> None:
+        super().setService(service)
+        if hasattr(self, "avatar"):
+            self._isInOrGone()
+
+    def connectionLost(self, reason: Failure | None = connectionDone) -> None:
+        self._isInOrGone()
+        super().connectionLost(reason)
+
+    def _isInOrGone(self) -> None:
+        self.factory.outside.discard(self)
+        if self._cut is not None and self._cut.active():
+            self._cut.cancel()
+
+
+class _Entrance(SSHUserAuthServer):
+    """Lets in whom the portal for the client's address lets in."""
+
+    def serviceStarted(self) -> None:
+        super().serviceStarted()
+        transport: Any = self.transport
+        self.portal = transport.factory.portalFor(peerOf(transport.transport.getPeer()).host)
+
+
+class _Factory(ConchFactory):
+    """Makes connections for one server. :ivar outside: those who have not come in."""
+
+    protocol = _Transport
+    services = {**ConchFactory.services, b"ssh-userauth": _Entrance}
+
+    def __init__(self, portalFor: Callable[[str], Portal], clock: Any) -> None:
+        super().__init__(portalFor(""))
+        self.portalFor = portalFor
+        self.clock = clock
+        self.outside: set[_Transport] = set()
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        return super().buildProtocol(addr) if len(self.outside) < OUTSIDE else None
+
+
+def makeFactory(server: Server, reactor: Any) -> Any:
     """What listens: an SSH factory for one server."""
     realm: Any = _Realm()
     realm.chainedProtocolFactory = lambda: ServerProtocol(Prompt, namespace(server))
     keys = AuthorizedKeys(lambda: server.configuration.path(server.configuration.manhole.authorizedKeys))
-    portal = Portal(realm, [SSHPublicKeyChecker(keys), Administrators(server)])
-    factory: Any = ConchFactory(portal)
+
+    def portalFor(peer: str) -> Portal:
+        return Portal(realm, [SSHPublicKeyChecker(keys), Administrators(server, peer)])
+
+    factory: Any = _Factory(portalFor, reactor)
     key = _hostKey(server.data.file("manhole_host_key"))
     factory.publicKeys = {b"ssh-ed25519": key.public()}
     factory.privateKeys = {b"ssh-ed25519": key}

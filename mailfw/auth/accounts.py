@@ -200,7 +200,7 @@ class Accounts:
         return await self._database.read(lambda connection: rows.targetsOf(connection, name))
 
     async def quotaOf(self, account: str) -> Quota:
-        """What `user add --quota` said."""
+        """What `user add --quota` or `user quota` said."""
         stored = await self._find(account)
         return Quota(stored.account.quota) if stored is not None else Quota()
 
@@ -232,6 +232,12 @@ class Accounts:
     async def _setSuspended(self, address: str, isSuspended: bool) -> None:
         name = self._canonical(address)
         if not await self._change(lambda connection: rows.setSuspended(connection, name, isSuspended)):
+            raise NoSuchAccount(f"there is no account {_show(address)}")
+
+    async def setQuota(self, address: str, quota: int | None) -> None:
+        """How many octets of mail it may hold; None: the server's default. :raises NoSuchAccount:"""
+        name = self._canonical(address)
+        if not await self._change(lambda connection: rows.setQuota(connection, name, quota)):
             raise NoSuchAccount(f"there is no account {_show(address)}")
 
     async def removeUser(self, address: str) -> None:

@@ -189,6 +189,11 @@ def setSuspended(connection: Connection, name: str, isSuspended: bool) -> bool:
     return connection.execute("UPDATE account SET is_suspended = ? WHERE name = ?", (int(isSuspended), name)).rowcount == 1
 
 
+def setQuota(connection: Connection, name: str, quota: int | None) -> bool:
+    """False: no such account."""
+    return connection.execute("UPDATE account SET quota = ? WHERE name = ?", (quota, name)).rowcount == 1
+
+
 def remove(connection: Connection, name: str) -> bool:
     """Remove an account with its app passwords; False: no such account."""
     connection.execute("DELETE FROM app_password WHERE account IN (SELECT id FROM account WHERE name = ?)", (name,))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from twisted.logger import Logger
 
-from mailfw.errors import Refusal, Unavailable
+from mailfw.errors import OverQuota, Refusal, Unavailable
 from mailfw.interfaces import IMailStore
 from mailfw.values import Address, Fate, MessageSource, Outcome, Target
 
@@ -23,6 +23,19 @@ class LocalDelivery:
 
     def __init__(self, store: IMailStore) -> None:
         self._store = store
+
+    async def mustHaveRoom(self, targets: Sequence[Target]) -> None:
+        """:raises OverQuota: not one of the targets has room for anything more."""
+        full: OverQuota | None = None
+        for target in targets:
+            try:
+                await self._store.mustHaveRoom(target.account, 0)
+            except OverQuota as refusal:
+                full = refusal
+            else:
+                return
+        if full is not None:
+            raise full
 
     async def deliver(self, message: MessageSource, sender: Address | None, groups: Sequence[Sequence[Target]]) -> list[Outcome]:
         """Deliver to each group of targets, a group being what one recipient leads to; outcomes in their order.

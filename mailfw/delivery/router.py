@@ -1,8 +1,8 @@
 """Finds the way of each recipient, while the sender still listens.
 
 A recipient is resolved when it is named, so that an unknown one is refused there and nobody has to send a bounce to an address
-that may be forged. What cannot be brought to its end from here is refused at once, in honest words: mail for other systems is,
-as long as nothing here sends any.
+that may be forged; so is one put off whose account is full. What cannot be brought to its end from here is refused at once, in
+honest words: mail for other systems is, as long as nothing here sends any.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class RoutedDelivery:
         self._groups: list[Sequence[Target]] = []
 
     async def recipient(self, recipient: Recipient) -> None:
-        """:raises NoSuchRecipient, RelayDenied, NoRoute, Unavailable:"""
+        """:raises NoSuchRecipient, RelayDenied, NoRoute, OverQuota, Unavailable:"""
         try:
             found = await self._router.directory.resolve(recipient.address)
         except RelayDenied:
@@ -52,6 +52,7 @@ class RoutedDelivery:
             self._leave(found.forwards)
         if not found.targets:
             raise NoSuchRecipient()
+        await self._router.local.mustHaveRoom(found.targets)
         self._groups.append(found.targets)
 
     def _leave(self, addresses: Sequence[Address]) -> None:

@@ -8,17 +8,27 @@ from mailfw.net.limits import Limits
 
 CAPABILITIES = (
     "IMAP4rev1",
+    "IMAP4rev2",
     "LITERAL+",
     "SASL-IR",
     "ID",
     "ENABLE",
+    "UTF8=ACCEPT",
     "IDLE",
     "NAMESPACE",
     "CHILDREN",
+    "LIST-EXTENDED",
+    "LIST-STATUS",
+    "STATUS=SIZE",
     "SPECIAL-USE",
+    "CREATE-SPECIAL-USE",
     "UNSELECT",
     "UIDPLUS",
     "MOVE",
+    "REPLACE",
+    "MULTIAPPEND",
+    "CATENATE",
+    "BINARY",
     "ESEARCH",
     "SEARCHRES",
     "WITHIN",
@@ -38,8 +48,22 @@ CAPABILITIES = (
     "QRESYNC",
     "UIDONLY",
     "UIDBATCHES",
+    "NOTIFY",
+    "OBJECTID",
+    "SAVEDATE",
+    "PREVIEW",
+    "QUOTA",
+    "QUOTASET",
+    "QUOTA=RES-STORAGE",
+    "QUOTA=RES-MESSAGE",
+    "QUOTA=RES-MAILBOX",
+    "METADATA",
+    "LIST-METADATA",
 )
 """What there is in every state, in the order in which it is announced."""
+
+AFTER_LOGIN = ("COMPRESS=DEFLATE", "UNAUTHENTICATE")
+"""What there is only then."""
 
 
 def beforeLogin(mechanisms: Iterable[str], mayStartTLS: bool, mayUsePlaintext: bool) -> tuple[str, ...]:
@@ -57,4 +81,4 @@ def beforeLogin(mechanisms: Iterable[str], mayStartTLS: bool, mayUsePlaintext: b
 
 def afterLogin(limits: Limits) -> tuple[str, ...]:
     """What a client is told that has logged in: nothing that is of use only before, but how much it may ask for."""
-    return (*CAPABILITIES, f"MESSAGELIMIT={limits.messageLimit}")
+    return (*CAPABILITIES, *AFTER_LOGIN, f"APPENDLIMIT={limits.messageSize}", f"MESSAGELIMIT={limits.messageLimit}")

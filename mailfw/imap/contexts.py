@@ -17,6 +17,7 @@ from heapq import merge
 from itertools import filterfalse
 from typing import TYPE_CHECKING
 
+from mailfw.imap.grammar.fetch import FetchItem
 from mailfw.imap.grammar.response import string
 from mailfw.imap.grammar.sequence import runs
 from mailfw.imap.matching import matching
@@ -52,11 +53,21 @@ class Context:
     """One search that is followed.
 
     :ivar order: what sorts its results; nothing is the order of the mailbox.
+    :ivar items: what is to be told of each new message among them (RFC 5465 §7).
     :param uids: its results, in their order.
     """
 
-    def __init__(self, tag: bytes, isUID: bool, wanted: Criterion, order: tuple[SortKey, ...], uids: array[int]) -> None:
+    def __init__(
+        self,
+        tag: bytes,
+        isUID: bool,
+        wanted: Criterion,
+        order: tuple[SortKey, ...],
+        uids: array[int],
+        items: tuple[FetchItem, ...] = (),
+    ) -> None:
         self.tag = tag
+        self.items = items
         self.wanted = wanted
         self.order = order
         self._isUID = isUID
@@ -153,6 +164,10 @@ class Contexts:
             for context in self._contexts.values()
             if (went := context.holding(vanished))
         )
+
+    def itemsOf(self, arrived: UIDSet) -> list[tuple[UIDSet, tuple[FetchItem, ...]]]:
+        """Of new messages, which are to be told of, and what, because they are among results."""
+        return [(found, each.items) for each in self._contexts.values() if each.items and (found := each.holding(arrived))]
 
     async def changed(self, session: Session, changes: Changes) -> None:
         """Tell what changes of messages mean, once the client has been told of these.

@@ -112,7 +112,7 @@ class Inquiry:
         """Tell of changes to the results from now on, where the client asked for that."""
         if self._returns is None or Return.UPDATE not in self._returns:
             return
-        context = Context(self._session.tag, self._isUID, self.wanted, self._order, uids)
+        context = Context(self._session.tag, self._isUID, self.wanted, self._order, uids, self._returns.items)
         if not self._view.contexts.add(context):
             refuseUpdates(self._session)
 

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mailfw.errors import Refusal
-from mailfw.imap import status
+from mailfw.imap import metadata, status
 from mailfw.imap.grammar import names, response
 from mailfw.imap.grammar.listing import CRITERIA, ListMailboxes, ListSubscribed, Returned, Selection
 from mailfw.imap.grammar.pattern import DELIMITER, Pattern
@@ -125,6 +126,9 @@ async def _more(session: Session, command: ListMailboxes, info: MailboxInfo) -> 
             lines.append(await status.line(session, info.name, command.wanted.status))
         except Refusal:
             isThere = False  # "the LIST response MUST include the \NoSelect attribute" (RFC 5819 §2)
+    if command.wanted.metadata:
+        with suppress(Refusal):
+            lines.append(await metadata.listed(session, info.name, command.wanted.metadata))
     return lines, isThere
 
 

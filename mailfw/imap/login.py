@@ -1,4 +1,4 @@
-"""Commands of any state, and how a session is entered (RFC 3501 §6.1, §6.2; RFC 2971, RFC 4959)."""
+"""Commands of any state, and how a session is entered and left (RFC 3501 §6.1, §6.2; RFC 2971, RFC 4959, RFC 8437)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mailfw.errors import AuthenticationFailed, NotSupported, Refusal
 from mailfw.imap.grammar import response
-from mailfw.imap.grammar.commands import Authenticate, Capability, Id, Login, Logout, Noop, StartTLS
+from mailfw.imap.grammar.commands import Authenticate, Capability, Id, Login, Logout, Noop, StartTLS, Unauthenticate
 from mailfw.imap.grammar.response import Reply, bad, bye, no, ok, refused
 from mailfw.imap.states import State
 from mailfw.sasl.exchange import PLAINTEXT, Exchange
@@ -49,7 +49,7 @@ async def identify(session: Session, command: Id) -> Reply:
     if command.parameters:
         said = b" ".join(name + b"=" + (value or b"") for name, value in command.parameters)
         session.channel.log.debug("the client says what it is: {client!r}", client=said.decode("utf-8", "replace"))
-    pairs = [text for pair in session.identification for text in pair]
+    pairs = [text for pair in session.settings.identification for text in pair]
     words = b" ".join(response.string(text.encode("utf-8")) for text in pairs)
     session.untagged(b"ID", b"(%b)" % words if words else b"NIL")
     return ok("glad to know you")
@@ -164,6 +164,16 @@ def _failure(session: Session, refusal: Refusal) -> Reply:
     return refused(refusal)
 
 
+# --- After it --------------------------------------------------------------------------------------------------------
+
+
+async def unauthenticate(session: Session, command: Unauthenticate) -> None:
+    """RFC 8437 §3. Nothing is left of who the client was, but how often it has failed to log in, and TLS."""
+    await session.leave()
+    session.answer(session.tag, ok("you are nobody again"))
+    session.channel.stopCompression()
+
+
 HANDLERS: Mapping[type, Handler] = {
     Capability: capability,
     Noop: noop,
@@ -172,4 +182,5 @@ HANDLERS: Mapping[type, Handler] = {
     StartTLS: startTLS,
     Login: login,
     Authenticate: authenticate,
+    Unauthenticate: unauthenticate,
 }

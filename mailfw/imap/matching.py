@@ -6,6 +6,7 @@ read: first by columns that are at hand, then by headers, at last by contents.
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from itertools import chain
@@ -116,13 +117,18 @@ async def _stage(
 ) -> tuple[list[array[int]], UIDSet]:
     """The messages that match for certain, and those that the next stage is to decide."""
 
+    # Contents are looked at one by one, so that a store can break off between them and let others have their turn.
+    pace = 1 if Column.CONTENT in evaluation.stages[stage] else sys.maxsize
+
     def decide(rows: Sequence[Row]) -> Iterator[tuple[array[int], UIDSet, int]]:
-        yes, perhaps = array("I"), array("I")
-        for row in rows:
-            verdict = evaluation.decide(row, stage)
-            if verdict is not False:
-                (perhaps if verdict is None else yes).append(row[-1])
-        yield yes, UIDSet.fromUIDs(perhaps), len(rows) - len(perhaps)
+        for start in range(0, len(rows), pace):
+            some = rows[start : start + pace]
+            yes, perhaps = array("I"), array("I")
+            for row in some:
+                verdict = evaluation.decide(row, stage)
+                if verdict is not False:
+                    (perhaps if verdict is None else yes).append(row[-1])
+            yield yes, UIDSet.fromUIDs(perhaps), len(some) - len(perhaps)
 
     found: list[array[int]] = []
     undecided: list[tuple[int, int]] = []

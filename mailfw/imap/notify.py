@@ -10,17 +10,18 @@ copied too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from mailfw.errors import NoSuchMailbox, UIDValidityChanged
+from mailfw.errors import NoSuchMailbox, Refusal, UIDValidityChanged
 from mailfw.imap import listing
+from mailfw.imap.fetch import tellFlags
 from mailfw.imap.grammar.mailboxes import StatusItem
 from mailfw.imap.grammar.notify import MESSAGE_EVENTS, SELECTED, Event, EventGroup, Filter, Notify
 from mailfw.imap.grammar.response import Reply, no, ok, untagged
 from mailfw.imap.status import COUNTERS
 from mailfw.interfaces import IMailbox
-from mailfw.values import MailboxInfo, MailboxStatus
+from mailfw.values import MailboxInfo, MailboxStatus, UIDSet
 
 if TYPE_CHECKING:
     from mailfw.imap.session import Handler, Session
@@ -37,13 +38,18 @@ _NONE = EventGroup(Filter.SELECTED)
 
 
 async def notify(session: Session, command: Notify) -> Reply:
-    """RFC 5465 §3.1. What was not told of the selected mailbox so far is told first."""
+    """RFC 5465 §3.1. What was not told of the selected mailbox so far is told first, and so are flags not wanted before."""
     notifying = Notifying(command.groups)
     if not await notifying.begin(session, command.wantsStatus):
         return no("too many mailboxes to be told of", _OVERFLOW)
     if command.groups:
         session.notify(None)
         await session.news(isAsked=True, mayExpunge=True)
+        if notifying.tellsFlags and (view := session.selected) is not None and view.flagsFrom is not None:
+            changes = await view.mailbox.changesSince(view.flagsFrom)
+            uids = UIDSet.fromUIDs(change.uid for change in changes.changed)
+            await tellFlags(session, uids & UIDSet(((1, view.lastUID),) if view.lastUID else ()), isUID=True)
+            view.flagsFrom = None
     session.notify(notifying)
     return ok("you will be told" if command.groups else "you will be told nothing")
 
@@ -64,28 +70,18 @@ class Notifying:
         self.isDelayed = selected.filter is Filter.SELECTED_DELAYED
         self.items = selected.items
         self.isRung = True
-        self._groups = [group for group in groups if group.events and group.filter not in SELECTED]
+        self._wanted = _Wanted(group for group in groups if group.filter not in SELECTED)
         self._modSeq = 0
         self._tree: Mapping[str, MailboxInfo] = {}
         self._counters: dict[str, MailboxStatus] = {}
 
-    # --- What the client wants -------------------------------------------------------------------------------------
-
-    def _events(self, *infos: MailboxInfo | None) -> frozenset[Event]:
-        """What is to be told of a name, before or after a change."""
-        found: set[Event] = set()
-        for group in self._groups:
-            if any(info is not None and _isMeant(group, info) for info in infos):
-                found |= group.events
-        return frozenset(found)
-
     async def begin(self, session: Session, wantsStatus: bool) -> bool:
         """Take note of how everything is, and tell the counters if asked; False: that is too much (RFC 5465 §3.1)."""
-        if not self._groups:
+        if not self._wanted:
             return True
         self._modSeq, _ = await session.account.changedSince(_LATEST)
         self._tree = {info.name: info for info in await session.account.mailboxes()}
-        watched = [info for info in self._tree.values() if info.isSelectable and self._events(info) & MESSAGE_EVENTS]
+        watched = [info for info in self._tree.values() if info.isSelectable and self._wanted.events(info) & MESSAGE_EVENTS]
         if len(watched) > MAX_WATCHED:
             return False
         for info in watched:
@@ -93,32 +89,45 @@ class Notifying:
                 status = await (await session.account.open(info.name)).status()
             except (NoSuchMailbox, UIDValidityChanged):
                 continue
-            self._counters[status.mailboxId] = status
+            self._counters[info.name] = status
             if wantsStatus and not _isSelected(session, status.mailboxId):
-                await _tellStatus(session, info.name, status, _asked(self._events(info)))
+                await _tellStatus(session, info.name, status, _asked(self._wanted.events(info)))
         return True
 
     # --- What happened ---------------------------------------------------------------------------------------------
 
     async def tell(self, session: Session) -> None:
-        """Tell what happened since the last time, but to messages of the selected mailbox."""
-        if not self.isRung or not self._groups:
+        """Tell what happened since the last time, but to messages of the selected mailbox.
+
+        :raises Refusal: the store cannot say now; what is owed stays owed.
+        """
+        if not self.isRung or not self._wanted:
             return
         self.isRung = False
-        self._modSeq, names = await session.account.changedSince(self._modSeq)
-        if len(names) > MAX_CHANGED or len(self._counters) > 2 * MAX_WATCHED:
+        try:
+            modSeq, names = await session.account.changedSince(self._modSeq)
+            if len(names) <= MAX_CHANGED:
+                await self._tellNames(session, names)
+        except Refusal:
+            self.isRung = True
+            raise
+        self._modSeq = modSeq
+        if len(names) > MAX_CHANGED or len(self._counters) > MAX_WATCHED:
             session.channel.write(ok("too much happens, look for yourself", _OVERFLOW).render())
             session.notify(Notifying(()))
-            return
+
+    async def _tellNames(self, session: Session, names: Iterable[str]) -> None:
+        """Tell what happened to some names, and to messages in them."""
         changed: list[IMailbox] = []
         isTreeOld = False
         for name in names:
             try:
-                changed.append(await session.account.open(name))
-            except NoSuchMailbox:
+                mailbox = await session.account.open(name)
+            except (NoSuchMailbox, UIDValidityChanged):
                 isTreeOld = True
             else:
-                isTreeOld |= self._tree.get(name) != changed[-1].info
+                changed.append(mailbox)
+                isTreeOld |= self._tree.get(name) != mailbox.info
         if isTreeOld:
             await self._tellTree(session)
         for mailbox in changed:
@@ -126,50 +135,84 @@ class Notifying:
 
     async def _tellMessages(self, session: Session, mailbox: IMailbox) -> None:
         """Of a mailbox that is not selected, the counters that changed (RFC 5465 §5.1, §5.2, §5.3)."""
-        events = self._events(mailbox.info) & MESSAGE_EVENTS
+        name = mailbox.info.name
+        events = self._wanted.events(mailbox.info) & MESSAGE_EVENTS
         if not events:
             return
         try:
             now = await mailbox.status()
         except UIDValidityChanged:
             return
-        before = self._counters.get(now.mailboxId) or _empty(now)
-        self._counters[now.mailboxId] = now
+        before = self._counters.get(name) or _empty(now)
+        self._counters[name] = now
         if not _isSelected(session, now.mailboxId):
-            await _tellStatus(session, mailbox.info.name, now, _changed(events, before, now, session.manner.hasModSeqs))
+            await _tellStatus(session, name, now, _changed(events, before, now, session.manner.hasModSeqs))
 
     async def _tellTree(self, session: Session) -> None:
         """Names that came, went or were changed, and subscriptions (RFC 5465 §5.4, §5.5)."""
         before = self._tree
-        infos = await session.account.mailboxes()
-        self._tree = now = {info.name: info for info in infos}
-        parents = listing.ancestors(info.name for info in infos if listing.exists(info))
-        told = _namesChanged(before, now)
-        for name in {*before, *now}:
-            if _isSubscribed(before.get(name)) != _isSubscribed(now.get(name)):
-                told.setdefault(name, (Event.SUBSCRIPTION_CHANGE, ""))
-        lines = []
-        for name, (event, oldName) in sorted(told.items()):
-            info = now.get(name) or MailboxInfo(name, isSelectable=False)
-            events = self._events(before.get(name), before.get(oldName), info)
-            isSubscription = _isSubscribed(before.get(name)) != info.isSubscribed and Event.SUBSCRIPTION_CHANGE in events
-            if (event in events or isSubscription) and name not in session.ownNames:
-                found = listing.attributes(info, name in parents, isExtended=True, isSubscribed=True)
-                extended = listing.oldName(session, name, oldName)
-                lines.append(listing.line(b"LIST", found, session.nameWord(name), extended))
+        self._tree = now = {info.name: info for info in await session.account.mailboxes()}
+        if len(self._counters) > MAX_WATCHED:  # names that are gone may come again, with another UIDVALIDITY
+            self._counters = {name: status for name, status in self._counters.items() if name in now}
+        own = session.ownNames
+        lines = await session.channel.think(lambda: list(self._treeLines(session, before, now, own)))
         await session.send(lines)
 
+    def _treeLines(
+        self, session: Session, before: Mapping[str, MailboxInfo], now: Mapping[str, MailboxInfo], own: Collection[str]
+    ) -> Iterator[bytes]:
+        """`mailbox-list` for each name that is to be told of."""
+        parents = listing.ancestors(name for name, info in now.items() if listing.exists(info))
+        told = _namesChanged(before, now, own)
+        resubscribed = {name for name in {*before, *now} if _isSubscribed(before.get(name)) != _isSubscribed(now.get(name))}
+        for name in sorted({*told, *resubscribed}.difference(own)):
+            info = now.get(name) or MailboxInfo(name, isSelectable=False)
+            events = self._wanted.events(before.get(name), before.get(told.get(name, "")), info)
+            isName = name in told and Event.MAILBOX_NAME in events
+            if isName or (name in resubscribed and Event.SUBSCRIPTION_CHANGE in events):
+                found = listing.attributes(info, name in parents, isExtended=True, isSubscribed=True)
+                extended = listing.oldName(session, name, told.get(name, ""))
+                yield listing.line(b"LIST", found, session.nameWord(name), extended)
 
-def _isMeant(group: EventGroup, info: MailboxInfo) -> bool:
-    """Whether a name is among those of a group (RFC 5465 §6). INBOXES are PERSONAL, for filters may deliver to any (§6.3)."""
-    match group.filter:
-        case Filter.SUBSCRIBED:
-            return info.isSubscribed
-        case Filter.MAILBOXES:
-            return info.name in group.names
-        case Filter.SUBTREE:
-            return any(info.name == name or info.name.startswith(f"{name}/") for name in group.names)
-    return True
+
+class _Wanted:
+    """Which events are to be told of which names (RFC 5465 §6). To ask costs the same, however many groups were named.
+
+    INBOXES are PERSONAL, for filters may deliver to any mailbox (§6.3).
+    """
+
+    def __init__(self, groups: Iterable[EventGroup]) -> None:
+        self._everywhere: frozenset[Event] = frozenset()
+        self._subscribed: frozenset[Event] = frozenset()
+        self._mailboxes: dict[str, frozenset[Event]] = {}
+        self._subtrees: dict[str, frozenset[Event]] = {}
+        for group in groups:
+            match group.filter:
+                case Filter.SUBSCRIBED:
+                    self._subscribed |= group.events
+                case Filter.MAILBOXES | Filter.SUBTREE:
+                    named = self._mailboxes if group.filter is Filter.MAILBOXES else self._subtrees
+                    named.update((name, named.get(name, frozenset()) | group.events) for name in group.names)
+                case _:
+                    self._everywhere |= group.events
+
+    def __bool__(self) -> bool:
+        sets = (self._everywhere, self._subscribed, *self._mailboxes.values(), *self._subtrees.values())
+        return any(sets)
+
+    def events(self, *infos: MailboxInfo | None) -> frozenset[Event]:
+        """What is to be told of a name, before or after a change."""
+        found = self._everywhere
+        for info in infos:
+            if info is None:
+                continue
+            if info.isSubscribed:
+                found |= self._subscribed
+            found |= self._mailboxes.get(info.name, frozenset())
+            if self._subtrees:
+                for name in (info.name, *listing.ancestors((info.name,))):
+                    found |= self._subtrees.get(name, frozenset())
+        return found
 
 
 def _isSelected(session: Session, mailboxId: str) -> bool:
@@ -183,21 +226,25 @@ def _isSubscribed(info: MailboxInfo | None) -> bool:
 # --- Names -----------------------------------------------------------------------------------------------------------
 
 
-def _namesChanged(before: Mapping[str, MailboxInfo], now: Mapping[str, MailboxInfo]) -> dict[str, tuple[Event, str]]:
-    """Names to which a MailboxName event happened, each with its old name if it has one.
+def _namesChanged(
+    before: Mapping[str, MailboxInfo], now: Mapping[str, MailboxInfo], own: Collection[str]
+) -> dict[str, str]:
+    """Names to which a MailboxName event happened, each with the name it had before, if it had another.
 
     What lies below a mailbox that was renamed is not named; what lies above one that came or went is (RFC 5465 §5.4).
+
+    :param own: what the client does itself, and is not told.
     """
     was = {info.mailboxId: name for name, info in before.items() if listing.exists(info)}
-    now_ = {info.mailboxId: name for name, info in now.items() if listing.exists(info)}
-    renamed = {now_[each]: was[each] for each in was.keys() & now_.keys() if was[each] != now_[each]}
-    told = {name: (Event.MAILBOX_NAME, old) for name, old in renamed.items() if not _follows(name, old, renamed)}
-    came = {now_[each] for each in now_.keys() - was.keys()}
-    went = {was[each] for each in was.keys() - now_.keys()}
-    for name in came | went:
-        told[name] = (Event.MAILBOX_NAME, "")
+    is_ = {info.mailboxId: name for name, info in now.items() if listing.exists(info)}
+    renamed = {is_[each]: was[each] for each in was.keys() & is_.keys() if was[each] != is_[each]}
+    told = {name: old for name, old in renamed.items() if not _follows(name, old, renamed)}
+    came = {is_[each] for each in is_.keys() - was.keys()}
+    went = {was[each] for each in was.keys() - is_.keys()}
+    for name in (came | went).difference(own):
+        told.setdefault(name, "")
         if parent := name.rpartition("/")[0]:
-            told.setdefault(parent, (Event.MAILBOX_NAME, ""))
+            told.setdefault(parent, "")
     return told
 
 
@@ -230,7 +277,8 @@ def _changed(events: frozenset[Event], before: MailboxStatus, now: MailboxStatus
         items += (StatusItem.MESSAGES, StatusItem.UIDNEXT)
     if Event.FLAG_CHANGE in events and before.unseen != now.unseen:
         items.append(StatusItem.UNSEEN)
-    if hasModSeqs and (items or Event.FLAG_CHANGE in events) and before.highestModSeq != now.highestModSeq:
+    isFlagged = Event.FLAG_CHANGE in events and before.highestModSeq != now.highestModSeq
+    if hasModSeqs and (items or isFlagged):
         items.append(StatusItem.HIGHESTMODSEQ)
     return (*items, StatusItem.UIDVALIDITY) if items else ()
 

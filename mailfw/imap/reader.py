@@ -15,8 +15,8 @@ from typing import Protocol
 from attrs import frozen
 
 from mailfw.errors import MessageTooLarge, Refusal, Unavailable
+from mailfw.imap.grammar.append import MAX_MESSAGES, SHAPES, Shape
 from mailfw.imap.grammar.commands import commandName
-from mailfw.imap.grammar.messages import EXPECTS_MESSAGE
 from mailfw.imap.grammar.response import Reply, bad, no, refused
 from mailfw.imap.grammar.tokens import BadSyntax, CommandText, Literal, Scanner
 from mailfw.values import MessageSource
@@ -35,6 +35,9 @@ MAX_LOGIN = 64 * 1024
 
 MAX_LITERALS = 1000
 
+MAX_APPENDED = 10
+"""Times the largest message: octets of messages that one command may bring."""
+
 CONTINUE = b"+ Ready for the literal\r\n"
 
 _ANNOUNCEMENT = re.compile(rb"(~?)\{([0-9]+)(\+?)\}\Z")
@@ -48,7 +51,7 @@ class Spool(Protocol):
         """:raises OSError: no room."""
 
     def finish(self) -> MessageSource:
-        """What was written."""
+        """What was written since the last time. :raises OSError: no room for the end of it."""
 
     def discard(self) -> None:
         """Forget it."""
@@ -150,7 +153,7 @@ class CommandReader:
         self.isUTF8 = False
         self._openSpool = openSpool
         self._objection = objection
-        self._spools: list[Spool] = []
+        self._spool: Spool | None = None
         self._reset()
 
     def _reset(self) -> None:
@@ -160,13 +163,17 @@ class CommandReader:
         self._discarded = 0
         self._refusal: Reply | None = None
         self._name = b""
+        self._shape: Shape | None = None
+        self._unjudged: list[bytes] = []  # what came since the literal that was judged last, with its announcement
+        self._judgedLiterals = 0
         self._isMessage = False
+        self._messages = self._spooled = 0
         self._target: Spool | bytearray | None = None
 
     def release(self) -> None:
         """Forget what the command brought: it is done with, or the connection is gone."""
-        spools, self._spools = self._spools, []
-        for spool in spools:
+        spool, self._spool = self._spool, None
+        if spool is not None:
             spool.discard()
         self._reset()
 
@@ -192,6 +199,7 @@ class CommandReader:
 
     def _take(self, piece: bytes) -> None:
         self._pieces.append(piece)
+        self._unjudged.append(piece)
         self._size += len(piece)
         if self._size > self.commandSize:
             self._refusal = bad("the command is too long", b"TOOBIG")
@@ -203,19 +211,24 @@ class CommandReader:
         try:
             if not self._literals and (objection := self._judgeName()) is not None:
                 return objection
-            self._isMessage = self._name in EXPECTS_MESSAGE and self._expectsMessage()
+            self._isMessage = self._name in SHAPES and self._expectsMessage()
         except BadSyntax as error:
             return bad(str(error))
         except Refusal as refusal:
             return refused(refusal)
         if self._isMessage:
-            if announced.isBinary:
-                return bad("a literal8 is not allowed here")
-            return None if announced.size <= self.messageSize else refused(MessageTooLarge())
+            return self._judgeMessage(announced.size)
         if len(self._literals) >= MAX_LITERALS:
             return bad("too many literals")
         if self._size + announced.size > self.commandSize:
             return bad("the literal is too large", b"TOOBIG")
+        return None
+
+    def _judgeMessage(self, size: int) -> Reply | None:
+        if self._messages >= MAX_MESSAGES:
+            return bad("too many messages")
+        if size > self.messageSize or self._spooled + size > MAX_APPENDED * self.messageSize:
+            return refused(MessageTooLarge())
         return None
 
     def _judgeName(self) -> Reply | None:
@@ -225,24 +238,35 @@ class CommandReader:
         return self._objection(self._name)
 
     def _expectsMessage(self) -> bool:
+        """Follow the command from where it was judged last: however many literals it has, each octet is looked at once."""
         scanner = self._scanner()
-        scanner.tag()
-        return EXPECTS_MESSAGE[commandName(scanner)](scanner)
+        try:
+            if self._shape is None:
+                scanner.tag()
+                self._shape = SHAPES[commandName(scanner)](scanner)
+                isMessage = next(self._shape)
+            else:
+                isMessage = self._shape.send(scanner)
+        except StopIteration:
+            raise BadSyntax("too many arguments") from None
+        self._unjudged = [b"".join(self._unjudged)[len(scanner.octets) :]]
+        self._judgedLiterals = len(self._literals)
+        return isMessage
 
     def _scanner(self) -> Scanner:
-        """Over all that stands before the literal announced last."""
-        octets = b"".join(self._pieces)
+        """Over what was not judged, up to the literal announced last."""
+        octets = b"".join(self._unjudged)
         end = octets.rindex(b"{")
         if octets.endswith(b"~", 0, end):
             end -= 1
-        return Scanner(CommandText(octets[:end], tuple(self._literals), self.isUTF8))
+        return Scanner(CommandText(octets[:end], tuple(self._literals[self._judgedLiterals :]), self.isUTF8))
 
     def _expect(self, announced: Announcement) -> Event:
         if self._isMessage:
-            spool = self._openSpool()
-            self._spools.append(spool)
-            self._target = spool
-            sink = LiteralSink(announced, spool.write)
+            self._spool = self._target = self._spool or self._openSpool()
+            self._messages += 1
+            self._spooled += announced.size
+            sink = LiteralSink(announced, self._spool.write)
         else:
             octets = bytearray()
             self._target = octets
@@ -257,10 +281,15 @@ class CommandReader:
         elif isinstance(target, bytearray):
             self._literals.append(Literal(bytes(target), isBinary=sink.announced.isBinary))
             self._size += len(target)
-        elif target is not None and sink.hasNUL:
+        elif target is not None and sink.hasNUL and not sink.announced.isBinary:
             self._refusal = no("a message cannot hold NUL octets", b"CANNOT")
         elif target is not None:
-            self._literals.append(Literal(source=target.finish()))
+            try:
+                source = target.finish()
+            except OSError as error:
+                sink.failure, self._refusal = error, refused(Unavailable())
+            else:
+                self._literals.append(Literal(source=source, isBinary=sink.announced.isBinary, hasNUL=sink.hasNUL))
         self._target = None
 
     # --- Refusing --------------------------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ class Renderer:
         self._trees = trees or TreeKeeper()
         columns = [Column.UID]
         for item in items:
-            columns += _columnsOf(item)
+            columns += columnsOf(item)
         self.columns = tuple(dict.fromkeys(columns))
         isAtHand = not self._marked and all(map(_isAtHand, items))
         atHand = [item for item in items if isAtHand or isinstance(item, Attribute)]
@@ -122,7 +122,8 @@ class Renderer:
             return self.columns.index(_COLUMNS[item]), _FORMATS[item]
         assert isinstance(item, BodySection)
         wanted = item  # mypy forgets in the lambda what `item` was found to be
-        return self.columns.index(Column.HEADER), lambda header: _literal(wanted, section.picked(wanted.section, _withoutNUL(header)))
+        at = self.columns.index(Column.HEADER)
+        return at, lambda header: _literal(wanted, section.picked(wanted.section, _withoutNUL(header)))
 
     def __call__(self, rows: Sequence[Row]) -> Iterator[bytes]:
         """`message-data = nz-number SP ("EXPUNGE" / ("FETCH" SP msg-att))`, one for each row; `uidfetch-resp = uniqueid SP
@@ -177,7 +178,7 @@ class Renderer:
         yield b"".join((*gathered, b")\r\n"))
 
     def _answers(self, row: Row) -> Iterator[bytes]:
-        message = _Message(self.columns, row, self._trees)
+        message = Message(self.columns, row, self._trees)
         message.decode(self._binaries)  # whatever cannot be decoded is refused before anything is said of the message
         isRecent = row[0] >= self._recentFrom
         separator = b""
@@ -199,9 +200,12 @@ class Renderer:
 
 def _literal(wanted: BodySection, octets: bytes) -> bytes:
     """`section-name SP literal`, of the part that is wanted."""
-    if wanted.partial is not None:
-        octets = octets[wanted.partial[0] : sum(wanted.partial)]
+    octets = _part(wanted, octets)
     return b"%b {%d}\r\n%b" % (wanted.label, len(octets), octets)
+
+
+def _part(wanted: BodySection, octets: bytes) -> bytes:
+    return octets if wanted.partial is None else octets[wanted.partial[0] : sum(wanted.partial)]
 
 
 def _isAtHand(item: FetchItem) -> bool:
@@ -209,7 +213,7 @@ def _isAtHand(item: FetchItem) -> bool:
     return isinstance(item, Attribute) or (isinstance(item, BodySection) and item.section.needsHeaderOnly)
 
 
-def _columnsOf(item: FetchItem) -> tuple[Column, ...]:
+def columnsOf(item: FetchItem) -> tuple[Column, ...]:
     if isinstance(item, Attribute):
         return (_COLUMNS[item],)
     if isinstance(item, BinarySection):
@@ -222,7 +226,7 @@ def _columnsOf(item: FetchItem) -> tuple[Column, ...]:
     return (Column.CONTENT,)
 
 
-class _Message:
+class Message:
     """One row, as sections see it."""
 
     def __init__(self, columns: Sequence[Column], row: Row, trees: TreeKeeper) -> None:
@@ -235,7 +239,7 @@ class _Message:
 
     def answer(self, wanted: BodySection) -> Iterator[bytes]:
         """`section-name SP nstring`: NIL for what does not exist, a literal for what does, if only an empty one."""
-        found = self._find(wanted.section)
+        found = self.find(wanted.section)
         if found is None:
             yield wanted.label + b" NIL"
         elif isinstance(found, bytes):
@@ -243,8 +247,21 @@ class _Message:
         else:
             start, end = found if wanted.partial is None else section.partial(found, *wanted.partial)
             yield b"%b {%d}\r\n" % (wanted.label, end - start)
-            for at in range(start, end, PIECE):
-                yield self._read(at, min(end, at + PIECE))
+            yield from self.pieces(start, end)
+
+    def octets(self, wanted: BodySection) -> Iterator[bytes] | None:
+        """What `answer` puts into its literal; None for what does not exist."""
+        found = self.find(wanted.section)
+        if found is None:
+            return None
+        if isinstance(found, bytes):
+            return iter((_part(wanted, found),))
+        return self.pieces(*(found if wanted.partial is None else section.partial(found, *wanted.partial)))
+
+    def pieces(self, start: int, end: int) -> Iterator[bytes]:
+        """A range of the message's octets."""
+        for at in range(start, end, PIECE):
+            yield self._read(at, min(end, at + PIECE))
 
     def decode(self, items: Sequence[BinarySection]) -> None:
         """Undo the encodings of some parts. :raises UnknownEncoding: of one of them that cannot be."""
@@ -270,7 +287,7 @@ class _Message:
             for at in range(0, len(found), PIECE):
                 yield found[at : at + PIECE]
 
-    def _find(self, wanted: section.Section) -> bytes | Range | None:
+    def find(self, wanted: section.Section) -> bytes | Range | None:
         """A section's octets where they had to be picked, or its range."""
         if wanted.needsHeaderOnly:
             return section.picked(wanted, self._header)

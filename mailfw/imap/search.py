@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mailfw.imap.grammar.response import Reply, ok
-from mailfw.imap.grammar.searching import CancelUpdate, Search, Unsearchable
+from mailfw.imap.grammar.searching import EVERYTHING, CancelUpdate, Search, Unsearchable
 from mailfw.imap.inquiry import Inquiry
 
 if TYPE_CHECKING:
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 async def search(session: Session, command: Search) -> Reply:
-    """RFC 3501 §6.4.4. The answer is sent even when nothing was found."""
-    inquiry = Inquiry(session, session.view, command.key, command.isUID, command.returns)
+    """RFC 3501 §6.4.4. The answer is sent even when nothing was found; IMAP4rev2 has no other than ESEARCH (RFC 9051 §6.4.4)."""
+    returns = command.returns or (EVERYTHING if session.isRev2 else None)
+    inquiry = Inquiry(session, session.view, command.key, command.isUID, returns)
     return await inquiry.answer(b"SEARCH", ok("searched"))
 
 

@@ -43,6 +43,8 @@ class SelectedMailbox:
     :ivar hasArrivals: messages came while it was selected, and were told of as \\Recent.
     :ivar isRung: something may have happened since.
     :ivar manner: how the client is to be told.
+    :ivar flagsFrom: flags that changed after this MODSEQ were kept from the client, which did not want to know; None: none were.
+    :ivar made: messages that the client put here itself, and is not told more about than that they are there.
     :ivar owesModSeq: HIGHESTMODSEQ cannot be worked out by the client from what it was told.
     :ivar contexts: the searches whose results the client follows.
     :ivar saved: UIDs, ascending, of what the last SEARCH saved for `$` (RFC 5182 §2.1).
@@ -61,13 +63,17 @@ class SelectedMailbox:
         self.uidValidity = snapshot.status.uidValidity
         self.isReadOnly = isReadOnly
         self.uids = snapshot.uids
-        self.tellsRecent = tellsRecent
-        self.recentFrom = snapshot.status.recentFrom if tellsRecent else MAX_UID + 1
+        self.tellsRecent = True
+        self.recentFrom = snapshot.status.recentFrom
+        if not tellsRecent:
+            self.forgetRecent()
         self.modSeq = snapshot.status.highestModSeq
         self.isRung = False
         self.hasArrivals = False
         self.manner = manner
         self.owesModSeq = False
+        self.flagsFrom: int | None = None
+        self.made = UIDSet()
         self.trees = TreeKeeper()
         self.saved = array("I")
         self.contexts = Contexts()
@@ -87,6 +93,10 @@ class SelectedMailbox:
     def recent(self) -> int:
         """RECENT: how many messages this session is among the first to see."""
         return len(self.uids) - bisect_left(self.uids, self.recentFrom)
+
+    def forgetRecent(self) -> None:
+        """The client knows of no \\Recent: no message is that any more."""
+        self.tellsRecent, self.recentFrom = False, MAX_UID + 1
 
     def countLines(self) -> bytes:
         """`* n EXISTS`, and `* n RECENT` for whom there is such a thing."""
@@ -170,6 +180,11 @@ class SelectedMailbox:
         """How many messages of a set the client knows of."""
         return sum(end - start for start, end in self.spans(uids))
 
+    def known(self, uids: UIDSet) -> Iterator[int]:
+        """The messages of a set that the client knows of, one by one."""
+        for start, end in self.spans(uids):
+            yield from self.uids[start:end]
+
     def isGone(self, uids: UIDSet) -> bool:
         """Whether any of these was expunged without the client knowing yet."""
         return bool(self._gone & uids)
@@ -177,7 +192,8 @@ class SelectedMailbox:
     @property
     def toldModSeq(self) -> int:
         """HIGHESTMODSEQ as far as the client has been told everything."""
-        return self._goneAfter if self._gone else self.modSeq
+        told = self._goneAfter if self._gone else self.modSeq
+        return told if self.flagsFrom is None else min(told, self.flagsFrom)
 
     # --- Flags -----------------------------------------------------------------------------------------------------
 
@@ -236,13 +252,15 @@ class SelectedMailbox:
         arrived, known = changes.changed[cut:], changes.changed[:cut]
         if arrived:
             self._extend(map(_UID, arrived))
-            self.hasArrivals = True
+            self.hasArrivals = self.tellsRecent
             yield self.countLines()
             yield self.learn(arrived)
         if self._told:
             known = tuple([change for change in known if self._told.get(change.uid) != change.modSeq])
         if tellsFlags:
             yield from self._flagsLines(known, isUID)
+        elif known and self.flagsFrom is None:
+            self.flagsFrom = self.modSeq
         self.modSeq = changes.modSeq
         self.owesModSeq |= bool(self._gone)
         self._told.clear()

@@ -13,7 +13,6 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-import mailfw
 from mailfw.imap.grammar.response import bad, bye
 from mailfw.imap.grammar.tokens import CommandText
 from mailfw.imap.reader import (
@@ -30,6 +29,7 @@ from mailfw.imap.reader import (
 )
 from mailfw.imap.recent import Recency
 from mailfw.imap.session import Session
+from mailfw.imap.settings import Settings
 from mailfw.interfaces import IMailService
 from mailfw.net.connection import Connection, Listener
 from mailfw.net.context import ServiceContext
@@ -37,10 +37,6 @@ from mailfw.net.factory import MailFactory
 from mailfw.net.spool import Spool
 
 T = TypeVar("T")
-
-IDENTIFICATION = (("name", "mailfw"), ("version", mailfw.__version__))
-"""What ID answers (RFC 2971 §3.3)."""
-
 
 class IMAPServer(Connection):
     """One IMAP connection.
@@ -54,16 +50,20 @@ class IMAPServer(Connection):
     def __init__(self, context: ServiceContext, listener: Listener) -> None:
         super().__init__(context, listener)
         self._calls: set[IDelayedCall] = set()
+        settings = context.protocols.get("imap", Settings())
         self._session = Session(
-            self, context.store, context.logins, context.limits, context.hostname, IDENTIFICATION, self.recency
+            self, context.store, context.logins, context.limits, context.hostname, settings, self.recency
         )
-        self._reader = CommandReader(self._openSpool, self._session.objection)
+        self._reader = CommandReader(self.openSpool, self._session.objection)
 
     # --- What the session asks -------------------------------------------------------------------------------------
 
     async def breathe(self) -> None:
         """Let other connections have their turn."""
         await deferLater(self.context.reactor, 0)
+
+    def openSpool(self) -> Spool:
+        return self.context.spool.open()
 
     def later(self, seconds: float, call: Callable[[], object]) -> Callable[[], None]:
         """Call after so many seconds, if the connection is there then. Returns what prevents it."""
@@ -156,9 +156,6 @@ class IMAPServer(Connection):
         finally:
             self._reader.release()
 
-    def _openSpool(self) -> Spool:
-        return self.context.spool.open()
-
     def _expectLiteral(self, prompt: bytes, sink: LiteralSink) -> None:
         if self._session.identity is not None:
             self.beginFlow()
@@ -168,9 +165,9 @@ class IMAPServer(Connection):
         self.setSink(sink)
 
     def sinkDone(self, sink: Any) -> None:  # the LiteralSink that was set
+        self._reader.literalDone(sink)
         if sink.failure is not None:
             self.log.error("a literal could not be spooled: {error}", error=sink.failure)
-        self._reader.literalDone(sink)
 
     def _expectLine(self) -> None:
         session, limits = self._session, self.context.limits

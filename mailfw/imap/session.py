@@ -18,6 +18,7 @@ from mailfw.imap import (
     append,
     batches,
     capability,
+    compress,
     copy,
     enabling,
     expunge,
@@ -26,8 +27,10 @@ from mailfw.imap import (
     listing,
     login,
     mailboxes,
+    metadata,
     multisearch,
     notify,
+    quota,
     search,
     select,
     sort,
@@ -37,11 +40,14 @@ from mailfw.imap import (
 )
 from mailfw.imap.grammar import names, response
 from mailfw.imap.grammar.commands import SYNTAX, UNKNOWN_COMMAND, Unreadable, parse
+from mailfw.imap.grammar.fetch import FetchItem
 from mailfw.imap.grammar.response import Condition, Reply, bad, bye, no, ok, refused
 from mailfw.imap.grammar.tokens import BadSyntax, CommandText, RefusedArgument
 from mailfw.imap.manner import Manner
+from mailfw.imap.reader import Spool
 from mailfw.imap.recent import Recency
 from mailfw.imap.selected import SelectedMailbox
+from mailfw.imap.settings import Settings
 from mailfw.imap.states import (
     ASKS_FOR_NEWS,
     CHANGES_NAMES,
@@ -56,7 +62,7 @@ from mailfw.imap.teller import Teller
 from mailfw.interfaces import IAccount, IMailStore
 from mailfw.net.limits import Limits
 from mailfw.sasl.exchange import Logins
-from mailfw.values import Changes, Identity, MailboxInfo, MailboxStatus, Result, SetFlags, UIDSet
+from mailfw.values import Changes, Identity, MailboxInfo, MailboxStatus, Operation, Result, SetFlags, UIDSet
 from mailfw.values import Copy as CopyMessages
 from mailfw.values import Expunge as ExpungeMessages
 from mailfw.values import Move as MoveMessages
@@ -75,6 +81,7 @@ Handler = Callable[["Session", Any], Awaitable[Reply | None]]
 HANDLERS: Mapping[type, Handler] = {
     **login.HANDLERS,
     **enabling.HANDLERS,
+    **compress.HANDLERS,
     **mailboxes.HANDLERS,
     **listing.HANDLERS,
     **status.HANDLERS,
@@ -91,6 +98,8 @@ HANDLERS: Mapping[type, Handler] = {
     **expunge.HANDLERS,
     **idle.HANDLERS,
     **notify.HANDLERS,
+    **quota.HANDLERS,
+    **metadata.HANDLERS,
 }
 
 
@@ -141,6 +150,22 @@ class Channel(Protocol):
     async def pause(self, seconds: float) -> None:
         """Wait; ends at once when the connection is lost."""
 
+    @property
+    def isCompressed(self) -> bool:
+        """Whether both sides speak DEFLATE."""
+
+    def startCompression(self) -> bool:
+        """Speak it from here on. False: the client had sent more, and is gone."""
+
+    def stopCompression(self) -> bool:
+        """Speak it no more. False: the client goes on with it, and is gone."""
+
+    def restartLogin(self) -> None:
+        """The client is nobody again, and has time to log in."""
+
+    def openSpool(self) -> Spool:
+        """Where a message can be put together; whoever opens it discards it."""
+
     def later(self, seconds: float, call: Callable[[], object]) -> Callable[[], None]:
         """Call after so many seconds, if the connection is there then. Returns what prevents it."""
 
@@ -173,10 +198,10 @@ class Session:
     :ivar account: whose mailboxes; None before login.
     :ivar selected: the mailbox being looked at.
     :ivar enabled: what the client has enabled (RFC 5161), in capitals; :ivar manner: what follows for what it is told.
+    :ivar settings: what holds for all IMAP sessions.
     :ivar tag: of the command under way; :ivar limitCode: MESSAGELIMIT with where it stopped, if it did.
     :ivar dialogue: who takes the next line, where it is no command.
     :ivar notifying: what the client asked to be told of; None before it did. :ivar teller: tells it.
-    :param identification: what ID answers, field and value.
     :param recency: what this session and others on the same stores have told as \\Recent.
     """
 
@@ -187,7 +212,7 @@ class Session:
         logins: Logins,
         limits: Limits,
         hostname: str,
-        identification: Iterable[tuple[str, str]] = (),
+        settings: Settings | None = None,
         recency: Recency | None = None,
     ) -> None:
         self.state = State.NOT_AUTHENTICATED
@@ -196,7 +221,7 @@ class Session:
         self.logins = logins
         self.limits = limits
         self.hostname = hostname
-        self.identification = tuple(identification)
+        self.settings = settings or Settings()
         self.identity: Identity | None = None
         self.selected: SelectedMailbox | None = None
         self.dialogue: Dialogue | None = None
@@ -455,17 +480,30 @@ class Session:
         self.identity = identity
         self.state = State.AUTHENTICATED
 
+    async def leave(self) -> None:
+        """The client is nobody any more (RFC 8437 §3, §4.1): everything is as it was when it came."""
+        self.notify(None)
+        if self.selected is not None:
+            await self.deselect()
+        self._account, self.identity = None, None
+        self.enabled, self.manner = frozenset(), Manner()
+        self.state = State.NOT_AUTHENTICATED
+        self.channel.restartLogin()
+
     def enable(self, *extensions: bytes) -> None:
         """Switch extensions on, until the connection ends (RFC 5161 §3.1)."""
         self.enabled = self.enabled.union(extensions)
         self.manner = Manner.of(self.enabled)
         if self.selected is not None:
             self.selected.manner = self.manner
+            if self.isRev2:
+                self.selected.forgetRecent()
 
     def select(self, view: SelectedMailbox) -> None:
         """Look at a mailbox from now on."""
         self.selected = view
         self.state = State.SELECTED
+        view.isRung = self.notifying is not None  # a bell may have rung before the mailbox was looked at
         self._watch()
 
     async def deselect(self) -> None:
@@ -490,13 +528,20 @@ class Session:
 
         :raises UIDValidityChanged: it was deleted.
         """
+        return (await self.changeWith(operation))[0]
+
+    async def changeWith(self, operation: OnMailbox, *more: Operation) -> list[Result]:
+        """Do something to the selected mailbox, whatever its name is now, and more in the same step.
+
+        :raises UIDValidityChanged: it was deleted.
+        """
         try:
-            return (await self.account.apply([operation]))[0]
+            return await self.account.apply([operation, *more])
         except (NoSuchMailbox, UIDValidityChanged):
             view = self.view
             if not await self._hasNewName(view):
                 raise
-            return (await self.account.apply([evolve(operation, mailbox=view.name)]))[0]
+            return await self.account.apply([evolve(operation, mailbox=view.name), *more])
 
     async def _hasNewName(self, view: SelectedMailbox) -> bool:
         for info in await self.account.mailboxes():
@@ -580,10 +625,31 @@ class Session:
             await self._catchUp(view, changes, mayExpunge, isUID)
         if view.contexts:
             await view.contexts.changed(self, changes)
-        if notifying is not None and notifying.items and view.lastUID > last:
-            await fetch.tell(self, UIDSet(((last + 1, view.lastUID),)), notifying.items)
+        if view.lastUID > last:
+            await self._tellArrivals(view, UIDSet(((last + 1, view.lastUID),)))
         if view.hasArrivals and not view.isReadOnly:
             self._recency.told(self.store, self._owner, view.mailbox.info.mailboxId, view.lastUID)
+
+    async def _tellArrivals(self, view: SelectedMailbox, arrived: UIDSet) -> None:
+        """What the client asked to be told of new messages but its own, of each in one response, after ADDTO (RFC 5465 §5.2)."""
+        wanted = view.contexts.itemsOf(arrived)
+        if self.notifying is not None and self.notifying.items:
+            wanted.append((arrived, self.notifying.items))
+        made, view.made = view.made, UIDSet()
+        items: dict[int, tuple[FetchItem, ...]] = {}
+        for found, more in wanted:
+            for uid in view.known(found - made):
+                items[uid] = tuple(dict.fromkeys((*items.get(uid, ()), *more)))
+        groups: dict[tuple[FetchItem, ...], list[int]] = {}
+        for uid, group in items.items():
+            groups.setdefault(group, []).append(uid)
+        for group, uids in groups.items():
+            try:
+                await fetch.tell(self, UIDSet.fromUIDs(uids), group)
+            except UIDValidityChanged:
+                raise
+            except Refusal as refusal:  # a part's encoding is unknown, say; that there are messages was told
+                self.channel.log.debug("new messages could not be told of: {refusal}", refusal=refusal)
 
     def recency(self, status: MailboxStatus) -> MailboxStatus:
         """A mailbox's counters, with no message \\Recent that this client or another has been told of."""
@@ -599,6 +665,11 @@ class Session:
         self.channel.write(view.contexts.gone(changes.vanished, view.uids))
         tellsFlags = self.notifying is None or self.notifying.tellsFlags
         await self.send(view.update(changes, mayExpunge, isUID, tellsFlags))
+
+    def made(self, uidValidity: int, uids: Iterable[int]) -> None:
+        """The client put messages somewhere; if that is the selected mailbox, it need not be told about them (RFC 5465 §5.2)."""
+        if self.selected is not None and self.selected.uidValidity == uidValidity:
+            self.selected.made |= UIDSet.fromUIDs(uids)
 
     async def lookOut(self) -> None:
         """Learn which messages others have expunged, without telling the client yet."""

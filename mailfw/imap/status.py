@@ -1,4 +1,4 @@
-"""STATUS: a mailbox's counters without opening it (RFC 3501 §6.3.10, RFC 9051 §6.3.11; RFC 7889, RFC 8438, RFC 8474)."""
+"""STATUS: a mailbox's counters without opening it (RFC 3501 §6.3.10, RFC 9051 §6.3.11; 7889, 8438, 8474, 9208)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from mailfw.imap import condstore
 from mailfw.imap.grammar import response
 from mailfw.imap.grammar.mailboxes import Status, StatusItem
 from mailfw.imap.grammar.response import Reply, bad, ok
-from mailfw.interfaces import IMailbox
-from mailfw.values import MailboxStatus
+from mailfw.interfaces import IMailbox, Row
+from mailfw.values import ALL_UIDS, Column, Flag, MailboxStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,11 +35,22 @@ async def _recent(mailbox: IMailbox, status: MailboxStatus) -> int:
     return sum(1 for uid in snapshot.uids if uid >= status.recentFrom)
 
 
+async def _deletedStorage(mailbox: IMailbox) -> int:
+    """Octets of the messages that have \\Deleted (RFC 9208 §4.1.4)."""
+
+    def deleted(rows: Sequence[Row]) -> list[int]:
+        return [sum(size for flags, size in rows if Flag.DELETED in flags)]
+
+    return sum([sum(sizes) async for sizes in mailbox.rows(ALL_UIDS, (Column.FLAGS, Column.SIZE), deleted)])
+
+
 async def _value(session: Session, mailbox: IMailbox, status: MailboxStatus, item: StatusItem) -> bytes:
     if item in COUNTERS:
         return b"%d" % COUNTERS[item](status)
     if item is StatusItem.RECENT:
         return b"%d" % await _recent(mailbox, status)
+    if item is StatusItem.DELETED_STORAGE:
+        return b"%d" % (await _deletedStorage(mailbox) if status.deleted else 0)
     if item is StatusItem.APPEND_LIMIT:
         return b"%d" % session.limits.messageSize
     return b"(%b)" % status.mailboxId.encode("ascii")

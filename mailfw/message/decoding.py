@@ -8,7 +8,9 @@ import re
 from mailfw.errors import Refusal
 
 _NO_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="))
-_IDENTITY = frozenset((b"", b"7bit", b"8bit", b"binary"))
+IDENTITY = frozenset((b"", b"7bit", b"8bit", b"binary"))
+"""Encodings that leave every octet as it is, in lower case."""
+
 # White space at the end of a line was added on the way (RFC 2045 §6.7 rule 3). The lookbehind keeps long runs linear.
 _TRAILING_SPACE = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)")
 # The same, found seven times as fast, because it begins with a literal: most text has none.
@@ -29,7 +31,7 @@ def decode(data: bytes, encoding: bytes) -> bytes:
     :raises UnknownEncoding: it is none of 7bit, 8bit, binary, quoted-printable, base64.
     """
     name = encoding.lower()
-    if name in _IDENTITY:
+    if name in IDENTITY:
         return data
     if name == b"base64":
         return base64(data)

@@ -6,6 +6,8 @@ Invariants:
   input is kept, at most `INPUT_HIGH_WATER` octets and one read; beyond that the connection is not read. So pipelining cannot
   reorder anything, and no client can make the server remember more than that.
 - Nothing that came before TLS is ever seen after it: `startTLS` drops a connection with input behind the command.
+- No client has the reactor for itself: after `BURST` steps others have their turns, whatever one read brought.
+- Compressed input waits compressed, and is inflated no faster than it is handled.
 - Output that the client does not read stops input first (`drain`, and the wait before each further command), and ends the
   connection after `Limits.writeTimeout`.
 - `connectionEnded` is called exactly once, whatever way the connection ends, and never while a handler is running.
@@ -15,13 +17,12 @@ from __future__ import annotations
 
 import itertools
 import socket
-import types
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.internet.task import deferLater
@@ -30,6 +31,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mailfw.net import tls
+from mailfw.net.coroutines import begun
+from mailfw.net.deflate import BrokenStream, Deflate
+from mailfw.net.output import Output
 from mailfw.net.peer import peerOf
 from mailfw.values import Peer
 
@@ -38,6 +42,12 @@ if TYPE_CHECKING:
 
 INPUT_HIGH_WATER = 65536
 """Octets of unread input, pipelined behind a command under way, above which the connection is not read."""
+
+BURST = 100
+"""Lines, or pieces of input for a sink, that are handled before others have their turns."""
+
+INFLATED = 16384
+"""Octets that are inflated at a time."""
 
 DISCARD_LIMIT = 1 << 20
 """Octets that a client may still send after it was told that the connection is over."""
@@ -69,59 +79,6 @@ class Listener:
 
     service: str
     isTLS: bool = False
-
-
-@implementer(IPushProducer)
-class _Output:
-    """Stands between a transport's buffer and those who fill it."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.isBlocked = False
-        self.waiting: list[Deferred[None]] = []
-
-    def pauseProducing(self) -> None:
-        self.isBlocked = True
-        self.connection.outputBlocked()
-
-    def resumeProducing(self) -> None:
-        self.isBlocked = False
-        waiting, self.waiting = self.waiting, []
-        for deferred in waiting:
-            deferred.callback(None)
-
-    def stopProducing(self) -> None:
-        self.resumeProducing()
-
-
-@types.coroutine
-def _resumed(coroutine: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
-    """The rest of a coroutine that waits for `awaited`."""
-    try:
-        while True:
-            try:
-                result = yield awaited
-            except GeneratorExit:
-                coroutine.close()
-                raise
-            except BaseException as error:
-                awaited = coroutine.throw(error)
-            else:
-                awaited = coroutine.send(result)
-    except StopIteration:
-        return
-
-
-def _begun(coroutine: Coroutine[Any, Any, None]) -> Deferred[None] | None:
-    """Run a coroutine as far as it goes; None when that is its end, else its rest as a Deferred.
-
-    Most commands wait for nothing, and a Deferred made for each would be a sixth of what a small message costs.
-    """
-    try:
-        awaited = coroutine.send(None)
-    except StopIteration:
-        return None
-    return Deferred.fromCoroutine(_resumed(coroutine, awaited))
 
 
 @implementer(IHandshakeListener)
@@ -165,7 +122,10 @@ class Connection(TwistedProtocol):
         self._isLost = False
         self._isEnded = False
         self._discarded = 0  # octets that came after we closed our side
-        self._output = _Output(self)
+        self._output = Output(self)
+        self._deflate: Deflate | None = None
+        self._ending: Deflate | None = None  # the client's end of it is still to come
+        self._flushCall: IDelayedCall | None = None
         self._deadline: float | None = None
         self._deadlineCall: IDelayedCall | None = None
         self._connectedAt = 0.0  # by the reactor's clock, as all deadlines
@@ -213,7 +173,20 @@ class Connection(TwistedProtocol):
         """Send octets. Never blocks; whoever sends much awaits `drain` in between."""
         if not self._isLost:
             self.octetsOut += len(data)
-            self._transport.write(data)
+            if self._deflate is not None:
+                data = self._deflate.compress(data)
+                self._flushCall = self._flushCall or self.context.reactor.callLater(0, self._flush)
+            if data:
+                self._transport.write(data)
+
+    def _flush(self) -> None:
+        """Nothing more is about to be written: send what is still held back."""
+        call, self._flushCall = self._flushCall, None
+        if call is None or self._deflate is None or self._isLost:
+            return
+        if call.active():
+            call.cancel()
+        self._transport.write(self._deflate.flush())
 
     async def drain(self) -> None:
         """Wait while the client does not read. Returns at once when the connection is lost: ask `isOpen` in long loops."""
@@ -234,7 +207,8 @@ class Connection(TwistedProtocol):
 
     def hasInput(self) -> bool:
         """Whether the client has sent more than the commands handled so far."""
-        return bool(self._partial or self._waiting or self._at < len(self._buffer))
+        isCompressed = self._deflate is not None and self._deflate.hasInput
+        return bool(isCompressed or self._partial or self._waiting or self._at < len(self._buffer))
 
     def hasEarlyInput(self) -> bool:
         """Whether the client talks before it was greeted: looks into the socket without taking anything from it."""
@@ -262,6 +236,56 @@ class Connection(TwistedProtocol):
         self.isTLS = True
         return True
 
+    @property
+    def isCompressed(self) -> bool:
+        """Whether both sides speak DEFLATE."""
+        return self._deflate is not None
+
+    def startCompression(self) -> bool:
+        """Speak DEFLATE from here on; the reply that invites the client to it has been written (RFC 4978 §3).
+
+        Returns False, and drops the connection, when the client had already sent something behind its command: nobody could tell
+        whether that was to be inflated.
+        """
+        if self.hasInput():
+            self.log.warn("input behind COMPRESS: connection dropped")
+            self.abort()
+            return False
+        self._deflate, self._ending = Deflate(), None
+        return True
+
+    def stopCompression(self) -> bool:
+        """Send as it is what is written from here on; the client has ended its stream with the command, or does it now (RFC 8437
+        §4.1). False, and the connection is dropped, when it goes on inside the stream."""
+        deflate = self._deflate
+        if deflate is None:
+            return True
+        self._flush()
+        self._transport.write(deflate.finish())
+        hasMore = self._at < len(self._buffer) or bool(self._partial)
+        self._deflate, self._ending = None, deflate
+        rest = self._behindEnd(b"")
+        if hasMore:
+            self.abort()
+        if rest:
+            self._wait(rest)
+        return self.isOpen
+
+    def _behindEnd(self, data: bytes) -> bytes:
+        """What of the input comes after compression."""
+        deflate = self._ending
+        if deflate is None:
+            return data
+        try:
+            rest = deflate.rest(data)
+        except BrokenStream as error:
+            self.log.info("compression does not end where it should: connection dropped: {error}", error=str(error))
+            self.abort()
+            return b""
+        if rest is not None:
+            self._ending = None
+        return rest or b""
+
     def channelBinding(self, kind: str) -> bytes | None:
         """What a login can be bound to on this connection (RFC 5056): data of `tls-exporter` (RFC 9266) or
         `tls-server-end-point` (RFC 5929); None: there is none of that kind."""
@@ -285,7 +309,7 @@ class Connection(TwistedProtocol):
 
     def mayStartTLS(self) -> bool:
         """Whether STARTTLS would do."""
-        return self.context.tls is not None and not self.isTLS
+        return self.context.tls is not None and not self.isTLS and self._deflate is None
 
     async def pause(self, seconds: float) -> None:
         """Wait; ends at once when the connection is lost."""
@@ -316,6 +340,11 @@ class Connection(TwistedProtocol):
         whoever says something now and then holds a connection for ever, and is nobody."""
         self.setDeadline(max(0.0, self._connectedAt + self.context.limits.loginTimeout - self.context.reactor.seconds()))
 
+    def restartLogin(self) -> None:
+        """The client is nobody again, and has as long to log in as if it had come now."""
+        self.account = ""
+        self._connectedAt = self.context.reactor.seconds()
+
     def beginFlow(self) -> None:
         """A message begins to come: its octets may neither stop nor trickle in for ever (`keepFlow`)."""
         self._flowSince, self._flowFrom = self.context.reactor.seconds(), self.octetsIn
@@ -332,6 +361,7 @@ class Connection(TwistedProtocol):
         """Send what is left and close; a client that does not take it is cut off after `Limits.writeTimeout`."""
         if self._isLost or self._isClosing:
             return
+        self._flush()
         self._isClosing = True
         self._deadline = None
         self._forgetInput()
@@ -349,6 +379,7 @@ class Connection(TwistedProtocol):
         if self.isTLS or not hasattr(self.transport, "loseWriteConnection"):
             self.close()
         elif self.isOpen:
+            self._flush()
             self._isClosing = True
             self._deadline = None
             self._forgetInput()
@@ -405,16 +436,26 @@ class Connection(TwistedProtocol):
             if self._discarded > DISCARD_LIMIT:
                 self._transport.abortConnection()
             return
-        if self._isBusy:
-            self._waiting.append(data)
-            self._waitingSize += len(data)
-            if self._waitingSize > INPUT_HIGH_WATER and not self._isPaused:
-                self._isPaused = True
-                self._transport.pauseProducing()
-            return
-        self._buffer = data if self._at >= len(self._buffer) else self._buffer[self._at :] + data
-        self._at = 0
+        data = self._behindEnd(data)
+        if self._isBusy or self._deflate is not None:
+            self._wait(data)
+            if self._isBusy:
+                return
+        else:
+            self._buffer = data if self._at >= len(self._buffer) else self._buffer[self._at :] + data
+            self._at = 0
         self._process()
+
+    def _wait(self, data: bytes) -> None:
+        """Keep input for later, as it came."""
+        if self._deflate is not None:
+            self._deflate.feed(data)
+        else:
+            self._waiting.append(data)
+        self._waitingSize += len(data)
+        if self._waitingSize > INPUT_HIGH_WATER and not self._isPaused:
+            self._isPaused = True
+            self._transport.pauseProducing()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._isLost = True
@@ -424,6 +465,9 @@ class Connection(TwistedProtocol):
         if self._deadlineCall is not None:
             self._deadlineCall.cancel()
             self._deadlineCall = None
+        if self._flushCall is not None:
+            self._flushCall.cancel()
+            self._flushCall = None
         self._forgetInput()
         self.context.sessions.discard(self)
         self._output.resumeProducing()
@@ -434,6 +478,7 @@ class Connection(TwistedProtocol):
     # --- The loop --------------------------------------------------------------------------------------------------
 
     def _process(self) -> None:
+        steps = BURST
         while not self._isBusy and not self._isClosing:
             if self._isStopping:
                 self.stop()
@@ -443,6 +488,10 @@ class Connection(TwistedProtocol):
                 return
             if self._at >= len(self._buffer) and not self._takeWaiting() and not self._isSinkNew:
                 return
+            if not steps:
+                self._hold(deferLater(self.context.reactor, 0))
+                return
+            steps -= 1
             self._next()
 
     def _next(self) -> None:
@@ -500,7 +549,7 @@ class Connection(TwistedProtocol):
     def _hold(self, handled: Coroutine[Any, Any, None] | Deferred[None]) -> None:
         self._isBusy = True
         try:
-            deferred = handled if isinstance(handled, Deferred) else _begun(handled)
+            deferred = handled if isinstance(handled, Deferred) else begun(handled)
         except Exception:
             self._isBusy = False
             self._fail(Failure())  # type: ignore[no-untyped-call]
@@ -537,14 +586,29 @@ class Connection(TwistedProtocol):
 
     def _takeWaiting(self) -> bool:
         """Look at the input that came meanwhile; False when there is none."""
-        if not self._waiting:
+        if self._deflate is not None and not self._waiting:
+            data = self._inflated(self._deflate)
+        else:
+            data = b"".join(self._waiting)
+            self._waiting, self._waitingSize = [], 0
+        if not data:
             return False
-        self._buffer, self._at = b"".join(self._waiting), 0
-        self._waiting, self._waitingSize = [], 0
-        if self._isPaused:
+        self._buffer, self._at = data, 0
+        if self._isPaused and self._waitingSize <= INPUT_HIGH_WATER:
             self._isPaused = False
             self._transport.resumeProducing()
         return True
+
+    def _inflated(self, deflate: Deflate) -> bytes:
+        """Some of the input that waits; nothing where none does, or where it is not what it should be."""
+        try:
+            data = deflate.take(INFLATED)
+        except BrokenStream as error:
+            self.log.info("input cannot be inflated: connection dropped: {error}", error=str(error))
+            self.abort()
+            return b""
+        self._waitingSize = deflate.waiting
+        return data
 
     def _forgetInput(self) -> None:
         self._buffer, self._at, self._sink, self._isSinkNew = b"", 0, None, False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import define, field
@@ -26,6 +26,7 @@ class ServiceContext:
     :ivar reactor: `IReactorTime` and what else the reactor gives.
     :ivar tls: `IOpenSSLServerConnectionCreator`; None: no certificate, so TLS is not offered.
     :ivar plaintext: where passwords may come without TLS: `loopback`, `never`, `always`.
+    :ivar protocols: what the configuration says to one protocol alone, by its name: an object of that room's own.
     :ivar now: seconds since the epoch, UTC.
     """
 
@@ -41,6 +42,7 @@ class ServiceContext:
     limits: Limits = field(factory=Limits)
     tls: Any = None
     plaintext: str = "loopback"
+    protocols: Mapping[str, Any] = field(factory=dict)
     now: Callable[[], float] = field(default=time.time)
 
     def mayUsePlaintext(self, connection: Connection) -> bool:

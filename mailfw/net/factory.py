@@ -13,7 +13,7 @@ from mailfw.net.connection import LINGER, Connection, Listener
 from mailfw.net.context import ServiceContext
 from mailfw.net.peer import peerOf
 
-LINGERING = 100
+LINGERING = 20
 """Refused clients of one listener that may be there at once; further ones are cut off without a word."""
 
 REFUSALS_LOGGED = 1.0

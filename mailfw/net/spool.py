@@ -34,7 +34,7 @@ class SpoolDirectory:
 
 
 class Spool:
-    """One message's octets, written once from start to end, then read as a `MessageSource`.
+    """One message's octets, or those of several, written once from start to end, then read as `MessageSource`s.
 
     :ivar size: octets written.
     """
@@ -42,6 +42,8 @@ class Spool:
     def __init__(self, directory: SpoolDirectory) -> None:
         self._directory = directory
         self._chunks: list[bytes] = []
+        self._finished = 0  # chunks that belong to sources already
+        self._start = 0
         self._file: BinaryIO | None = None
         self._path = ""
         self.size = 0
@@ -63,13 +65,19 @@ class Spool:
         self._file.writelines(chunks)
 
     def finish(self) -> MessageSource:
-        """What was written; the source is good until `discard`."""
+        """What was written since the last time, or since the start; the source is good until `discard`.
+
+        :raises OSError: the disk is full.
+        """
+        start, self._start = self._start, self.size
         if self._file is not None:
             self._file.flush()
-            return MessageSource(path=self._path, length=self.size)
-        if len(self._chunks) > 1:
-            self._chunks = [b"".join(self._chunks)]
-        return MessageSource(data=self._chunks[0] if self._chunks else b"")
+            return MessageSource(path=self._path, offset=start, length=self.size - start)
+        fresh = self._chunks[self._finished :]
+        data = fresh[0] if len(fresh) == 1 else b"".join(fresh)
+        self._chunks[self._finished :] = [data]
+        self._finished += 1
+        return MessageSource(data=data)
 
     def discard(self) -> None:
         """Forget it. May be called more than once."""

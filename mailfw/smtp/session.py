@@ -59,6 +59,12 @@ if TYPE_CHECKING:
 PATIENCE = 5
 """Mistakes that a person may make before each further one takes longer to be answered."""
 
+STALE = 20
+"""Recipients that a stranger may name in vain before each further one takes longer to be answered: lists grow stale."""
+
+GUESSES = 100
+"""Those at which it is a search for our users, and over."""
+
 _MISTAKES = frozenset({500, 501, 502, 503, 504, 530, 538, 555})
 
 
@@ -131,6 +137,7 @@ class Session:
         self._chunkRefused: Reply | None = None
         self._isVerbose = False
         self._mistakes = 0
+        self._guesses = 0
         self._failures = 0
 
     @property
@@ -178,6 +185,17 @@ class Session:
             return reply(421, "4.7.0", "too many errors")
         if self._mistakes > PATIENCE:
             await self._channel.pause(0.05 * (self._mistakes - PATIENCE))
+        return answer
+
+    async def _weighGuess(self, answer: Reply) -> Reply:
+        """The same for recipients that there are none of, where whoever names them is not one of us."""
+        if self.identity is not None or self.role.isLMTP:
+            return answer
+        self._guesses += 1
+        if self._guesses >= GUESSES:
+            self.expects = Expects.NOTHING
+            return reply(421, "4.7.0", "too many recipients that are not here")
+        await self._channel.pause(min(1.0, 0.05 * max(0, self._guesses - STALE)))
         return answer
 
     def _mustBeLast(self, name: str) -> None:
@@ -350,7 +368,8 @@ class Session:
             if not isinstance(error, Refusal):
                 self._channel.faulted("a recipient could not be looked up")
             transaction.hasRefused = True
-            return refusal(error, f"<{address}> ")
+            answer = refusal(error, f"<{address}> ")
+            return await self._weighGuess(answer) if answer.code >= 500 else answer
         transaction.recipients.append(address)
         return reply(250, "2.1.5", f"<{address}> recipient OK")
 

@@ -8,11 +8,25 @@ from typing import assert_never
 from attrs import frozen
 
 from mailfw.errors import NotSupported
-from mailfw.storage import messages, tree
+from mailfw.storage import messages, metadata, quota, tree
 from mailfw.storage.blobs import IBlobStore
 from mailfw.storage.content import Arriving
 from mailfw.storage.transaction import Transaction
-from mailfw.values import Append, Copy, Create, Delete, Expunge, Move, Operation, Rename, Result, SetFlags, Subscribe
+from mailfw.values import (
+    Append,
+    Copy,
+    Create,
+    Delete,
+    Expunge,
+    Move,
+    Operation,
+    Rename,
+    Result,
+    SetFlags,
+    SetMetadata,
+    SetQuota,
+    Subscribe,
+)
 
 
 @frozen
@@ -55,6 +69,10 @@ def apply(tx: Transaction, step: Step) -> Result:
             tree.delete(tx, operation)
         case Subscribe():
             tree.subscribe(tx, operation)
+        case SetMetadata():
+            metadata.setMetadata(tx, operation)
+        case SetQuota():
+            quota.setQuota(tx, operation)
         case _:
             assert_never(operation)
     return None

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from mailfw.errors import Refusal, Unavailable
 from mailfw.sql import Connection, Database
-from mailfw.storage import messages, tree
+from mailfw.storage import messages, quota, tree
 from mailfw.storage.apply import Step, apply, steps
 from mailfw.storage.bells import Bell, Bells
 from mailfw.storage.blobs import IBlobStore, drop
@@ -28,14 +28,16 @@ from mailfw.storage.changes import View, emailOf
 from mailfw.storage.content import BLOB, BLOB_FROM, Arriving, StoredContent
 from mailfw.storage.housekeeping import Housekeeping
 from mailfw.storage.indexer import BATCH, BATCH_OCTETS, MAX_OCTETS, Indexer, Loaded, Pending, Thread, load
+from mailfw.storage.limits import Limits
 from mailfw.storage.names import accountName, mailboxName
 from mailfw.storage.place import Rows
 from mailfw.storage.rows import Reading, Source, Stale, Tables
 from mailfw.storage.sharing import Sharing
-from mailfw.storage.transaction import Caches, IPlace, Transaction, bounded
+from mailfw.storage.transaction import OWN_WORK, Caches, IPlace, Terms, Transaction, bounded
 from mailfw.values import Create, Fate, MessageSource, Operation, Outcome, Result, Target, UIDSet
 
 T = TypeVar("T")
+_Bound = tuple[Target, Terms]
 
 _ACCOUNT = "SELECT id FROM account WHERE name = ?"
 _ADD_ACCOUNT = "INSERT INTO account (name, modseq, uid_validity) VALUES (?, 0, 0)"
@@ -65,6 +67,7 @@ class Engine:
     """Accounts over one database.
 
     :ivar now: seconds since the epoch, UTC.
+    :ivar limits: what the source of accounts says that accounts may hold.
     """
 
     log = Logger()
@@ -76,12 +79,14 @@ class Engine:
         bells: Bells,
         now: Callable[[], float],
         housekeeping: Housekeeping,
+        limits: Limits,
         indexer: Indexer | None = None,
     ) -> None:
         self.database = database
         self.blobs = blobs
         self.bells = bells
         self.now = now
+        self.limits = limits
         self._caches = Caches.empty()
         database.rolledBack = self._caches.clear
         database.settling = bells.hold
@@ -111,6 +116,11 @@ class Engine:
             found = self._accounts[name] = AccountRef(name, key)
         return found
 
+    async def existing(self, name: str) -> AccountRef | None:
+        """The account of that canonical name, if there is one: whoever is not its owner does not make it."""
+        row = await self.database.read(lambda connection: connection.execute(_ACCOUNT, (name,)).fetchone())
+        return None if row is None else await self.account(name)
+
     def _accountKey(self, name: str, connection: Connection) -> int:
         """In the writer: the account's key, with what a new account starts with."""
         key = self._caches.accounts.get(name)
@@ -130,23 +140,25 @@ class Engine:
         tree.subscribeAll(tx)
         return key
 
-    def transaction(self, connection: Connection, account: int, place: IPlace | None = None) -> Transaction:
+    def transaction(
+        self, connection: Connection, account: int, place: IPlace | None = None, terms: Terms = OWN_WORK
+    ) -> Transaction:
         """For a job of the writer."""
-        return Transaction(connection, self._caches, place or self._place(), account, self.now())
+        return Transaction(connection, self._caches, place or self._place(), account, self.now(), terms)
 
     def _place(self) -> IPlace:
         return _ROWS
 
     # --- Changing
 
-    async def apply(self, account: AccountRef, operations: Sequence[Operation]) -> list[Result]:
+    async def apply(self, account: AccountRef, operations: Sequence[Operation], terms: Terms) -> list[Result]:
         """Do all the operations in one transaction, or none."""
         work = steps(operations, self.blobs)
         arriving = [one for step in work for one in step.arriving]
         try:
             await self._prepareLarge(arriving)
             results, touched = await self.database.write(
-                partial(self._apply, account, work), partial(_prepare, arriving) if arriving else None
+                partial(self._apply, account, work, terms), partial(_prepare, arriving) if arriving else None
             )
         except Exception as error:
             self._dropBlobs(arriving, error)
@@ -154,8 +166,10 @@ class Engine:
         self.ring(account.name, touched)
         return results
 
-    def _apply(self, account: AccountRef, work: Sequence[Step], connection: Connection) -> tuple[list[Result], dict[int, int]]:
-        tx = self.transaction(connection, account.key)
+    def _apply(
+        self, account: AccountRef, work: Sequence[Step], terms: Terms, connection: Connection
+    ) -> tuple[list[Result], dict[int, int]]:
+        tx = self.transaction(connection, account.key, terms=terms)
         results = [apply(tx, step) for step in work]
         return results, tx.touched
 
@@ -163,25 +177,35 @@ class Engine:
         """Put one message into each target; what fails for one costs the others nothing."""
         arriving = Arriving(message, self.blobs)
         try:
+            terms = [await self.incoming(target) for target in targets]
             await self._prepareLarge([arriving])
             run = self._deliver if len(targets) == 1 else self._deliverAll
-            done = await self.database.write(partial(run, arriving, targets), arriving.prepare)
+            done = await self.database.write(partial(run, arriving, list(zip(targets, terms, strict=True))), arriving.prepare)
         except Exception as error:
             self._dropBlobs([arriving], error)
             return [self.refused(error)] * len(targets)
         return [self._delivered(target, one) for target, one in zip(targets, done, strict=True)]
 
-    def _deliver(self, arriving: Arriving, targets: Sequence[Target], connection: Connection) -> list[_Delivered | Exception]:
-        return [self._deliverOne(connection, arriving, targets[0], 0)]
+    async def incoming(self, target: Target) -> Terms:
+        """Those of a delivery."""
+        return Terms(limits=await self.limits.of(target.account))
 
-    def _deliverAll(self, arriving: Arriving, targets: Sequence[Target], connection: Connection) -> list[_Delivered | Exception]:
+    async def mustHaveRoom(self, account: str, octets: int) -> None:
+        """:raises OverQuota: a message of that size does not fit into the account."""
+        limits = await self.limits.of(account)
+        await self.database.read(lambda connection: quota.mustHaveRoom(connection, account, octets, limits))
+
+    def _deliver(self, arriving: Arriving, targets: Sequence[_Bound], connection: Connection) -> list[_Delivered | Exception]:
+        return [self._deliverOne(connection, arriving, *targets[0], 0)]
+
+    def _deliverAll(self, arriving: Arriving, targets: Sequence[_Bound], connection: Connection) -> list[_Delivered | Exception]:
         """One after another, each in its savepoint; all share the first one's content."""
         done: list[_Delivered | Exception] = []
         content = 0
-        for target in targets:
+        for target, terms in targets:
             connection.execute("SAVEPOINT target")
             try:
-                one = self._deliverOne(connection, arriving, target, content)
+                one = self._deliverOne(connection, arriving, target, terms, content)
             except Refusal as refusal:
                 connection.execute("ROLLBACK TO target")
                 self._caches.clear()
@@ -192,8 +216,10 @@ class Engine:
             connection.execute("RELEASE target")
         return done
 
-    def _deliverOne(self, connection: Connection, arriving: Arriving, target: Target, content: int) -> _Delivered:
-        tx = self.transaction(connection, self._accountKey(target.account, connection))
+    def _deliverOne(
+        self, connection: Connection, arriving: Arriving, target: Target, terms: Terms, content: int
+    ) -> _Delivered:
+        tx = self.transaction(connection, self._accountKey(target.account, connection), terms=terms)
         name = mailboxName(target.mailbox)
         mailbox = tx.findMailbox(name)
         if mailbox is None:
@@ -252,6 +278,9 @@ class Engine:
 
     async def refreshTree(self, account: AccountRef) -> None:
         """The same for the names of mailboxes."""
+
+    async def refreshAll(self, account: AccountRef) -> None:
+        """The same for all that the account has."""
 
     async def step(self, account: AccountRef, reading: Reading[T]) -> list[T]:
         """The next items of a reading."""

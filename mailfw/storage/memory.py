@@ -12,6 +12,7 @@ from mailfw.storage.blobs import MemoryBlobs
 from mailfw.storage.engine import Engine
 from mailfw.storage.housekeeping import Housekeeping
 from mailfw.storage.indexer import openIndexer
+from mailfw.storage.limits import Limits
 from mailfw.storage.schema import SCHEMA
 from mailfw.storage.store import Store
 
@@ -28,9 +29,10 @@ class Memory:
             raise ValueError("the memory store takes no argument")
         database = Database.open(MEMORY, SCHEMA, reactor=context.reactor, isInline=context.isInline)
         blobs = MemoryBlobs()
+        limits = Limits(context.quotaOf, context.now)
         housekeeping = Housekeeping(database, blobs, context.reactor, context.now)
         indexer = openIndexer(database, MEMORY, context)
-        return Store([Engine(database, blobs, Bells(), context.now, housekeeping, indexer)])
+        return Store([Engine(database, blobs, Bells(), context.now, housekeeping, limits, indexer)])
 
 
 memory = Memory()

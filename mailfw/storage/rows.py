@@ -6,6 +6,7 @@ leaves nothing open in the database: the next step starts behind the last UID.
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -31,6 +32,7 @@ Stale = tuple[int, Derived, str]
 PAGE = 500
 CROSSING = 256 * 1024
 ITEM = 500  # what an item counts that is not bytes
+SLICE = 0.05  # seconds after which a step ends where it can, so that whoever asks for much does not keep the readers from others
 
 _CONTENT = (Column.CONTENT, Column.HEADER, Column.PREVIEW)
 _DERIVED = {
@@ -173,6 +175,7 @@ class Reading(Generic[T]):
         """
         items: list[T] = []
         octets = 0
+        end = time.monotonic() + SLICE
         while not self.isDone and octets < CROSSING:
             if self._items is None:
                 page = self._page(load, keep)
@@ -183,7 +186,7 @@ class Reading(Generic[T]):
             for item in self._items:
                 items.append(item)
                 octets += len(item) if isinstance(item, (bytes, bytearray)) else ITEM
-                if octets >= CROSSING:
+                if octets >= CROSSING or time.monotonic() > end:
                     return items
             self._items = None
         return items

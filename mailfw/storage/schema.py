@@ -17,8 +17,10 @@
 - `expunged`: messages that went, still readable until `until`.
 - `rights`: what others may do in a mailbox (RFC 4314), the letters of their rights; the owner's are not written down.
 - `annotation`: metadata (RFC 5464). mailbox is 0 for what is about an account as a whole, and account too for what the server
-  shares with all; owner is whose private entry it is, empty for a shared one. modseq is the account's when it was set.
-- account.quota_octets and quota_messages: limits that an administrator set here; NULL: those of the source of accounts count.
+  shares with all; owner is whose private entry it is, empty for a shared one. modseq is the account's when it was set; value is
+  NULL when it was removed then, which is remembered for a while.
+- account.quota_octets, quota_messages and quota_mailboxes: limits that an administrator set here, -1 being none; NULL, all of
+  them: those of the source of accounts count.
 - `file`: where a simple store keeps a message; `intent`: what was under way there.
 """
 
@@ -82,12 +84,13 @@ _SECOND = (
     """ALTER TABLE email ADD COLUMN preview TEXT""",
     """ALTER TABLE account ADD COLUMN quota_octets INTEGER""",
     """ALTER TABLE account ADD COLUMN quota_messages INTEGER""",
+    """ALTER TABLE account ADD COLUMN quota_mailboxes INTEGER""",
     """CREATE TABLE rights (
         mailbox INTEGER NOT NULL, identifier TEXT NOT NULL, rights TEXT NOT NULL,
         PRIMARY KEY (mailbox, identifier)) {clustered}""",
     """CREATE INDEX rights_identifier ON rights (identifier)""",
     """CREATE TABLE annotation (
-        account INTEGER NOT NULL, mailbox INTEGER NOT NULL, owner TEXT NOT NULL, entry TEXT NOT NULL, value {octets} NOT NULL,
+        account INTEGER NOT NULL, mailbox INTEGER NOT NULL, owner TEXT NOT NULL, entry TEXT NOT NULL, value {octets},
         modseq INTEGER NOT NULL, PRIMARY KEY (account, mailbox, owner, entry)) {clustered}""",
 )
 

@@ -17,6 +17,7 @@ from mailfw.storage.blobs import FileBlobs
 from mailfw.storage.engine import Engine
 from mailfw.storage.housekeeping import Housekeeping
 from mailfw.storage.indexer import openIndexer
+from mailfw.storage.limits import Limits
 from mailfw.storage.schema import SCHEMA
 from mailfw.storage.store import Store
 
@@ -50,12 +51,13 @@ class SQLite:
             first.close()
             raise
         bells = Bells()
+        limits = Limits(context.quotaOf, context.now)
         engines = []
         for number, database in enumerate(databases):
             blobs = FileBlobs(os.path.join(directory, f"blobs{number}"))
             housekeeping = Housekeeping(database, blobs, context.reactor, context.now)
             indexer = openIndexer(database, os.path.join(directory, f"search{number}.sqlite"), context)
-            engines.append(Engine(database, blobs, bells, context.now, housekeeping, indexer))
+            engines.append(Engine(database, blobs, bells, context.now, housekeeping, limits, indexer))
         return Store(engines)
 
     def _open(self, directory: str, number: int, context: IStoreContext) -> Database:

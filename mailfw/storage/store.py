@@ -9,11 +9,13 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from mailfw.errors import NoPermission
 from mailfw.interfaces import IMailStore
 from mailfw.storage import rights
 from mailfw.storage.account import Account
 from mailfw.storage.across import Across
 from mailfw.storage.engine import Engine
+from mailfw.storage.serverentries import ServerEntries
 from mailfw.values import Identity, MessageSource, Outcome, Target
 
 
@@ -25,13 +27,17 @@ class Store:
 
     def __init__(self, engines: Sequence[Engine]) -> None:
         self._engines = list(engines)
+        self._shared = ServerEntries(self._engines[0].database)
 
     async def openAccount(self, identity: Identity, owner: str) -> Account:
         """The account named `owner`, made where it is not there yet. :raises NoPermission:"""
         rights.mustOpen(identity, owner)
         engine = self._engineOf(owner)
-        ref = await engine.account(owner)
-        return Account(engine, ref, Across(lambda other: self.openAccount(identity, other)))
+        isOwner = identity.account == owner
+        ref = await engine.account(owner) if isOwner else await engine.existing(owner)
+        if ref is None:
+            raise NoPermission()
+        return Account(engine, ref, identity, Across(lambda other: self.openAccount(identity, other)), self._shared)
 
     async def deliver(self, message: MessageSource, targets: Sequence[Target]) -> list[Outcome]:
         """Put a message into each target; outcomes in their order."""
@@ -50,6 +56,10 @@ class Store:
         for ats, some in zip(places.values(), done, strict=True):
             outcomes.update(zip(ats, some, strict=True))
         return [outcomes[at] for at in range(len(targets))]
+
+    async def mustHaveRoom(self, account: str, octets: int) -> None:
+        """:raises OverQuota: a message of that size does not fit into the account."""
+        await self._engineOf(account).mustHaveRoom(account, octets)
 
     async def close(self) -> None:
         """Finish what is under way."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 
 from attrs import frozen
@@ -51,7 +52,6 @@ def derive(content: bytes) -> Derived:
     subject = _text(summary.baseSubject)
     messageId = _text(summary.messageId)
     references = [_text(one) for one in summary.ancestors[-_REFERENCES:]]
-    salt = subject.casefold().encode()
     return Derived(
         FORMAT_VERSION,
         summary.headerSize,
@@ -61,7 +61,7 @@ def derive(content: bytes) -> Derived:
         _seconds(summary.sentDate),
         summary.envelope,
         summary.bodyStructure,
-        tuple(_threadKey(one, salt) for one in ([messageId, *references] if messageId else references)),
+        _threadKeys(([messageId] if messageId else []) + references, subject, content),
         pack(content[: summary.headerSize]),
     )
 
@@ -71,10 +71,20 @@ def preview(content: bytes) -> str:
     return previews.preview(scan(content), content)
 
 
-def _threadKey(messageId: str, salt: bytes) -> int:
-    """64 signed bits, so that it fits a column. Nobody can aim at another thread without knowing both texts."""
-    digest = hashlib.blake2b(messageId.encode() + b"\0" + salt, digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)
+def _threadKeys(messageIds: Sequence[str], subject: str, content: bytes) -> tuple[int, ...]:
+    """What a message is found by. Nobody can aim at another thread without knowing both texts.
+
+    One that has no id and names none is known by its content: what has the same EMAILID has the same THREADID (RFC 8474 §5.2).
+    """
+    if not messageIds:
+        return (_threadKey(content),)
+    salt = subject.casefold().encode()
+    return tuple(_threadKey(one.encode() + b"\0" + salt) for one in messageIds)
+
+
+def _threadKey(text: bytes) -> int:
+    """64 signed bits, so that it fits a column."""
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
 
 
 def _text(text: str) -> str:

@@ -10,17 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
-from attrs import define
+from attrs import define, frozen
 
 from mailfw.errors import LimitExceeded, NoSuchMailbox, UIDValidityChanged
 from mailfw.sql import Connection
+from mailfw.storage import quota
 from mailfw.storage.content import Arriving
 from mailfw.storage.flags import DELETED, SEEN, SYSTEM_FLAGS, encode
 from mailfw.storage.names import isKeyword, mailboxName
-from mailfw.values import UIDSet
+from mailfw.values import Quota, UIDSet
 
 KEYWORDS = 200  # in one mailbox
 MAX_UID = 0xFFFFFFFF
+ACCOUNT = 0  # stands for no mailbox where it is noted what was touched: names, subscriptions or the account as a whole
 _CACHE_SIZE = 20_000
 K = TypeVar("K")
 V = TypeVar("V")
@@ -94,6 +96,25 @@ class IPlace(Protocol):
         """A mailbox is gone, with its messages."""
 
 
+@frozen
+class Terms:
+    """In whose name operations are done, and within which limits.
+
+    :ivar actor: canonical account name; empty: the store's own work.
+    :ivar isOwner: whose account it is: the actor may do everything in it.
+    :ivar limits: what the source of accounts says; None: what the operations do is not limited, or was found to fit before.
+    """
+
+    actor: str = ""
+    isOwner: bool = True
+    isAdmin: bool = False
+    limits: Quota | None = None
+
+
+OWN_WORK = Terms()
+"""What the store does by itself, or must do because it has happened already."""
+
+
 @define
 class Caches:
     """What the writer's thread knows by heart; forgotten as soon as anything is rolled back."""
@@ -127,13 +148,16 @@ _THREAD = "SELECT thread FROM thread WHERE account = ? AND digest = ?"
 _ADD_THREAD = "INSERT INTO thread (account, digest, thread) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _SET_THREAD = "UPDATE email SET thread = ? WHERE id = ?"
 _COUNT_ACCOUNT = """UPDATE account SET modseq = modseq + 1, messages = messages + ?, size = size + ? WHERE id = ?
-    RETURNING modseq"""
+    RETURNING modseq, messages, size, quota_octets, quota_messages, quota_mailboxes"""
 _COUNT_MAILBOX = """UPDATE mailbox SET modseq = ?, uid_next = uid_next + ?, messages = messages + ?, unseen = unseen + ?,
     deleted = deleted + ?, size = size + ? WHERE id = ? RETURNING uid_next"""
 _ADD_MESSAGE = """INSERT INTO message (mailbox, uid, modseq, flags, keywords, internal_date, save_date, size, email)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _MESSAGES = """SELECT uid, modseq, flags, keywords, internal_date, size, email FROM message
     WHERE mailbox = ? AND uid BETWEEN ? AND ? ORDER BY uid"""
+_REMEMBER = """INSERT INTO name (account, name, modseq, uid_validity) VALUES (?, ?, ?, ?) ON CONFLICT (account, name)
+    DO UPDATE SET modseq = excluded.modseq,
+    uid_validity = CASE WHEN name.uid_validity < excluded.uid_validity THEN excluded.uid_validity ELSE name.uid_validity END"""
 _NAME_OF_KEYWORD = "SELECT name FROM keyword WHERE account = ? AND folded = ? LIMIT 1"
 _ADD_KEYWORD = "INSERT INTO keyword (account, folded, mailbox, name) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _COUNT_KEYWORDS = "SELECT COUNT(*) FROM keyword WHERE mailbox = ?"
@@ -148,12 +172,15 @@ class Transaction:
     :ivar touched: mailbox ids to ring for, each with the MODSEQ of its last change.
     """
 
-    def __init__(self, connection: Connection, caches: Caches, place: IPlace, account: int, now: float) -> None:
+    def __init__(
+        self, connection: Connection, caches: Caches, place: IPlace, account: int, now: float, terms: Terms = OWN_WORK
+    ) -> None:
         self.connection = connection
         self.caches = caches
         self.place = place
         self.account = account
         self.now = now
+        self.terms = terms
         self.touched: dict[int, int] = {}
 
     def mailbox(self, name: str, uidValidity: int = 0) -> MailboxRef:
@@ -178,6 +205,10 @@ class Transaction:
             bounded(self.caches.mailboxes)
             found = self.caches.mailboxes[key] = MailboxRef(*row)
         return found
+
+    def remember(self, name: str, modSeq: int, uidValidity: int = 0) -> None:
+        """Note that something happened to a name: whoever asks what did finds it."""
+        self.connection.execute(_REMEMBER, (self.account, name, modSeq, uidValidity))
 
     # --- Emails
 
@@ -235,8 +266,13 @@ class Transaction:
     # --- Counters
 
     def countAccount(self, messages: int = 0, size: int = 0) -> int:
-        """Take the account's lock and its next MODSEQ."""
+        """Take the account's lock and its next MODSEQ.
+
+        :raises OverQuota: messages come, and are more than the account may hold.
+        """
         row = self.connection.execute(_COUNT_ACCOUNT, (messages, size, self.account)).fetchone()
+        if messages > 0 and self.terms.limits is not None:
+            quota.mustFit(row[1], row[2], quota.inForce(row[3:], self.terms.limits))
         return int(row[0])
 
     def countMailbox(

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 
 from mailfw.errors import HasChildren, InvalidName, LimitExceeded, MailboxExists, NoPermission, NoSuchMailbox
 from mailfw.sql import Connection
+from mailfw.storage import metadata, quota, uses
 from mailfw.storage.messages import transfer
 from mailfw.storage.names import DELIMITER, INBOX, ancestors, mailboxName, treeOrder
-from mailfw.storage.transaction import MailboxRef, Transaction
+from mailfw.storage.transaction import ACCOUNT, MailboxRef, Transaction
 from mailfw.values import ALL_UIDS, Create, Delete, MailboxInfo, Rename, SpecialUse, Subscribe
 
 MAILBOXES = 10_000  # in one account
-ACCOUNT = 0  # stands for no mailbox where it is noted what was touched: names or subscriptions changed
 
 DEFAULTS = (
     Create(INBOX),
@@ -37,17 +37,12 @@ _BELOW = "SELECT id, name, uid_validity FROM mailbox WHERE account = ? AND name 
 _ADD = "INSERT INTO mailbox (account, name, uid_validity, modseq, special_use) VALUES (?, ?, ?, ?, ?)"
 _NEXT_VALIDITY = """UPDATE account SET uid_validity = CASE WHEN uid_validity < ? THEN ? ELSE uid_validity + 1 END
     WHERE id = ? RETURNING uid_validity"""
-_REMEMBER = """INSERT INTO name (account, name, modseq, uid_validity) VALUES (?, ?, ?, ?) ON CONFLICT (account, name)
-    DO UPDATE SET modseq = excluded.modseq,
-    uid_validity = CASE WHEN name.uid_validity < excluded.uid_validity THEN excluded.uid_validity ELSE name.uid_validity END"""
 _LAST_VALIDITY = "SELECT uid_validity FROM name WHERE account = ? AND name = ?"
 _SUBSCRIBE = """INSERT INTO name (account, name, modseq, subscribed) VALUES (?, ?, ?, ?) ON CONFLICT (account, name)
     DO UPDATE SET modseq = excluded.modseq, subscribed = excluded.subscribed"""
 _SUBSCRIBE_ALL = "UPDATE name SET subscribed = 1 WHERE account = ?"
 _RENAME = "UPDATE mailbox SET name = ?, uid_validity = ? WHERE id = ?"
 _CLEAR = "UPDATE mailbox SET name = NULL WHERE id = ? RETURNING messages, size"
-_USES = "SELECT id, name, special_use FROM mailbox WHERE account = ? AND name IS NOT NULL AND special_use <> ''"
-_SET_USES = "UPDATE mailbox SET special_use = ? WHERE id = ?"
 _UNCOUNT = "UPDATE account SET messages = messages - ?, size = size - ? WHERE id = ?"
 _FORGET_KEYWORDS = "DELETE FROM keyword WHERE mailbox = ?"
 
@@ -77,8 +72,7 @@ def info(connection: Connection, account: int, name: str) -> MailboxInfo | None:
 
 def _info(row: tuple[str, int, int, str, int]) -> MailboxInfo:
     name, number, uidValidity, specialUse, isSubscribed = row
-    uses = frozenset(SpecialUse(use) for use in specialUse.split())
-    return MailboxInfo(name, mailboxId(number), uidValidity, True, bool(isSubscribed), uses)
+    return MailboxInfo(name, mailboxId(number), uidValidity, True, bool(isSubscribed), uses.decode(specialUse))
 
 
 def create(tx: Transaction, operation: Create) -> MailboxInfo:
@@ -86,8 +80,10 @@ def create(tx: Transaction, operation: Create) -> MailboxInfo:
     name = mailboxName(operation.name)
     if tx.findMailbox(name) is not None:
         raise MailboxExists()
-    if tx.connection.execute(_COUNT, (tx.account,)).fetchone()[0] >= MAILBOXES:
+    count = tx.connection.execute(_COUNT, (tx.account,)).fetchone()[0]
+    if count >= MAILBOXES:
         raise LimitExceeded("the account has too many mailboxes")
+    quota.mustFitMailbox(tx, count + 1)
     _make(tx, name, operation.specialUse)
     tx.place.created(tx.connection, name)
     found = info(tx.connection, tx.account, name)
@@ -98,27 +94,12 @@ def create(tx: Transaction, operation: Create) -> MailboxInfo:
 def _make(tx: Transaction, name: str, specialUse: frozenset[SpecialUse] = frozenset()) -> MailboxRef:
     modSeq = tx.countAccount()
     uidValidity = _nextValidity(tx)
-    _leaveUses(tx, specialUse, modSeq)
-    uses = " ".join(sorted(use.value for use in specialUse))
-    number = tx.connection.execute(_ADD, (tx.account, name, uidValidity, modSeq, uses)).lastrowid
+    uses.leave(tx, specialUse, modSeq)
+    number = tx.connection.execute(_ADD, (tx.account, name, uidValidity, modSeq, uses.encode(specialUse))).lastrowid
     assert number is not None
-    tx.connection.execute(_REMEMBER, (tx.account, name, modSeq, uidValidity))
+    tx.remember(name, modSeq, uidValidity)
     tx.touched[number] = modSeq
     return MailboxRef(number, name, uidValidity)
-
-
-def _leaveUses(tx: Transaction, uses: frozenset[SpecialUse], modSeq: int) -> None:
-    """A use is one mailbox's at a time: another gets these now (RFC 6154 §3)."""
-    for number, name, text in tx.connection.execute(_USES, (tx.account,)).fetchall() if uses else ():
-        had = frozenset(SpecialUse(use) for use in text.split())
-        if had & uses:
-            _setUses(tx, number, name, had - uses, modSeq)
-
-
-def _setUses(tx: Transaction, mailbox: int, name: str, uses: frozenset[SpecialUse], modSeq: int) -> None:
-    tx.connection.execute(_SET_USES, (" ".join(sorted(use.value for use in uses)), mailbox))
-    tx.connection.execute(_REMEMBER, (tx.account, name, modSeq, 0))
-    tx.touched[mailbox] = modSeq
 
 
 def _nextValidity(tx: Transaction) -> int:
@@ -167,8 +148,8 @@ def _renameOne(tx: Transaction, mailbox: MailboxRef, name: str, modSeq: int) -> 
     last = connection.execute(_LAST_VALIDITY, (tx.account, name)).fetchone()
     uidValidity = mailbox.uidValidity if last is None or last[0] <= mailbox.uidValidity else _nextValidity(tx)
     connection.execute(_RENAME, (name, uidValidity, mailbox.id))
-    connection.execute(_REMEMBER, (tx.account, mailbox.name, modSeq, 0))
-    connection.execute(_REMEMBER, (tx.account, name, modSeq, uidValidity))
+    tx.remember(mailbox.name, modSeq)
+    tx.remember(name, modSeq, uidValidity)
     tx.touched[mailbox.id] = modSeq
 
 
@@ -177,6 +158,7 @@ def _renameInbox(tx: Transaction, newName: str) -> MailboxInfo:
     made = create(tx, Create(newName))
     inbox, target = tx.mailbox(INBOX), tx.mailbox(newName)
     transfer(tx, inbox, target, list(tx.messages(inbox.id, ALL_UIDS)), isMove=True)
+    metadata.copy(tx, inbox.id, target.id)
     return made
 
 
@@ -199,8 +181,9 @@ def delete(tx: Transaction, operation: Delete) -> None:
     modSeq = tx.countAccount()
     messages, size = tx.connection.execute(_CLEAR, (found.id,)).fetchone()
     tx.connection.execute(_UNCOUNT, (messages, size, tx.account))
-    tx.connection.execute(_REMEMBER, (tx.account, name, modSeq, 0))
+    tx.remember(name, modSeq)
     tx.connection.execute(_FORGET_KEYWORDS, (found.id,))
+    metadata.forget(tx, found.id)
     tx.touched[found.id] = modSeq
     tx.caches.mailboxes.clear()
     tx.place.deleted(tx.connection, name)

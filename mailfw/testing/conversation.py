@@ -5,6 +5,8 @@ A `.talk` file starts with a header, `name: value` lines up to an empty one:
     service: imap                       which service is talked to
     mail: jsmith INBOX 3                before it starts, jsmith's INBOX gets messages 1 to 3 (see `sampleMessage`)
     limits: recipients=3 badCommands=5  fields of `mailfw.net.limits.Limits`
+    quota: jsmith octets=2000           jsmith's account may hold no more (see `mailfw.values.Quota`)
+    admin: mbrain                       mbrain is an administrator
     peer: 192.0.2.7                     where the client is; loopback unless said
     tls: yes                            the connections are under TLS
     plaintext: never                    the server's rule for passwords without TLS
@@ -19,6 +21,8 @@ mbrain@localhost and jsmith@localhost exist, with the password `mailfw`. Then li
     ! open b                            a connection is made without saying anything
     ! quiet       ! quiet b             the server has said nothing more
     ! tls         ! tls b               (after STARTTLS) the handshake was asked for and happens
+    ! deflate     ! deflate b           (after COMPRESS) from here on both sides are compressed
+    ! plain       ! plain b             the client ends its compression; the server has ended its own
     # anything                          a remark; empty lines are for the eye
 
 In what either side says, `{{name}}` takes the place of a word that is not known beforehand: the first `S:` line that has it
@@ -34,6 +38,7 @@ from __future__ import annotations
 
 import base64
 import re
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -45,12 +50,12 @@ from mailfw.interfaces import IMailService, IMailStore
 from mailfw.net.limits import Limits
 from mailfw.testing.transport import MemoryTransport
 from mailfw.testing.world import World
-from mailfw.values import Append, Identity, MessageSource, NewMessage
+from mailfw.values import Append, Identity, MessageSource, NewMessage, Quota, SetQuota, accountName
 
 FIRST = "1"
 """The connection that steps without a name belong to."""
 
-HEADER = frozenset({"service", "mail", "limits", "peer", "tls", "plaintext", "only"})
+HEADER = frozenset({"service", "mail", "quota", "admin", "limits", "peer", "tls", "plaintext", "only"})
 """What a header may say. `only: sqlite maildir` names the stores it is for, with the reason in a remark."""
 
 
@@ -140,13 +145,47 @@ def sampleMessage(number: int, account: str = "jsmith@localhost") -> bytes:
 async def fill(store: IMailStore, spec: str) -> None:
     """Carry out a `mail:` header: `ACCOUNT MAILBOX COUNT [FLAG…]`."""
     account, mailbox, count, *flags = spec.split()
-    owner = account if "@" in account else f"{account}@localhost"
+    owner = accountName(account, "localhost")
     opened = await store.openAccount(Identity(owner), owner)
     messages = tuple(
         NewMessage(MessageSource(sampleMessage(n, owner)), frozenset(flags), 1_790_000_000.0 + n)
         for n in range(1, int(count) + 1)
     )
     await opened.apply([Append(mailbox, messages)])
+
+
+async def limit(store: IMailStore, spec: str) -> None:
+    """Carry out a `quota:` header: `ACCOUNT LIMIT=NUMBER…`."""
+    account, *limits = spec.split()
+    owner = accountName(account, "localhost")
+    opened = await store.openAccount(Identity(owner, isAdmin=True), owner)
+    await opened.apply([SetQuota(Quota(**{name: int(number) for name, number in (each.split("=") for each in limits)}))])
+
+
+class _Compressed:
+    """A client's end of a connection under DEFLATE. :ivar isOver: the server compresses no more."""
+
+    def __init__(self) -> None:
+        self._deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        self._inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+
+    @property
+    def isOver(self) -> bool:
+        return self._inflater.eof
+
+    def said(self, data: bytes) -> bytes:
+        """What the client says, as it is sent."""
+        return self._deflater.compress(data) + self._deflater.flush(zlib.Z_SYNC_FLUSH)
+
+    def end(self) -> bytes:
+        """The end of what the client compresses."""
+        return self._deflater.flush(zlib.Z_FINISH)
+
+    def heard(self, data: bytes) -> bytes:
+        """What the server said."""
+        behind = len(self._inflater.unused_data)
+        heard = self._inflater.decompress(data)
+        return heard + self._inflater.unused_data[behind:]
 
 
 class Player:
@@ -165,6 +204,7 @@ class Player:
         self.received: dict[str, bytes] = {}
         self.learnt: dict[str, str] = {}
         self.sending: dict[str, bytes] = {}
+        self.compressed: dict[str, _Compressed] = {}
 
     def play(self) -> None:
         """Run it all. :raises ConversationError: the server said something else; tells where and what."""
@@ -185,12 +225,14 @@ class Player:
             pairs = (word.split("=") for word in limits.split())
             context.limits = Limits(**{name: type(getattr(Limits(), name))(value) for name, value in pairs})
         context.plaintext = talk.option("plaintext", "loopback")
-        for spec in talk.header.get("mail", []):
-            outcome: list[Any] = []
-            Deferred.fromCoroutine(fill(context.store, spec)).addBoth(outcome.append)
-            self.world.advance()
-            if not outcome or outcome[0] is not None:
-                raise ConversationError(f"{talk.name}: mail: {spec}: {outcome}")
+        self.world.users.administrators += [accountName(name, "localhost") for name in talk.header.get("admin", [])]
+        for name, carryOut in ("mail", fill), ("quota", limit):
+            for spec in talk.header.get(name, []):
+                outcome: list[Any] = []
+                Deferred.fromCoroutine(carryOut(context.store, spec)).addBoth(outcome.append)
+                self.world.advance()
+                if not outcome or outcome[0] is not None:
+                    raise ConversationError(f"{talk.name}: {name}: {spec}: {outcome}")
 
     # --- Steps -----------------------------------------------------------------------------------------------------
 
@@ -230,6 +272,8 @@ class Player:
         sending, self.sending = self.sending, {}
         for name, data in sending.items():
             transport = self.transports[name]
+            if name in self.compressed:
+                data = self.compressed[name].said(data)
             pieces: Iterable[bytes] = [data] if not self.isSplit else (data[i : i + 1] for i in range(len(data)))
             for piece in pieces:
                 if transport.isClosed:
@@ -269,6 +313,16 @@ class Player:
         if not self.transports[step.connection].isTLS:
             raise self._error(step, "the server did not begin TLS")
 
+    def _deflate(self, step: Step) -> None:
+        self._quiet(step)
+        self.compressed[step.connection] = _Compressed()
+
+    def _plain(self, step: Step) -> None:
+        self._quiet(step)
+        if not self.compressed[step.connection].isOver:
+            raise self._error(step, "the server goes on compressing")
+        self.transports[step.connection].send(self.compressed.pop(step.connection).end())
+
     # --- What stands in braces ---------------------------------------------------------------------------------------
 
     def _fill(self, step: Step) -> bytes:
@@ -300,7 +354,8 @@ class Player:
         return pattern + re.escape(text[at:])
 
     def _read(self, name: str) -> None:
-        self.received[name] += self.transports[name].take()
+        data = self.transports[name].take()
+        self.received[name] += self.compressed[name].heard(data) if name in self.compressed else data
 
     def _error(self, step: Step, text: str) -> ConversationError:
         return ConversationError(f"{self.talk.name}:{step.line}: {text}")

@@ -29,6 +29,7 @@ from mailfw.values import (
     Outcome,
     PasswordCredentials,
     Peer,
+    Quota,
     Recipient,
     Resolution,
     Target,
@@ -48,6 +49,11 @@ class FakeStoreContext:
         self.reactor: Any = clock or Clock()
         self.data = data
         self.domains: Sequence[str] = tuple(domains)
+        self.quotas: dict[str, Quota] = {}
+
+    async def quotaOf(self, account: str) -> Quota:
+        """What `quotas` says."""
+        return self.quotas.get(account, Quota())
 
     def now(self) -> float:
         """Seconds since the epoch: the clock's, from `START` on."""
@@ -170,6 +176,9 @@ class NoStore:
 
     async def deliver(self, message: MessageSource, targets: Sequence[Target]) -> list[Outcome]:
         raise NotImplementedError
+
+    async def mustHaveRoom(self, account: str, octets: int) -> None:
+        """There is always room."""
 
     async def close(self) -> None:
         """Nothing is open."""

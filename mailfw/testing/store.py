@@ -15,12 +15,16 @@ from mailfw.testing.promises.foreign import ForeignPromises
 from mailfw.testing.promises.home import Foreign
 from mailfw.testing.promises.mailboxes import MailboxPromises
 from mailfw.testing.promises.messages import MessagePromises
+from mailfw.testing.promises.metadata import MetadataPromises
+from mailfw.testing.promises.quotas import QuotaPromises
 from mailfw.testing.promises.reading import ReadingPromises
 
 __all__ = ["Foreign", "MailStoreContract"]
 
 
-class MailStoreContract(MessagePromises, MailboxPromises, ReadingPromises, ChangePromises, ForeignPromises):
+class MailStoreContract(
+    MessagePromises, MailboxPromises, ReadingPromises, ChangePromises, QuotaPromises, MetadataPromises, ForeignPromises
+):
     """Every promise of `interfaces.IMailStore`, `IAccount` and `IMailbox`.
 
     Hooks: `openStore` must be overridden. `isPersistent` is False for a store that is gone when it is closed; `hasGrace` is False

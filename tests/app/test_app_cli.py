@@ -62,6 +62,10 @@ def test_accounts(system: None, command: Command) -> None:
     }
     assert command("user", "resume", "anna").stdout == "resumed\n"
     assert any(line.split()[:3] == ["anna@localhost", "admin", "5"] for line in command("user", "list").stdout.splitlines())
+    assert command("user", "quota", "anna", "6 GiB").stdout == "may hold 6 GiB\n"
+    assert any(line.split()[:3] == ["anna@localhost", "admin", "6"] for line in command("user", "list").stdout.splitlines())
+    assert command("user", "quota", "anna", "none").stdout == "no limit\n"
+    assert command("user", "quota", "anna", "much").returncode == 2
     assert command("user", "remove", "anna", "--purge").returncode == 0
     gone = command("user", "passwd", "anna@localhost", "--password-stdin", given="x\n")
     assert (gone.stderr, gone.returncode) == ("mailfw: there is no account anna@localhost\n", 1)

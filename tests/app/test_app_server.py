@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import imaplib
 import json
 import os
@@ -80,6 +81,53 @@ def test_aSecondSignalCutsSessionsOff(start: Any, number: int) -> None:
         assert server.process.wait(5) == -number
     assert not any("Traceback" in line for line in server.lines)
     assert any(line.endswith("stopped") for line in server.lines)
+
+
+def test_aFloodOfConnectionsLeavesDescriptorsForWork(start: Any) -> None:
+    """Those that there is no room for are told so; whoever is in can still store what needs a file."""
+    few = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (200, 300)); from twisted.scripts.twistd import run; run()"
+    server = start(tool=(sys.executable, "-c", few, "-n", "--pidfile="))
+    server.waitFor("mailfw is up")
+    first = imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=30)
+    first.login("mbrain", "mailfw")
+    with contextlib.ExitStack() as crowd:
+        greetings = []
+        for _ in range(300):
+            client = crowd.enter_context(server.connect("imap"))
+            greetings.append(client.recv(100)[:12])
+        assert greetings.count(b"* OK [CAPABI") > 100
+        assert greetings.count(b"* BYE [LIMIT") > 100
+        assert first.append("INBOX", None, None, b"Subject: large\r\n\r\n" + b"x" * 500_000)[0] == "OK"
+    first.logout()
+    assert not any("EMFILE" in line or "Traceback" in line for line in server.lines)
+
+
+CLOCK = """
+import os, time
+clock = time.time
+time.time = lambda: clock() + (-3600.0 if os.path.exists("put-back") else 3600.0 if os.path.exists("put-forward") else 0.0)
+from twisted.scripts.twistd import run
+run()
+"""
+
+
+@pytest.mark.parametrize("change", ["put-back", "put-forward"])
+def test_aChangeOfTheClockChangesNoWait(start: Any, tmp_path: Path, change: str) -> None:
+    """Neither does who mistyped a password wait for an hour more, nor is anybody's time up."""
+    server = start(tool=(sys.executable, "-c", CLOCK, "-n", "--pidfile="))
+    server.waitFor("mailfw is up")
+    with server.connect("imap") as silent:
+        silent.settimeout(0.5)
+        assert silent.recv(1000).startswith(b"* OK")
+        client = imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=20)
+        for _ in range(2):
+            with pytest.raises(imaplib.IMAP4.error):
+                client.login("mbrain", "wrong")
+        (tmp_path / change).touch()
+        client.login("mbrain", "mailfw")
+        client.logout()
+        with pytest.raises(TimeoutError):
+            silent.recv(1000)
 
 
 def test_everythingInTheDataDirectoryIsPrivate(start: Any, tmp_path: Path) -> None:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from twisted.internet.address import IPv4Address
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
 
-pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="needs OpenSSH's client")
+from mailfw.app import shell
+
+needsSSH = pytest.mark.skipif(shutil.which("ssh") is None, reason="needs OpenSSH's client")
 
 
-def prompt(port: int, statements: str, *options: str) -> subprocess.CompletedProcess[str]:
+def prompt(port: int, statements: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Feed statements to the prompt; the output without its colours."""
-    settings = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "BatchMode=yes")
+    mode = "no" if environment else "yes"
+    settings = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", f"BatchMode={mode}")
     quiet = [f"-o{setting}" for setting in settings]
     return subprocess.run(
         ["ssh", "-T", "-F", "none", "-p", str(port), *quiet, *options, "admin@127.0.0.1"],
@@ -23,6 +31,7 @@ def prompt(port: int, statements: str, *options: str) -> subprocess.CompletedPro
         capture_output=True,
         text=True,
         timeout=30,
+        env={**os.environ, **environment},
     )
 
 
@@ -32,6 +41,7 @@ def key(tmp_path: Path) -> Path:
     return tmp_path / "key"
 
 
+@needsSSH
 def test_anAuthorisedKeyOpensAPromptInsideTheServer(start: Callable[..., Any], tmp_path: Path, key: Path) -> None:
     server = start(services=("manhole", "imap"))
     server.waitFor("mailfw is up")
@@ -49,6 +59,7 @@ def test_anAuthorisedKeyOpensAPromptInsideTheServer(start: Callable[..., Any], t
     server.waitFor("manhole: admin came in")
 
 
+@needsSSH
 def test_theHostKeyOutlivesARestart(start: Callable[..., Any], tmp_path: Path, key: Path) -> None:
     kept = []
     for _ in range(2):
@@ -58,3 +69,45 @@ def test_theHostKeyOutlivesARestart(start: Callable[..., Any], tmp_path: Path, k
         kept.append((tmp_path / "mailfw-data" / "manhole_host_key").read_bytes())
         server.stop()
     assert kept[0] == kept[1]
+
+
+@needsSSH
+def test_guessesAreCountedByWhereTheyComeFrom(start: Callable[..., Any], tmp_path: Path) -> None:
+    """Else fail2ban could shut nobody out, and whoever guesses would hold the administrator back too."""
+    answer = tmp_path / "answer"
+    answer.write_text("#!/bin/sh\necho wrong\n")
+    answer.chmod(0o700)
+    server = start(services=("manhole",))
+    server.waitFor("mailfw is up")
+    options = ("-o", "PreferredAuthentications=password", "-o", "NumberOfPasswordPrompts=1")
+    assert prompt(server.port("manhole"), "", *options, SSH_ASKPASS=str(answer), SSH_ASKPASS_REQUIRE="force").returncode == 255
+    server.waitFor("login failed: user=<admin> service=manhole peer=127.0.0.1 ")
+
+
+def test_thoseWhoDoNotComeInAreFewAndHaveLittleTime(tmp_path: Path) -> None:
+    clock = Clock()
+    server: Any = SimpleNamespace(data=SimpleNamespace(file=lambda name: str(tmp_path / name)))
+    factory = shell.makeFactory(server, clock)
+    factory.doStart()
+    address = IPv4Address("TCP", "127.0.0.1", 40000)
+
+    def come() -> tuple[Any, StringTransport] | None:
+        protocol, transport = factory.buildProtocol(address), StringTransport()
+        if protocol is None:
+            return None
+        protocol.makeConnection(transport)
+        return protocol, transport
+
+    clients = [come() for _ in range(shell.OUTSIDE)]
+    assert None not in clients
+    assert come() is None
+    clock.advance(shell.PATIENCE)
+    for client in clients:
+        assert client is not None
+        protocol, transport = client
+        assert transport.disconnected
+        protocol.connectionLost()
+    again = come()
+    assert again is not None
+    again[0].connectionLost()
+    assert clock.getDelayedCalls() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,29 @@ def test_nothingOlderThanTLS12IsSpoken(tmp_path: Path) -> None:
     assert shown(certificates, least=SSL.TLS1_2_VERSION) == "mail.example.org"
     with pytest.raises(SSL.Error):
         shown(certificates, least=SSL.TLS1_1_VERSION)
+
+
+def test_renegotiationIsRefused(tmp_path: Path) -> None:
+    """Else one connection could have the server shake hands again and again, which costs it more than the client."""
+    made(tmp_path, "a", "mail.example.org")
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    client = SSL.Connection(context, None)
+    client.set_connect_state()
+    server = Certificates.load(str(tmp_path / "a.pem"), str(tmp_path / "a.key"), "x").serverConnectionForTLS(None)
+    server.set_accept_state()
+    shake(client, server)
+    before = server.get_peer_finished()
+    assert client.renegotiate()
+    for _ in range(10):
+        with suppress(SSL.Error):
+            client.do_handshake()
+        for here, there in ((client, server), (server, client)):
+            with suppress(SSL.Error):
+                there.bio_write(here.bio_read(65536))
+            with suppress(SSL.Error):
+                there.recv(1)
+    assert server.get_peer_finished() == before
 
 
 def test_whatIsWrongIsOneLineWithTheFilesName(tmp_path: Path) -> None:

@@ -82,6 +82,10 @@ def test_anAccountIsThereAndStays(desk):
     assert desk.logIn("mbrain", "mailfw") == Identity("mbrain@example.org", isAdmin=True)
     assert desk.quotaOf("mbrain@example.org") == Quota(1 << 30)
     assert desk.quotaOf("nobody@example.org") == Quota()
+    desk.setQuota("mbrain", None)
+    assert desk.quotaOf("mbrain@example.org") == Quota()
+    with pytest.raises(NoSuchAccount):
+        desk.setQuota("nobody", 1)
 
 
 def test_theFileIsForNobodyElse(mbrain):

@@ -28,7 +28,6 @@ from mailfw.imap.grammar.answers import (
 from mailfw.imap.grammar.commands import SYNTAX, Unreadable, parse
 from mailfw.imap.grammar.fetch import BodySection, sectionLabel
 from mailfw.imap.grammar.framing import OutOfStep, ResponseLimits, ResponseReader
-from mailfw.imap.grammar.messages import Append
 from mailfw.imap.grammar.requests import Manner
 from mailfw.imap.grammar.response import Condition
 from mailfw.imap.grammar.structures import Body, Disposition, Envelope
@@ -317,7 +316,7 @@ def commandsSaid():
             tagged = parse(CommandText(line))
         except Unreadable:
             continue
-        if not isinstance(tagged.command, Append) and type(tagged.command) in requests.WRITERS:
+        if type(tagged.command) in requests.WRITERS:
             found[tagged.command] = tagged.name
     return found
 

@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mailfw.imap.grammar import commands, listing, mailboxes, messages
+from mailfw.imap.grammar.append import Append, AppendMessage, Replace, URLPart
 from mailfw.imap.grammar.commands import SYNTAX, Tagged, Unreadable, parse
 from mailfw.imap.grammar.fetch import Attribute, BodySection, Fetch
 from mailfw.imap.grammar.mailboxes import StatusItem
@@ -15,6 +16,7 @@ from mailfw.imap.grammar.search import AllOf, AnyOf, Messages, Not, Recent
 from mailfw.imap.grammar.searching import Search
 from mailfw.imap.grammar.sequence import SequenceSet
 from mailfw.imap.grammar.tokens import CommandText, Literal
+from mailfw.imap.grammar.url import MessageURL, badURL, messageURL
 from mailfw.imap.session import HANDLERS
 from mailfw.imap.states import COMMANDS
 from mailfw.message import criteria
@@ -165,7 +167,7 @@ def test_commands(text, command):
         b"FETCH 1 BODY[TEXT]<0>",
         b"FETCH 1 BODY[TEXT]<0.0>",
         b"FETCH 1 BODY[TEXT]<-1.5>",
-        b"FETCH 1 BODY[TEXT]<1.99999999999>",
+        b"FETCH 1 BODY[TEXT]<1.9223372036854775808>",
         b"FETCH 1 (" + b"FLAGS " * 300 + b"UID)",
         b"FETCH 1 BODY[" + b"1." * 200 + b"1]",
         b"SEARCH",
@@ -271,7 +273,73 @@ def test_a_name_that_cannot_be_is_refused_and_not_bad():
     ],
 )
 def test_append(text, flags, when):
-    assert read(text, b"message") == messages.Append("x", frozenset(flags), when, Literal(b"message"))
+    assert read(text, b"message") == Append("x", (AppendMessage(frozenset(flags), when, (Literal(b"message"),)),))
+
+
+_NO_FLAGS = frozenset[str]()
+
+
+def test_append_of_several_messages():
+    assert read(b"APPEND x {} (\\Seen) {}", b"one", b"two") == Append(
+        "x",
+        (AppendMessage(_NO_FLAGS, None, (Literal(b"one"),)), AppendMessage(frozenset(("\\Seen",)), None, (Literal(b"two"),))),
+    )
+
+
+def test_append_of_what_is_put_together():
+    assert read(b"append x catenate (text {} url y URL {})", b"one", b"z") == Append(
+        "x", (AppendMessage(_NO_FLAGS, None, (Literal(b"one"), URLPart(b"y"), URLPart(b"z"))),)
+    )
+
+
+def test_replace():
+    message = AppendMessage(_NO_FLAGS, None, (Literal(b"m"),))
+    assert read(b"REPLACE 4 x {}", b"m") == Replace(ranges("4"), "x", message)
+    assert read(b"UID REPLACE * x {}", b"m") == Replace(ranges("*"), "x", message, isUID=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (b"/x/;UID=1", MessageURL("x", 0, 1, Section())),
+        (b"/x;uidvalidity=7/;uid=1/", MessageURL("x", 7, 1, Section())),
+        (b"/a/b%2Fc/;UID=1/;SECTION=1.2.MIME", MessageURL("a/b/c", 0, 1, Section((1, 2), Text.MIME))),
+        (b"/inbox/;UID=4294967295/;PARTIAL=5", MessageURL("INBOX", 0, 4294967295, Section(), (5, (1 << 63) - 1))),
+        (b"/%C3%BC%26/;UID=1/;SECTION=TEXT/;PARTIAL=0.9", MessageURL("ü&", 0, 1, Section(text=Text.TEXT), (0, 9))),
+        (b"/;UID=2", MessageURL(None, 0, 2, Section())),
+        (b";UID=2;SECTION=1", MessageURL(None, 0, 2, Section((1,)))),
+    ],
+)
+def test_urls_of_messages(url, expected):
+    assert messageURL(url) == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        b"",
+        b"/x",
+        b"/x/",
+        b"/x/;UID=",
+        b"/x/;UID=0",
+        b"/x;UIDVALIDITY=0/;UID=1",
+        b"/x/;UID=1/;SECTION=",
+        b"/x/;UID=1/;SECTION=0",
+        b"/x/;UID=1/;SECTION=TEXT]",
+        b"/x/;UID=1/;SECTION=%7B",
+        b"/x/;UID=1/;SECTION=HEADER.FIELDS%20(%7B1%7D%0D%0A)",
+        b"/x/;UID=1/;PARTIAL=",
+        b"/x/;UID=1?x",
+        b"/%FF/;UID=1",
+        b"//imap.example.org/x/;UID=1",
+        b"imap://me@imap.example.org/x/;UID=1",
+        b"/" + b"x" * 9000 + b"/;UID=1",
+    ],
+)
+def test_what_is_no_url_of_a_message(url):
+    with pytest.raises(ValueError, match=r"."):
+        messageURL(url)
+    assert b"]" not in badURL(url)
 
 
 @pytest.mark.parametrize(

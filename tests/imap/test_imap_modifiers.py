@@ -59,7 +59,7 @@ def test_select_parameters_that_are_none(text):
         (b" (CHANGEDSINCE 12)", FetchModifiers(12)),
         (b" (vanished changedsince 12)", FetchModifiers(12, True)),
         (b" (PARTIAL -1:-3)", FetchModifiers(partial=Partial(1, 3, True, b"-1:-3"))),
-        (b" (PARTIAL 500:1 CHANGEDSINCE 1)", FetchModifiers(1, False, Partial(1, 500, False, b"500:1"))),
+        (b" (PARTIAL 500:1 CHANGEDSINCE 1)", FetchModifiers(1, False, Partial(1, 500, False, b"1:500"))),
         (b" (CHANGEDSINCE %d)" % MAX_MODSEQ, FetchModifiers(MAX_MODSEQ)),
     ],
 )

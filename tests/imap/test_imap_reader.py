@@ -18,6 +18,7 @@ class ListSpool:
     def __init__(self, room: int) -> None:
         self.room = room
         self.data = b""
+        self.finished = 0
         self.isDiscarded = False
 
     def write(self, data):
@@ -26,7 +27,8 @@ class ListSpool:
         self.data += data
 
     def finish(self):
-        return MessageSource(data=self.data)
+        start, self.finished = self.finished, len(self.data)
+        return MessageSource(data=self.data[start:])
 
     def discard(self):
         self.isDiscarded = True
@@ -121,6 +123,8 @@ _STREAM = (
     b"c APPEND x {2000+}\r\n" + b"y" * 2000 + b"\r\n"
     b"d XNOTNOW {5+}\r\nhello {2+}\r\nxx\r\n"
     b"e NOOP\r\n"
+    b"g APPEND {1+}\r\nx {3+}\r\nA:b (\\Seen) ~{5+}\r\n{2+}\r"
+    b" CATENATE (TEXT {2+}\r\n\r\n URL {3+}\r\nu\r\n URL u TEXT {0+}\r\n)\r\n"
     b"f SEARCH SUBJECT {6+}\r\n{1+}\r\n TO {1}\r\nz\r\n"
 )  # fmt: skip
 
@@ -139,9 +143,19 @@ def test_it_does_not_matter_how_the_input_is_split(cuts):
         "Declined",
         "Declined",
         "Ready",
+        "Ready",
         "bytes",
         "Ready",
     ]
+
+
+def test_many_messages_in_one_command_cost_one_spool_and_no_more_than_their_octets():
+    client = Client()
+    client.send(b"a APPEND x" + b" (\\Seen) {3+}\r\nA:b" * 1000 + b"\r\n")
+    [event] = client.said
+    assert [literal.source.read() for literal in event.text.literals] == [b"A:b"] * 1000
+    assert len(client.spools) == 1
+    assert client.send(b"b APPEND x" + b" {3+}\r\nA:b" * 1001 + b"\r\n")[-1].reply.condition == b"BAD"
 
 
 # --- Refused before it is read ---------------------------------------------------------------------------------------
@@ -156,7 +170,14 @@ def test_it_does_not_matter_how_the_input_is_split(cuts):
         (b"a APPEND x (\\Funny) {5}\r\n", (b"a", b"BAD", b"")),
         (b'a APPEND x "yesterday" {5}\r\n', (b"a", b"BAD", b"")),
         (b"a APPEND &&& {5}\r\n", (b"a", b"NO", b"CANNOT")),
-        (b"a APPEND x ~{5}\r\n", (b"a", b"BAD", b"")),
+        (b"a APPEND x ~{1001}\r\n", (b"a", b"NO", b"TOOBIG")),
+        (b"a APPEND ~{5}\r\nINBOX {1001}\r\n", (b"a", b"BAD", b"")),
+        (b"a APPEND x UTF8 (~{5}\r\n", (b"a", b"BAD", b"")),
+        (b"a APPEND x CATENATE (TEXT {1001}\r\n", (b"a", b"NO", b"TOOBIG")),
+        (b"a APPEND x CATENATE (TEXT 5 {1}\r\n", (b"a", b"BAD", b"")),
+        (b"a APPEND x CATENATE (OTHER {1}\r\n", (b"a", b"BAD", b"")),
+        (b"a REPLACE 1:2 x {5}\r\n", (b"a", b"BAD", b"")),
+        (b"a UID REPLACE 1 x {1001}\r\n", (b"a", b"NO", b"TOOBIG")),
         (b"a SELECT {%d}\r\n" % MAX_COMMAND, (b"a", b"BAD", b"TOOBIG")),
         (b"a XNOTNOW {5}\r\n", (b"a", b"BAD", b"")),
         (b"a  {5}\r\n", (b"a", b"BAD", b"")),

@@ -49,6 +49,11 @@ def row(columns, uid, content, flags=frozenset()):
         Column.BODY_STRUCTURE: b'("text" "plain" NIL NIL NIL "7bit" 1 1 NIL NIL NIL NIL)',
         Column.HEADER: header,
         Column.CONTENT: content,
+        Column.EMAIL_ID: "E1",
+        Column.THREAD_ID: "T1",
+        Column.SAVE_DATE: 1_790_000_000.0,
+        Column.PREVIEW: "a preview",
+        Column.KEPT_PREVIEW: None,
     }
     return tuple(values[column] for column in columns)
 
@@ -177,7 +182,7 @@ def test_a_large_message_fetched_part_by_part_is_looked_through_once():
 
 def test_every_item_has_a_column_and_a_format():
     for attribute in Attribute:
-        assert attribute.value in rendered(attribute.value)
+        assert attribute.value.removesuffix(b" (LAZY)") in rendered(attribute.value)
 
 
 @pytest.mark.parametrize("item", [b"BODY[]", b"BODY[TEXT]", b"BODY[HEADER]", b"BODY[HEADER.FIELDS (X)]", b"BODY[1]<0.2>"])

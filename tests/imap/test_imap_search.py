@@ -13,6 +13,8 @@ from twisted.internet.defer import Deferred
 from mailfw.imap import contexts, inquiry, ordering
 from mailfw.imap.progress import INTERVAL
 from mailfw.imap.session import Session
+from mailfw.storage import rows
+from mailfw.storage.engine import Engine
 from mailfw.storage.mailbox import Mailbox
 
 WORDS = ["apple", "Apple pie", "pear", "plum", "grüne Äpfel", ""]
@@ -336,6 +338,29 @@ def test_too_much_is_not_arranged(client, monkeypatch, command):
     client.say(b"s SELECT INBOX", b"t SEARCH RETURN (SAVE) ALL")
     assert b"a NO [LIMIT] " in client.say(b"a %b UTF-8 ALL" % command)
     assert b"b OK" in client.say(b"b %b UTF-8 1:2" % command)
+
+
+def test_so_many_texts_are_looked_for_and_no_more(client):
+    """Each is a walk over every message; other keys cost little."""
+    client.logIn(b"INBOX")
+    texts = b" ".join([b"OR BODY x TEXT y"] * 250)
+    assert b"a OK" in client.say(b"a SEARCH " + texts)
+    assert client.say(b"b SEARCH NOT TEXT z " + texts).startswith(b"b BAD ")
+    assert b"c OK" in client.say(b"c SEARCH " + b" ".join([b"NOT SUBJECT x"] * 2000))
+
+
+def test_others_have_their_turn_between_two_contents(client, monkeypatch):
+    """Where the time for a stretch is up after each message, each is a stretch of its own."""
+    client.logIn()
+    for _ in range(5):
+        append(client, message("x", "anna", "x"))
+    client.say(b"s SELECT INBOX")
+    monkeypatch.setattr(rows, "SLICE", -1.0)
+    steps = []
+    step = Engine.step
+    monkeypatch.setattr(Engine, "step", lambda engine, *about: steps.append(about) or step(engine, *about))
+    assert client.say(b"a SEARCH BODY x").startswith(b"* SEARCH 1 2 3 4 5\r\n")
+    assert len(steps) >= 5
 
 
 # --- Long searches -----------------------------------------------------------------------------------------------------

@@ -220,12 +220,26 @@ def test_a_full_disk_under_a_literal(world, client, monkeypatch):
     assert client.say(b"b NOOP").startswith(b"b OK")
 
 
+def test_a_disk_that_is_full_at_the_end_of_a_literal(world, client, monkeypatch):
+    """What was buffered is written then; the command that it belongs to is answered, and none before it."""
+    client.logIn()
+    spool = FullSpool()
+    monkeypatch.setattr(spool, "write", lambda data: None)
+    monkeypatch.setattr(world.context.spool, "open", lambda: spool)
+    assert client.say(b"a NOOP").startswith(b"a OK")
+    assert (
+        client.say(b"b APPEND INBOX {10+}", b"0123456789")
+        == b"b NO [UNAVAILABLE] temporarily unavailable, try again later\r\n"
+    )
+    assert client.say(b"c NOOP").startswith(b"c OK")
+
+
 class FullSpool:
     def write(self, data):
         raise OSError("no space left on device")
 
     def finish(self):
-        raise AssertionError
+        raise OSError("no space left on device")
 
     def discard(self):
         pass

@@ -127,13 +127,14 @@ def test_commands_behind_one_that_waits_are_not_begun():
 
 
 def test_a_waiting_command_stops_reading_above_the_mark_and_loses_nothing():
-    _, transport = connect()
+    world, transport = connect()
     transport.send(b"wait\r\n")
     for _ in range(100):
         transport.send(b"a" * 30 + b"\r\n" + b"b" * 30 + b"\r\n" * 500)
     assert transport.isPaused
     assert transport.connection._waitingSize <= INPUT_HIGH_WATER + 2000
     transport.connection.go.callback(None)
+    world.advance()
     answer = transport.take()
     assert not transport.isPaused
     assert answer.count(b"A" * 30) == 100
@@ -141,8 +142,9 @@ def test_a_waiting_command_stops_reading_above_the_mark_and_loses_nothing():
 
 
 def test_ten_thousand_pipelined_commands_do_not_recurse():
-    _, transport = connect()
+    world, transport = connect()
     transport.send(b"take 0\r\n" * 10000)
+    world.advance()
     assert transport.take() == b"took \r\n" * 10000
 
 

@@ -121,6 +121,23 @@ def test_a_flood_of_refused_connections_does_not_fill_the_log(monkeypatch):
     assert "999 more" in lines[1] and "192.0.2.2" in lines[1]
 
 
+@pytest.mark.parametrize("memory", [0, 5, 9, 16, 1000])
+def test_a_spool_of_several_messages(tmp_path, memory):
+    directory = SpoolDirectory(str(tmp_path / "spool"), memory=memory)
+    directory.prepare()
+    spool = directory.open()
+    messages = [[b"abc", b"d"], [b"ef"], [], [b"ghijklm", b"nop"], [b"q"]]
+    sources = []
+    for pieces in messages:
+        for piece in pieces:
+            spool.write(piece)
+        sources.append(spool.finish())
+    assert [source.read() for source in sources] == [b"".join(pieces) for pieces in messages]
+    assert [source.size for source in sources] == [4, 2, 0, 10, 1]
+    spool.discard()
+    assert os.listdir(directory.path) == []
+
+
 @pytest.mark.parametrize("pieces", [[], [b"abc"], [b"a" * 9, b"b" * 3], [b"x" * 10, b"y" * 20, b"z"]])
 def test_a_spool_returns_what_was_written(tmp_path, pieces):
     directory = SpoolDirectory(str(tmp_path / "spool"), memory=16)

@@ -267,6 +267,30 @@ def test_unknown_recipient_is_refused_at_rcpt(connect):
     ]  # fmt: skip
 
 
+def test_a_search_for_users_gets_ever_slower_and_ends(connect):
+    client = connect()
+    waits = []
+    for n in range(1, 100):
+        if n % 10 == 1:
+            assert client.codes("RSET", "MAIL FROM:<>") == [250, 250]  # which begins nothing anew
+        said, waited = client.send(b"RCPT TO:<user%d@localhost>\r\n" % n), 0
+        while not said:
+            said, waited = client.wait(0.05), waited + 1
+        assert [reply.code for reply in said] == [550], n
+        waits.append(waited)
+    assert waits[:20] == [0] * 20
+    assert waits[20:] == sorted(waits[20:])
+    assert waits[-1] >= 20
+    assert client.codes("RCPT TO:<user100@localhost>") == [421]
+    assert client.isClosed
+
+
+def test_who_has_logged_in_may_name_whom_he_likes(connect):
+    client = connect()
+    client.say("AUTH PLAIN AG1icmFpbgBtYWlsZnc=", "MAIL FROM:<mbrain@localhost>")
+    assert client.codes(*["RCPT TO:<nobody@localhost>"] * 200) == [550] * 200
+
+
 # --- Parameters --------------------------------------------------------------------------------------------------------
 
 

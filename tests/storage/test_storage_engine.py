@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
 
 from mailfw.errors import NoSuchMailbox, NotSupported, UIDValidityChanged, Unavailable, Vanished
-from mailfw.interfaces import IMailStore, IStoreContext
+from mailfw.interfaces import IMailStore, IStoreContext, Row
 from mailfw.sql import SchemaMismatch
 from mailfw.storage import content, housekeeping, rights, rows, transaction
 from mailfw.storage.blobs import FileBlobs
@@ -340,6 +343,25 @@ def testPackedOctetsAreReadByRange(size: int) -> None:
     for start in (0, 1, content.FRAME - 1, content.FRAME, size - 1, size, size + 1):
         for length in (0, 1, 100, content.FRAME, size + 10):
             assert content.unpack(packed, start, start + length) == whole[start : start + length]
+
+
+class TestTurns(Inline):
+    @promise
+    async def testALongReadingLetsOthersHaveTheirTurn(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A reader thread is given back when it has worked for a while, however little has come of it."""
+        account, inbox = await home.inbox()
+        await append(account, *(message(number) for number in range(1, 11)))
+        time = Clock()
+        monkeypatch.setattr(rows, "time", SimpleNamespace(monotonic=time.seconds))
+
+        def slowly(found: Sequence[Row]) -> Iterator[int]:
+            for row in found:
+                time.advance(rows.SLICE * 0.6)
+                yield row[0]
+
+        steps = [items async for items in inbox.rows(ALL_UIDS, (Column.UID,), slowly)]
+        assert [uid for items in steps for uid in items] == list(range(1, 11))
+        assert max(map(len, steps)) == 2
 
 
 class TestKeywords(Inline):

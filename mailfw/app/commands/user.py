@@ -75,6 +75,16 @@ def passwd(ctx: click.Context, address: str, isStdin: bool) -> None:
 
 @command.command()
 @click.argument("address")
+@click.argument("size", callback=lambda ctx, param, value: None if value == "none" else _size(ctx, param, value))
+@click.pass_context
+def quota(ctx: click.Context, address: str, size: int | None) -> None:
+    """Let an account hold mail up to SIZE, as in "5 GiB", or as much as it will: "none"."""
+    access(ctx).perform("user quota", address=address, quota=size)
+    click.echo("no limit" if size is None else f"may hold {sizeText(size)}")
+
+
+@command.command()
+@click.argument("address")
 @click.pass_context
 def suspend(ctx: click.Context, address: str) -> None:
     """Let nobody log in to an account, and end its sessions. Its mail still arrives."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from attrs import field, frozen
 
 from mailfw.errors import Refusal
-from mailfw.imap.grammar import batches, fetch, listing, mailboxes, messages, notify, searching
+from mailfw.imap.grammar import append, batches, fetch, listing, mailboxes, messages, metadata, notify, quota, searching
 from mailfw.imap.grammar.response import Reply, bad, refused
 from mailfw.imap.grammar.tokens import BadSyntax, CommandText, RefusedArgument, Scanner
 
@@ -80,6 +80,18 @@ class Idle:
 
 
 @frozen
+class Compress:
+    """`compress = "COMPRESS" SP algorithm` (RFC 4978 §5). :ivar algorithm: in capitals."""
+
+    algorithm: bytes
+
+
+@frozen
+class Unauthenticate:
+    """`UNAUTHENTICATE` (RFC 8437 §6)"""
+
+
+@frozen
 class Tagged:
     """A command with its tag. :ivar name: `FETCH`, `UID FETCH` …"""
 
@@ -133,6 +145,11 @@ def _enable(scanner: Scanner) -> Enable:
     return Enable(tuple(capabilities))
 
 
+def _compress(scanner: Scanner) -> Compress:
+    scanner.space()
+    return Compress(scanner.keyword())
+
+
 _SYNTAX: Mapping[bytes, Callable[[Scanner], object]] = {
     b"CAPABILITY": lambda scanner: Capability(),
     b"NOOP": lambda scanner: Noop(),
@@ -143,6 +160,8 @@ _SYNTAX: Mapping[bytes, Callable[[Scanner], object]] = {
     b"AUTHENTICATE": _authenticate,
     b"ENABLE": _enable,
     b"IDLE": lambda scanner: Idle(),
+    b"COMPRESS": _compress,
+    b"UNAUTHENTICATE": lambda scanner: Unauthenticate(),
 }
 
 SYNTAX: Mapping[bytes, Callable[[Scanner], object]] = {
@@ -150,10 +169,13 @@ SYNTAX: Mapping[bytes, Callable[[Scanner], object]] = {
     **mailboxes.SYNTAX,
     **listing.SYNTAX,
     **messages.SYNTAX,
+    **append.SYNTAX,
     **fetch.SYNTAX,
     **searching.SYNTAX,
     **batches.SYNTAX,
     **notify.SYNTAX,
+    **quota.SYNTAX,
+    **metadata.SYNTAX,
 }
 """Every command by its name, each with what reads its arguments up to the end."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Mapping
 
 from attrs import frozen
@@ -93,6 +94,8 @@ class Fetch:
     modifiers: FetchModifiers = NO_MODIFIERS
 
 
+_LAZY = re.compile(rb" \(LAZY(?: LAZY)*+\)", re.IGNORECASE)
+
 _FAST = (Attribute.FLAGS, Attribute.INTERNAL_DATE, Attribute.SIZE)
 _MACROS: Mapping[bytes, tuple[Attribute, ...]] = {
     b"FAST": _FAST,
@@ -144,12 +147,14 @@ def _headerList(scanner: Scanner) -> tuple[bytes, ...]:
 
 
 def _partial(scanner: Scanner) -> tuple[int, int] | None:
-    """`["<" number "." nz-number ">"]`"""
+    """`["<" number64 "." nz-number64 ">"]` (RFC 9051 §9)"""
     if not scanner.takes(b"<"):
         return None
-    start = scanner.number()
+    start = scanner.number64()
     scanner.expect(b".")
-    length = scanner.nzNumber()
+    if scanner.peek() == b"0":
+        raise scanner.bad("a number must not start with 0")
+    length = scanner.number64()
     scanner.expect(b">")
     return start, length
 
@@ -211,17 +216,10 @@ def _binarySize(scanner: Scanner) -> BinarySection:
 
 
 def _preview(scanner: Scanner) -> Attribute:
-    """`"PREVIEW" [SP "(" preview-mod *(SP preview-mod) ")"]` (RFC 8970 §6)"""
-    if not scanner.octets.startswith(b" (", scanner.at):
-        return Attribute.PREVIEW
-    scanner.space()
-
-    def modifier() -> None:
-        if scanner.keyword() != b"LAZY":
-            raise scanner.bad("unknown modifier of PREVIEW")
-
-    scanner.parenthesised(modifier)
-    return Attribute.LAZY_PREVIEW
+    """`"PREVIEW" [SP "(" preview-mod *(SP preview-mod) ")"]`, LAZY being the only one there is (RFC 8970 §6). Another parenthesis
+    is that of the FETCH's own modifiers.
+    """
+    return Attribute.LAZY_PREVIEW if scanner.takesPattern(_LAZY) else Attribute.PREVIEW
 
 
 ITEMS: Mapping[bytes, Callable[[Scanner], FetchItem]] = {

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from attrs import evolve, frozen
 
 from mailfw.imap.grammar.mailboxes import StatusItem, statusItems
+from mailfw.imap.grammar.metadata import entries
 from mailfw.imap.grammar.tokens import Scanner
 
 MAX_PATTERNS = 100
@@ -40,15 +41,17 @@ class Wanted:
     """`list-return-opts`
 
     :ivar status: items of RETURN (STATUS (…)), RFC 5819 §4.
+    :ivar metadata: entries of RETURN (METADATA (…)), RFC 9590 §5.
     """
 
     options: frozenset[Returned] = frozenset()
     status: tuple[StatusItem, ...] = ()
+    metadata: tuple[str, ...] = ()
 
     @property
     def isPlain(self) -> bool:
         """Whether nothing is wanted that is not in the LIST responses themselves."""
-        return not self.status
+        return not (self.status or self.metadata)
 
 
 @frozen
@@ -96,7 +99,15 @@ def _status(scanner: Scanner, wanted: Wanted) -> Wanted:
     return evolve(wanted, status=statusItems(scanner))
 
 
-RETURNED: Mapping[bytes, Callable[[Scanner, Wanted], Wanted]] = {b"STATUS": _status}
+def _metadata(scanner: Scanner, wanted: Wanted) -> Wanted:
+    """`"METADATA" SP "(" entry *(SP entry) ")"` (RFC 9590 §5)"""
+    scanner.space()
+    if scanner.peek() != b"(":
+        raise scanner.bad("expected a list of metadata entries")
+    return evolve(wanted, metadata=entries(scanner))
+
+
+RETURNED: Mapping[bytes, Callable[[Scanner, Wanted], Wanted]] = {b"STATUS": _status, b"METADATA": _metadata}
 """Return options that have a grammar of their own."""
 
 

@@ -1,4 +1,4 @@
-"""Commands about messages of the selected mailbox, but FETCH and SEARCH; and APPEND (RFC 3501 §6.3.11, §6.4)."""
+"""Commands about messages of the selected mailbox, but FETCH and SEARCH (RFC 3501 §6.4)."""
 
 from __future__ import annotations
 
@@ -6,24 +6,10 @@ from collections.abc import Callable, Mapping
 
 from attrs import frozen
 
-from mailfw.imap.grammar.dates import dateTime
 from mailfw.imap.grammar.modifiers import unchangedSince
 from mailfw.imap.grammar.sequence import SequenceSet
-from mailfw.imap.grammar.tokens import Literal, Scanner
+from mailfw.imap.grammar.tokens import Scanner
 from mailfw.values import FlagChange
-
-
-@frozen
-class Append:
-    """`append = "APPEND" SP mailbox [SP flag-list] [SP date-time] SP literal` (RFC 3501 §6.3.11)
-
-    :ivar internalDate: seconds since the epoch; None is now.
-    """
-
-    mailbox: str
-    flags: frozenset[str]
-    internalDate: float | None
-    message: Literal
 
 
 @frozen
@@ -85,46 +71,6 @@ class Move:
 _CHANGES = {b"FLAGS": FlagChange.REPLACE, b"+FLAGS": FlagChange.ADD, b"-FLAGS": FlagChange.REMOVE}
 
 
-def _appendStart(scanner: Scanner) -> tuple[str, frozenset[str], float | None]:
-    """The mailbox and what stands before the message, and the space before that."""
-    mailbox = scanner.mailbox()
-    scanner.space()
-    flags: frozenset[str] = frozenset()
-    internalDate = None
-    if scanner.peek() == b"(":
-        flags = scanner.flagList()
-        scanner.space()
-    if scanner.peek() == b'"':
-        internalDate = dateTime(scanner)
-        scanner.space()
-    return mailbox, flags, internalDate
-
-
-def _append(scanner: Scanner) -> Append:
-    scanner.space()
-    mailbox, flags, internalDate = _appendStart(scanner)
-    message = scanner.literal()
-    if message.isBinary:
-        raise scanner.bad("a literal8 is not allowed here")
-    return Append(mailbox, flags, internalDate, message)
-
-
-def _appendExpectsMessage(scanner: Scanner) -> bool:
-    scanner.space()
-    if scanner.isAtEnd:
-        return False  # the mailbox's name comes
-    _appendStart(scanner)
-    scanner.end()
-    return True
-
-
-EXPECTS_MESSAGE: Mapping[bytes, Callable[[Scanner], bool]] = {b"APPEND": _appendExpectsMessage}
-"""For commands that bring messages: whether the literal announced behind these arguments is one, to be spooled.
-
-Each raises BadSyntax where no literal may come, and InvalidName when it has seen that the command must fail.
-"""
-
-
 def _storeFlags(scanner: Scanner) -> frozenset[str]:
     """`(flag-list / (flag *(SP flag)))`"""
     if scanner.peek() == b"(":
@@ -160,7 +106,6 @@ def _uidExpunge(scanner: Scanner) -> Expunge:
 
 
 SYNTAX: Mapping[bytes, Callable[[Scanner], object]] = {
-    b"APPEND": _append,
     b"CHECK": lambda scanner: Check(),
     b"CLOSE": lambda scanner: Close(),
     b"UNSELECT": lambda scanner: Unselect(),

@@ -167,6 +167,8 @@ def _wanted(wanted: Wanted) -> bytes:
     words = sorted(option.value for option in wanted.options)
     if wanted.status:
         words.append(b"STATUS " + _list(item.value for item in wanted.status))
+    if wanted.metadata:
+        words.append(b"METADATA " + _list(entry.encode("ascii") for entry in wanted.metadata))
     return _list(words)
 
 
@@ -281,7 +283,9 @@ def _expunge(command: Expunge, manner: Manner) -> Pieces:
 def _returns(returns: Returns | None) -> bytes:
     if returns is None:
         return b""
-    words = sorted(option.value for option in returns.options if option is not Return.PARTIAL)
+    words = sorted(option.value for option in returns.options if option not in (Return.PARTIAL, Return.UPDATE))
+    if Return.UPDATE in returns:
+        words.append(b"UPDATE " + _list(map(item, returns.items)) if returns.items else b"UPDATE")
     if returns.partial is not None:
         words.append(b"PARTIAL " + returns.partial.label)
     return b"RETURN %b " % _list(words)

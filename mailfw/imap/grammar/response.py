@@ -117,15 +117,14 @@ def string(octets: bytes, isUTF8: bool = False) -> bytes:
 
     :param isUTF8: the client knows UTF-8 in quoted strings (RFC 9051 §4.3, RFC 9755 §3).
     """
-    isQuotable = not _UNQUOTABLE.search(octets) or (isUTF8 and _isQuotableUTF8(octets))
+    isQuotable = not _UNQUOTABLE.search(octets) or (isUTF8 and not _UNQUOTABLE_UTF8.search(octets) and isValidUTF8(octets))
     if len(octets) > MAX_QUOTED or not isQuotable:
         return literal(octets)
     return b'"%b"' % _TO_ESCAPE.sub(rb"\\\1", octets)
 
 
-def _isQuotableUTF8(octets: bytes) -> bool:
-    if _UNQUOTABLE_UTF8.search(octets):
-        return False
+def isValidUTF8(octets: bytes) -> bool:
+    """Whether that is UTF-8."""
     try:
         octets.decode("utf-8")
     except UnicodeDecodeError:

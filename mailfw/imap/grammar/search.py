@@ -51,6 +51,11 @@ MAX_DEPTH = 50
 MAX_KEYS = 20_000
 """Keys of one program: each may have to be asked of every message."""
 
+MAX_TEXTS = 500
+"""Of them, those that are looked for in whole messages: each may cost a walk over all their octets."""
+
+_TEXTS = (b"TEXT", b"BODY")
+
 
 @frozen
 class Messages:
@@ -113,9 +118,9 @@ class _Words:
             raise _badCharset("the text is not in the charset of the search") from None
 
     def octets(self) -> int:
-        """`SP number`"""
+        """`SP number64`"""
         self.scanner.space()
-        return self.scanner.number()
+        return self.scanner.number64()
 
     def keyword(self) -> HasFlag:
         """`SP flag-keyword`"""
@@ -263,6 +268,7 @@ class _Parser:
         self._scanner = words.scanner
         self._frames = [_Frame(_Kind.ALL)]
         self._count = 0
+        self._texts = 0
 
     def parse(self) -> Key:
         """The whole program."""
@@ -290,6 +296,9 @@ class _Parser:
         read = KEYS.get(word)
         if read is None:
             raise scanner.bad("unknown search key")
+        self._texts += word in _TEXTS
+        if self._texts > MAX_TEXTS:
+            raise scanner.bad(f"more than {MAX_TEXTS} texts to search for")
         return read(self._words)
 
     def _expectKeys(self, word: bytes) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from attrs import frozen
 
+from mailfw.imap.grammar.fetch import MAX_ITEMS, FetchItem, fetchItem
 from mailfw.imap.grammar.partial import Partial, partial
 from mailfw.imap.grammar.response import Reply
 from mailfw.imap.grammar.search import Key, charset, optionalCharset, program
@@ -37,13 +38,21 @@ class Return(enum.Enum):
 
 @frozen
 class Returns:
-    """`search-return-opts` (RFC 4466 §2.6.1)"""
+    """`search-return-opts` (RFC 4466 §2.6.1)
+
+    :ivar items: what UPDATE is to tell of each new message among the results (RFC 5465 §7).
+    """
 
     options: frozenset[Return]
     partial: Partial | None = None
+    items: tuple[FetchItem, ...] = ()
 
     def __contains__(self, option: Return) -> bool:
         return option in self.options
+
+
+EVERYTHING = Returns(frozenset((Return.ALL,)))
+"""What an empty list of options asks for (RFC 4731 §3.1)."""
 
 
 @frozen
@@ -109,11 +118,15 @@ _OPTIONS = {option.value: option for option in Return}
 
 
 def _returns(scanner: Scanner) -> Returns | None:
-    """`["RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")" SP]`; an empty list asks for ALL (RFC 4731 §3.1)"""
+    """`["RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")" SP]`; an empty list asks for ALL (RFC 4731 §3.1)
+
+    `modifier-update = "UPDATE" ["(" fetch-att *(SP fetch-att) ")"]` (RFC 5465 §8), which its examples write with a space (§7)
+    """
     if not scanner.takesWord(b"RETURN"):
         return None
     scanner.space()
     partials: list[Partial] = []
+    items: list[FetchItem] = []
 
     def option() -> Return:
         found = _OPTIONS.get(scanner.keyword())
@@ -122,13 +135,18 @@ def _returns(scanner: Scanner) -> Returns | None:
         if found is Return.PARTIAL:
             scanner.space()
             partials.append(partial(scanner))
+        elif found is Return.UPDATE and (scanner.peek() == b"(" or scanner.octets.startswith(b" (", scanner.at)):
+            scanner.takes(b" ")
+            items.extend(scanner.parenthesised(lambda: fetchItem(scanner), maximum=MAX_ITEMS))
         return found
 
     options = frozenset(scanner.parenthesised(option, isEmptyAllowed=True, maximum=len(Return) * 2))
     if len(partials) > 1 or (partials and Return.ALL in options):
         raise scanner.bad("one PARTIAL or ALL is enough")
     scanner.space()
-    return Returns(options or frozenset((Return.ALL,)), partials[0] if partials else None)
+    if not options:
+        return EVERYTHING
+    return Returns(options, partials[0] if partials else None, tuple(dict.fromkeys(items)))
 
 
 def _saving(returns: Returns | None, scanner: Scanner, command: Callable[[], object]) -> object:
@@ -201,7 +219,7 @@ def _esearch(scanner: Scanner) -> object:
         scanner.space()
         found = sources(scanner)
         scanner.space()
-    returns = _returns(scanner) or Returns(frozenset((Return.ALL,)))
+    returns = _returns(scanner) or EVERYTHING
     return _saving(returns, scanner, lambda: ESearch(program(scanner, optionalCharset(scanner)), returns, found))
 
 

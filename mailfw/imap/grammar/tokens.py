@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from mailfw.imap.grammar import names
+from mailfw.imap.grammar import names, response
 from mailfw.imap.grammar.response import Reply
 from mailfw.imap.grammar.sequence import SequenceSet
 from mailfw.values import Flag, MessageSource, canonicalFlag
@@ -20,6 +20,7 @@ from mailfw.values import Flag, MessageSource, canonicalFlag
 T = TypeVar("T")
 
 MAX_NUMBER = 0xFFFFFFFF
+MAX_NUMBER64 = (1 << 63) - 1
 
 _TAG = re.compile(rb"[^\x00-\x20\x7f-\xff(){%*\"\\+]++(?= |\Z)")
 _ATOM = re.compile(rb"[^\x00-\x20\x7f-\xff(){%*\"\\\]]+")
@@ -50,12 +51,13 @@ class Literal:
     """The octets of one literal.
 
     :ivar source: where the octets are when they were spooled, which only a message is.
-    :ivar isBinary: a literal8 (RFC 3516 §4.3).
+    :ivar isBinary: a literal8 (RFC 3516 §4.3). :ivar hasNUL: which only such a one may have.
     """
 
     octets: bytes = b""
     source: MessageSource | None = None
     isBinary: bool = False
+    hasNUL: bool = False
 
 
 @frozen
@@ -101,6 +103,13 @@ class Scanner:
             self.at += len(octets)
             return True
         return False
+
+    def takesPattern(self, pattern: re.Pattern[bytes]) -> bool:
+        """Whether something like this comes next; it is taken then."""
+        found = pattern.match(self.octets, self.at)
+        if found is not None:
+            self.at = found.end()
+        return found is not None
 
     def expect(self, octets: bytes) -> None:
         """These octets and no others."""
@@ -157,13 +166,15 @@ class Scanner:
 
     def quoted(self) -> bytes:
         """`quoted = DQUOTE *QUOTED-CHAR DQUOTE` (RFC 3501 §9); octets above 127 are let through for those who can use
-        them.
+        them. From a client that has said it knows UTF-8 they must be that (RFC 9051 §4.3, RFC 9755 §3).
         """
         found = _QUOTED.match(self.octets, self.at)
         if found is None:
             raise self.bad("a quoted string does not end, or holds what it may not")
         self.at = found.end()
         inside = found[1]
+        if self.isUTF8 and not response.isValidUTF8(inside):
+            raise self.bad("a quoted string is not UTF-8")
         return _ESCAPE.sub(rb"\1", inside) if b"\\" in inside else inside
 
     def literal(self) -> Literal:
@@ -207,6 +218,13 @@ class Scanner:
         """`number = 1*DIGIT`, below 2^32 (RFC 3501 §9)"""
         number = int(self._match(_NUMBER, "a number"))
         if number > MAX_NUMBER:
+            raise self.bad("a number is too large")
+        return number
+
+    def number64(self) -> int:
+        """`number64 = 1*DIGIT`, below 2^63 (RFC 9051 §9): octets of a message or a part"""
+        number = int(self._match(_NUMBER, "a number"))
+        if number > MAX_NUMBER64:
             raise self.bad("a number is too large")
         return number
 

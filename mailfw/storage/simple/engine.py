@@ -13,7 +13,7 @@ from twisted.internet.task import LoopingCall
 from mailfw.errors import NoSuchMailbox, NotSupported, Vanished
 from mailfw.interfaces import ISimpleFlags, ISimpleFolders, ISimpleStore
 from mailfw.sql import Connection, Database, Undo
-from mailfw.storage import tree
+from mailfw.storage import quota, tree
 from mailfw.storage.apply import Step, apply, steps
 from mailfw.storage.bells import Bell, Bells
 from mailfw.storage.changes import counters
@@ -21,6 +21,7 @@ from mailfw.storage.engine import AccountRef, Engine, writeDerived
 from mailfw.storage.flags import encode
 from mailfw.storage.housekeeping import Housekeeping
 from mailfw.storage.indexer import BATCH, MAX_OCTETS, Indexer, Loaded, Pending, Thread, load
+from mailfw.storage.limits import Limits
 from mailfw.storage.names import INBOX, accountName, mailboxName
 from mailfw.storage.rows import Reading, Source, Stale, Tables
 from mailfw.storage.simple.content import FileContent, uidl
@@ -29,7 +30,7 @@ from mailfw.storage.simple.intents import Recovery
 from mailfw.storage.simple.perform import Performance
 from mailfw.storage.simple.reconcile import Context, Reconciler, Touched
 from mailfw.storage.strands import Strands
-from mailfw.storage.transaction import IPlace, bounded
+from mailfw.storage.transaction import IPlace, Terms, bounded
 from mailfw.values import (
     Append,
     Create,
@@ -79,12 +80,13 @@ class SimpleEngine(Engine):
         bells: Bells,
         now: Callable[[], float],
         housekeeping: Housekeeping,
+        limits: Limits,
         reactor: Any,
         indexer: Indexer | None = None,
     ) -> None:
         # reactor: IReactorTime and IReactorFromThreads, interfaces that are not typed upstream
         self._store = store
-        super().__init__(database, None, bells, now, housekeeping, indexer)
+        super().__init__(database, None, bells, now, housekeeping, limits, indexer)
         self._kept = ISimpleFlags(store).permanentFlags if ISimpleFlags.providedBy(store) else frozenset()
         self._strands = Strands(reactor, database.isInline)
         self._reconciler = Reconciler(Context(store, database, now, self.transaction, self._kept))
@@ -149,9 +151,9 @@ class SimpleEngine(Engine):
 
     # --- Changing
 
-    async def apply(self, account: AccountRef, operations: Sequence[Operation]) -> list[Result]:
+    async def apply(self, account: AccountRef, operations: Sequence[Operation], terms: Terms) -> list[Result]:
         """Do all the operations, on files and state, or none."""
-        results, touched = await self._strands.run(account.name, lambda: self._applyHere(account, operations))
+        results, touched = await self._strands.run(account.name, lambda: self._applyHere(account, operations, terms))
         self.ring(account.name, touched)
         return results
 
@@ -161,24 +163,27 @@ class SimpleEngine(Engine):
 
     async def _deliverTo(self, message: MessageSource, target: Target) -> Outcome:
         try:
-            done, touched = await self._strands.run(target.account, lambda: self._deliverHere(message, target))
+            terms = await self.incoming(target)
+            done, touched = await self._strands.run(target.account, lambda: self._deliverHere(message, target, terms))
         except Exception as error:
             return self.refused(error)
         self.ring(target.account, touched)
         return Outcome(Fate.DELIVERED, remark=f"{target.mailbox} UID {done.uids[0]}")
 
-    def _deliverHere(self, message: MessageSource, target: Target) -> tuple[Any, Touched]:
+    def _deliverHere(self, message: MessageSource, target: Target, terms: Terms) -> tuple[Any, Touched]:
         ref = self._open(target.account)
         name = mailboxName(target.mailbox)
         if self.database.readHere(lambda connection: tree.info(connection, ref.key, name)) is None:
             try:
-                self._applyHere(ref, [Create(name)])
+                self._applyHere(ref, [Create(name)], terms)
             except NotSupported:
                 name = INBOX  # mail is not lost because the store has no such folder
-        results, touched = self._applyHere(ref, [Append(name, (NewMessage(message, target.flags),))])
+        results, touched = self._applyHere(ref, [Append(name, (NewMessage(message, target.flags),))], terms)
         return results[0], touched
 
-    def _applyHere(self, ref: AccountRef, operations: Sequence[Operation]) -> tuple[list[Result], Touched]:
+    def _applyHere(
+        self, ref: AccountRef, operations: Sequence[Operation], terms: Terms
+    ) -> tuple[list[Result], Touched]:
         self._open(ref.name)
         now = self.now()
         work = steps([_dated(one, now) for one in operations], None)
@@ -188,7 +193,7 @@ class SimpleEngine(Engine):
                 arriving.prepare()
             if not isinstance(step.operation, Append):
                 touched |= self._follow(ref, step.operation)
-        effects = self._single(ref, work) or self.database.call(partial(self._rehearse, ref, work))
+        effects = self._single(ref, work, terms) or self.database.call(partial(self._rehearse, ref, work, terms))
         if not isinstance(effects, Effects):
             return effects[0], touched | effects[1]
         results, changed = self._perform(ref, work, effects)
@@ -197,9 +202,9 @@ class SimpleEngine(Engine):
     def _follow(self, ref: AccountRef, operation: Operation) -> Touched:
         """Before messages are chosen, what other programs did to them is noticed."""
         name = operation.name if isinstance(operation, Rename) else getattr(operation, "mailbox", None)
-        return {} if name is None else self._reconciler.folder(ref.name, ref.key, mailboxName(name))
+        return {} if not name else self._reconciler.folder(ref.name, ref.key, mailboxName(name))
 
-    def _single(self, ref: AccountRef, work: Sequence[Step]) -> Effects | None:
+    def _single(self, ref: AccountRef, work: Sequence[Step], terms: Terms) -> Effects | None:
         """The effects of a single message's append, which need no rehearsal."""
         operation = work[0].operation if len(work) == 1 else None
         if not isinstance(operation, Append) or len(operation.messages) != 1:
@@ -211,14 +216,19 @@ class SimpleEngine(Engine):
         name = mailboxName(operation.mailbox)
         if self.database.readHere(lambda connection: tree.info(connection, ref.key, name)) is None:
             raise NoSuchMailbox()
+        if terms.limits is not None:
+            size, limits = message.source.size, terms.limits
+            self.database.readHere(lambda connection: quota.mustHaveRoom(connection, ref.name, size, limits))
         flags = frozenset(map(canonicalFlag, message.flags))
         assert message.internalDate is not None
         return Effects(adds=[Add(name, message.source, flags, message.internalDate)])
 
-    def _rehearse(self, ref: AccountRef, work: Sequence[Step], connection: Connection) -> Effects | tuple[list[Result], Touched]:
+    def _rehearse(
+        self, ref: AccountRef, work: Sequence[Step], terms: Terms, connection: Connection
+    ) -> Effects | tuple[list[Result], Touched]:
         """What the operations do to files; when that is nothing, they are done."""
         place = Rehearsed(self._kept, ISimpleFolders.providedBy(self._store))
-        tx = self.transaction(connection, ref.key, place)
+        tx = self.transaction(connection, ref.key, place, terms)
         results = [apply(tx, step) for step in work]
         if place.effects.count:
             raise Undo(place.effects)
@@ -278,6 +288,16 @@ class SimpleEngine(Engine):
     def _refreshTreeHere(self, ref: AccountRef) -> Touched:
         self._open(ref.name)
         return self._reconciler.tree(ref.name, ref.key)
+
+    async def refreshAll(self, account: AccountRef) -> None:
+        """Notice everything: folders, and what is in them."""
+        self.ring(account.name, await self._strands.run(account.name, lambda: self._refreshAllHere(account)))
+
+    def _refreshAllHere(self, ref: AccountRef) -> Touched:
+        touched = self._refreshTreeHere(ref)
+        for name in sorted(self._reconciler.names(ref.key)):
+            touched |= self._reconciler.folder(ref.name, ref.key, name)
+        return touched
 
     def watch(self, account: AccountRef, bell: Bell) -> Callable[[], None]:
         """Ring after changes; other programs' are looked for every `WATCH_INTERVAL` seconds."""

@@ -11,6 +11,7 @@ from mailfw.sql.sqlite import MEMORY
 from mailfw.storage.bells import Bells
 from mailfw.storage.housekeeping import Housekeeping
 from mailfw.storage.indexer import openIndexer
+from mailfw.storage.limits import Limits
 from mailfw.storage.schema import SCHEMA
 from mailfw.storage.simple.engine import SimpleEngine
 from mailfw.storage.store import Store
@@ -35,6 +36,7 @@ def openSimple(store: ISimpleStore, path: str, context: IStoreContext) -> Store:
     :raises SchemaMismatch: it is a newer program's.
     """
     database = Database.open(path, SCHEMA, reactor=context.reactor, isInline=context.isInline)
+    limits = Limits(context.quotaOf, context.now)
     housekeeping = Housekeeping(database, None, context.reactor, context.now)
     indexer = openIndexer(database, MEMORY if path == MEMORY else f"{path.removesuffix('.sqlite')}.search.sqlite", context)
-    return Store([SimpleEngine(store, database, Bells(), context.now, housekeeping, context.reactor, indexer)])
+    return Store([SimpleEngine(store, database, Bells(), context.now, housekeeping, limits, context.reactor, indexer)])

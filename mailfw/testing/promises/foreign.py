@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mailfw.errors import Vanished
+from mailfw.errors import OverQuota, Vanished
 from mailfw.testing.promises.home import OWNER, Foreign, Home, Promises, append, contents, flagsOf, message, promise, read, uidsOf
-from mailfw.values import Column, Expunge, FlagChange, SetFlags, UIDSet
+from mailfw.values import Column, Expunge, FlagChange, Quota, SetFlags, UIDSet
 
 SEEN = frozenset({"\\Seen"})
 
@@ -86,6 +86,23 @@ class ForeignPromises(Promises):
         assert (await flagsOf(inbox))[2] == flags
         await account.apply([Expunge("INBOX", UIDSet.of(3), onlyDeleted=False)])
         assert await contents(inbox) == {2: message(2), 4: message(4)}
+
+    @promise
+    async def testWhatOthersAddCountsAndIsNeverRefused(self, home: Home) -> None:
+        program = self.program(home)
+        home.quotas[OWNER] = Quota(messages=1)
+        account, inbox = await home.inbox()
+        program.add(message(1))
+        program.add(message(2))
+        self.look(home)
+        usage = await account.usage()
+        assert (usage.messages, usage.octets) == (2, len(message(1)) + len(message(2)))
+        assert await uidsOf(inbox) == [1, 2]
+        with pytest.raises(OverQuota):
+            await append(account, message(3))
+        program.remove(message(1))
+        self.look(home)
+        assert (await account.usage()).messages == 1
 
     @promise
     async def testWatchersHearOfOthersWork(self, home: Home) -> None:

@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from mailfw.interfaces import IAccount, IMailbox, IMailStore, IStoreContext, Row
 from mailfw.testing.fakes import START
-from mailfw.values import ALL_UIDS, Append, Appended, Column, Identity, MessageSource, NewMessage, UIDSet
+from mailfw.values import ALL_UIDS, Append, Appended, Column, Identity, MessageSource, NewMessage, Quota, UIDSet
 
 OWNER = "mbrain@localhost"
 OTHER = "jsmith@localhost"
@@ -65,6 +65,11 @@ class HomeContext:
         self.isInline = isInline
         self.reactor: Any = clock if isInline else _FakeTime(clock)
         self._clock = clock
+        self.quotas: dict[str, Quota] = {}
+
+    async def quotaOf(self, account: str) -> Quota:
+        """What `quotas` says."""
+        return self.quotas.get(account, Quota())
 
     def now(self) -> float:
         """Seconds since the epoch, from `START` on."""
@@ -94,12 +99,14 @@ class Home:
     """A directory with a store in it.
 
     :ivar clock: time passes only by `clock.advance`.
+    :ivar quotas: what accounts may hold, as far as the source of accounts says.
     """
 
     def __init__(self, opener: Opener, directory: str, isInline: bool) -> None:
         self.clock = Clock()
         self.isInline = isInline
         self.directory = directory
+        self.quotas: dict[str, Quota] = {}
         self.store: IMailStore
         self._opener = opener
         self._crashes = 0
@@ -107,7 +114,9 @@ class Home:
 
     def start(self) -> None:
         """Open the store as it lies there."""
-        self.store = self._opener.openStore(self.directory, HomeContext(self.directory, self.clock, self.isInline))
+        context = HomeContext(self.directory, self.clock, self.isInline)
+        context.quotas = self.quotas
+        self.store = self._opener.openStore(self.directory, context)
         self._open.append(self.store)
 
     async def reopen(self) -> IAccount:

@@ -9,7 +9,7 @@ import pytest
 
 from mailfw.interfaces import Row
 from mailfw.testing.promises.home import Home, Promises, append, message, promise, read
-from mailfw.values import ALL_UIDS, Column, Expunge, UIDSet
+from mailfw.values import ALL_UIDS, Column, Copy, Expunge, UIDSet
 
 LARGE = b"Subject: large\r\n\r\n" + b"0123456789abcdef" * 20_000
 
@@ -41,6 +41,18 @@ class ReadingPromises(Promises):
         for column, kind in ((Column.EMAIL_ID, str), (Column.THREAD_ID, str), (Column.UIDL, str), (Column.SAVE_DATE, float)):
             assert isinstance(row[column], kind) and row[column]
         assert row[Column.REFERENCES] == ()
+
+    @promise
+    async def testMessagesOfOneEmailAreInOneThread(self, home: Home) -> None:
+        account, inbox = await home.inbox()
+        await append(account, b"Subject: without an id\r\n\r\nHello\r\n", b"Subject: without an id\r\n\r\nHello\r\n", message(3))
+        await account.apply([Copy("INBOX", UIDSet.of(1, 3), "Archive")])
+        threads: dict[str, set[str]] = {}
+        for mailbox in inbox, await account.open("Archive"):
+            for email, thread in await read(mailbox, Column.EMAIL_ID, Column.THREAD_ID):
+                threads.setdefault(email, set()).add(thread)
+        assert all(len(some) == 1 for some in threads.values())
+        assert (await read(inbox, Column.EMAIL_ID))[2:] == (await read(await account.open("Archive"), Column.EMAIL_ID))[1:]
 
     @promise
     async def testReferencesAreThoseOfTheHeaderFromTheRootDown(self, home: Home) -> None:

@@ -1,0 +1,55 @@
+"""Parts that hold NUL, put so that every protocol can carry them (RFC 3516 §4.4, §6).
+
+A client may append parts as they are, without an encoding (`Content-Transfer-Encoding: binary`). Whoever fetches the message
+without BINARY must get it in one that has no NUL, and BODYSTRUCTURE must say so. So a part that holds NUL is kept in base64;
+decoded it is what the client sent, octet for octet. Whatever holds none is not touched.
+"""
+
+from __future__ import annotations
+
+import binascii
+
+from mailfw.message import structure
+from mailfw.message.decoding import IDENTITY, UnknownEncoding
+from mailfw.message.edit import hasField
+from mailfw.message.header import withoutFields
+from mailfw.message.mime import Part, scan
+
+_LINE = 57
+"""Octets that make a line of 76 characters (RFC 2045 §6.8)."""
+
+_ENCODING = b"Content-Transfer-Encoding"
+
+
+def withoutNUL(content: bytes) -> bytes:
+    """The message with each part that holds NUL in base64.
+
+    :raises UnknownEncoding: NUL stands where nothing can be encoded: in a header, between parts, in what has an encoding already.
+    """
+    root = scan(content)
+    pieces: list[bytes] = []
+    at = 0
+    for part in root.walk():
+        if not part.children and content.find(b"\0", part.bodyStart, part.end) >= 0:
+            pieces += (content[at : part.start], _header(part, content, part is root), _body(part, content))
+            at = part.end
+    pieces.append(content[at:])
+    encoded = b"".join(pieces)
+    if b"\0" in encoded:
+        raise UnknownEncoding("NUL stands where it cannot be encoded")
+    return encoded
+
+
+def _header(part: Part, content: bytes, isRoot: bool) -> bytes:
+    if structure.encoding(part) not in IDENTITY:
+        raise UnknownEncoding("an encoded part holds NUL")
+    header = withoutFields(content[part.start : part.bodyStart], (_ENCODING,))
+    version = b"MIME-Version: 1.0\r\n" if isRoot and not hasField(header, b"MIME-Version") else b""
+    return b"%b%b: base64\r\n%b" % (version, _ENCODING, header)
+
+
+def _body(part: Part, content: bytes) -> bytes:
+    """Base64 in lines; the last line break of a part in a multipart belongs to the delimiter behind it."""
+    body = memoryview(content)[part.bodyStart : part.end]
+    lines = [binascii.b2a_base64(body[at : at + _LINE], newline=False) for at in range(0, len(body), _LINE)]
+    return b"\r\n".join([*lines, b""] if part.end == len(content) else lines)
