@@ -59,6 +59,7 @@ class Transport:
 
     def abortConnection(self):
         self.isClosed = True
+        self.connection.connectionLost()
 
     def startTLS(self, options):
         self.isTLS = True
@@ -90,7 +91,7 @@ class Wired:
         self.server = world.connect(imap)
         self.transport = Transport()
         self.said = b""
-        self.connection = Connection(world.clock)
+        self.connection = self.transport.connection = Connection(world.clock)
         self.connection.makeConnection(self.transport)
         self.client = IMAPClient(self.connection)
 
@@ -447,7 +448,7 @@ class Scripted:
     ):
         self.clock = Clock()
         self.transport = Transport()
-        self.connection = Connection(self.clock, limits=limits)
+        self.connection = self.transport.connection = Connection(self.clock, limits=limits)
         self.connection.makeConnection(self.transport)
         self.client = IMAPClient(self.connection)
         self.say(greeting)

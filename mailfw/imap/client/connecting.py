@@ -75,8 +75,11 @@ async def connect(
         await client.greeted()
         if security is Security.STARTTLS:
             await startTLS(client, clientTLS(host, trustRoot))
-    except SSL.Error as error:
-        raise TLSFailed(f"no TLS with {host}: {error}") from error
+    except BaseException as error:
+        await connection.close(ConnectionError("there was no use for it"))
+        if isinstance(error, SSL.Error):
+            raise TLSFailed(f"no TLS with {host}: {error}") from error
+        raise
     return client
 
 

@@ -77,6 +77,7 @@ class Connection(Protocol):
         self._isAwaitingContinuation = False
         self._isProducing = False
         self._handshake: Deferred[None] | None = None
+        self._gone: Deferred[None] = Deferred()
         self._inflater: Any = None  # zlib has no name for the type
         self._deflater: Any = None
         self._isPaused = False
@@ -280,6 +281,8 @@ class Connection(Protocol):
         """Twisted's: the connection is gone."""
         said = reason.getErrorMessage().strip(" .")
         self.end(ConnectionError(f"the connection was lost: {said}" if said else "the connection was lost"))
+        if not self._gone.called:
+            self._gone.callback(None)
 
     def end(self, error: Exception) -> Exception:
         """Close; whoever waits is told."""
@@ -295,6 +298,11 @@ class Connection(Protocol):
             if handshake is not None:
                 handshake.errback(error)
         return error
+
+    async def close(self, error: Exception) -> None:
+        """`end`, and wait until nothing is left of it."""
+        self.end(error)
+        await self._gone
 
     def watch(self) -> None:
         """Begin to wait anew, while there is something to wait for that the server can send."""

@@ -282,7 +282,7 @@ class IMAPClient:
             await self.perform(commands.Logout())
         except ConnectionError:
             pass  # it was in more of a hurry
-        self.connection.end(ConnectionError("the session has ended"))
+        await self.connection.close(ConnectionError("the session has ended"))
 
     # --- Logging in --------------------------------------------------------------------------------------------------
 
