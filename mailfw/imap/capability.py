@@ -65,6 +65,9 @@ CAPABILITIES = (
     "QUOTA=RES-MAILBOX",
     "METADATA",
     "LIST-METADATA",
+    "ACL",
+    "RIGHTS=texk",
+    "LIST-MYRIGHTS",
 )
 """What there is in every state, in the order in which it is announced."""
 
