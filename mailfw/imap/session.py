@@ -47,7 +47,7 @@ from mailfw.imap.grammar.tokens import BadSyntax, CommandText, RefusedArgument
 from mailfw.imap.manner import Manner
 from mailfw.imap.reader import Spool
 from mailfw.imap.recent import Recency
-from mailfw.imap.selected import SelectedMailbox
+from mailfw.imap.selected import Removal, SelectedMailbox
 from mailfw.imap.settings import Settings
 from mailfw.imap.states import (
     ASKS_FOR_NEWS,
@@ -70,6 +70,9 @@ from mailfw.values import Move as MoveMessages
 
 OUTPUT_CHUNK = 65536
 """Octets of small responses that are gathered before they are written."""
+
+MANY_RANGES = 2000
+"""Ranges of UIDs that are not worked on while others wait."""
 
 OnMailbox = SetFlags | CopyMessages | MoveMessages | ExpungeMessages
 """Operations on the messages of one mailbox."""
@@ -671,7 +674,14 @@ class Session:
         """What goes from the results that the client follows is told while its number still means it."""
         self.channel.write(view.contexts.gone(changes.vanished, view.uids))
         tellsFlags = self.notifying is None or self.notifying.tellsFlags
-        await self.send(view.update(changes, mayExpunge, isUID, tellsFlags))
+        removal = await self._removal(view, changes.vanished)
+        await self.send(view.update(changes, mayExpunge, isUID, tellsFlags, removal))
+
+    async def _removal(self, view: SelectedMailbox, vanished: UIDSet) -> Removal | None:
+        """Many ranges take too long for others to wait."""
+        if len(vanished.ranges) < MANY_RANGES:
+            return None
+        return await self.channel.think(lambda: view.removal(vanished))
 
     def made(self, mailbox: str, uidValidity: int, uids: Iterable[int]) -> None:
         """The client put messages somewhere; if that is the selected mailbox, it need not be told about them (RFC 5465 §5.2)."""
@@ -682,7 +692,8 @@ class Session:
     async def lookOut(self) -> None:
         """Learn which messages others have expunged, without telling the client yet."""
         changes = await self._changes(self.view)
-        self.view.notice(changes.vanished)
+        if changes.vanished:
+            self.view.notice(await self._removal(self.view, changes.vanished) or self.view.removal(changes.vanished))
 
     async def _changes(self, view: SelectedMailbox) -> Changes:
         try:
