@@ -45,6 +45,7 @@ from mailfw.imap.grammar.metadata import SetMetadata
 from mailfw.imap.grammar.response import Condition, Reply, bad, bye, no, ok, refused
 from mailfw.imap.grammar.tokens import BadSyntax, CommandText, RefusedArgument
 from mailfw.imap.manner import Manner
+from mailfw.imap.matching import hasNumbers
 from mailfw.imap.reader import Spool
 from mailfw.imap.recent import Recency
 from mailfw.imap.selected import Removal, SelectedMailbox
@@ -347,7 +348,7 @@ class Session:
         name = self._name
         try:
             isAsked = name in ASKS_FOR_NEWS or (self.manner.hasModSeqs and name in SHOWS_MODSEQS)
-            await self.news(isAsked, name not in KEEPS_NUMBERS, name.startswith(b"UID "))
+            await self.news(isAsked, not self._keepsNumbers, name.startswith(b"UID "))
             if self.notifying is not None:
                 self.notifying.isRung |= name in CHANGES_NAMES or bool(self.ownEntries)
                 await self.notifying.tell(self)
@@ -360,6 +361,14 @@ class Session:
             self.channel.log.failure("telling news of the selected mailbox failed")
             return False
         return True
+
+    @property
+    def _keepsNumbers(self) -> bool:
+        """Whether an EXPUNGE would change what the numbers in the command under way mean: even UID SEARCH may name some (RFC
+        7162 §3.2.10.2).
+        """
+        key = getattr(self._command, "key", None)
+        return self._name in KEEPS_NUMBERS or (key is not None and hasNumbers(key))
 
     def answer(self, tag: bytes, reply: Reply) -> None:
         """Write a tagged reply; too many BADs in a row end the session."""
