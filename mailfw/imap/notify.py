@@ -11,10 +11,11 @@ copied too.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from mailfw.errors import NoSuchMailbox, Refusal, UIDValidityChanged
-from mailfw.imap import listing
+from mailfw.imap import listing, metadata
 from mailfw.imap.fetch import tellFlags
 from mailfw.imap.grammar.mailboxes import StatusItem
 from mailfw.imap.grammar.notify import MESSAGE_EVENTS, SELECTED, Event, EventGroup, Filter, Notify
@@ -32,6 +33,7 @@ MAX_WATCHED = 1000
 MAX_CHANGED = 1000
 """Names to which something may happen at a time; beyond it the client is told no more, and has to look for itself."""
 
+_METADATA_EVENTS = frozenset((Event.MAILBOX_METADATA_CHANGE, Event.SERVER_METADATA_CHANGE))
 _OVERFLOW = b"NOTIFICATIONOVERFLOW"
 _LATEST = (1 << 63) - 1
 _NONE = EventGroup(Filter.SELECTED)
@@ -73,6 +75,7 @@ class Notifying:
         self._wanted = _Wanted(group for group in groups if group.filter not in SELECTED)
         self._modSeq = 0
         self._tree: Mapping[str, MailboxInfo] = {}
+        self._shared: Mapping[str, bytes] = {}
         self._counters: dict[str, MailboxStatus] = {}
 
     async def begin(self, session: Session, wantsStatus: bool) -> bool:
@@ -81,6 +84,7 @@ class Notifying:
             return True
         self._modSeq, _ = await session.account.changedSince(_LATEST)
         self._tree = {info.name: info for info in await session.account.mailboxes()}
+        self._shared = await self._sharedEntries(session)
         watched = [info for info in self._tree.values() if info.isSelectable and self._wanted.events(info) & MESSAGE_EVENTS]
         if len(watched) > MAX_WATCHED:
             return False
@@ -108,6 +112,7 @@ class Notifying:
             modSeq, names = await session.account.changedSince(self._modSeq)
             if len(names) <= MAX_CHANGED:
                 await self._tellNames(session, names)
+                await self._tellMetadata(session)
         except Refusal:
             self.isRung = True
             raise
@@ -174,11 +179,43 @@ class Notifying:
                 extended = listing.oldName(session, name, told.get(name, ""))
                 yield listing.line(b"LIST", found, session.nameWord(name), extended)
 
+    # --- Metadata --------------------------------------------------------------------------------------------------
+
+    async def _tellMetadata(self, session: Session) -> None:
+        """Entries that were set or removed, by their names (RFC 5465 §5.6, §5.7)."""
+        if not self._wanted.anywhere & _METADATA_EVENTS:
+            return
+        changed: dict[str, list[str]] = {}
+        for mailbox, entry in [*await session.account.metadataSince(self._modSeq), *await self._sharedSince(session)]:
+            if (mailbox, entry) not in session.ownEntries and self._isMetadataWanted(mailbox):
+                changed.setdefault(mailbox, []).append(entry)
+        await session.send(metadata.namesLine(session, mailbox, entries) for mailbox, entries in changed.items())
+
+    def _isMetadataWanted(self, mailbox: str) -> bool:
+        if not mailbox:
+            return Event.SERVER_METADATA_CHANGE in self._wanted.anywhere
+        return Event.MAILBOX_METADATA_CHANGE in self._wanted.events(self._tree.get(mailbox))
+
+    async def _sharedSince(self, session: Session) -> list[tuple[str, str]]:
+        """What the server shares with all is in no account's log: it is compared with what it was last."""
+        before, self._shared = self._shared, await self._sharedEntries(session)
+        names = sorted({*before, *self._shared})
+        return [("", name) for name in names if before.get(name) != self._shared.get(name)]
+
+    async def _sharedEntries(self, session: Session) -> Mapping[str, bytes]:
+        """By name, what tells whether an entry that the server shares is as it was."""
+        if Event.SERVER_METADATA_CHANGE not in self._wanted.anywhere:
+            return {}
+        found = await session.account.metadata("", ("/shared",), None)
+        return {name: sha256(value).digest() for name, value in found.items()}
+
 
 class _Wanted:
     """Which events are to be told of which names (RFC 5465 §6). To ask costs the same, however many groups were named.
 
     INBOXES are PERSONAL, for filters may deliver to any mailbox (§6.3).
+
+    :ivar anywhere: those that are to be told of some name.
     """
 
     def __init__(self, groups: Iterable[EventGroup]) -> None:
@@ -196,9 +233,10 @@ class _Wanted:
                 case _:
                     self._everywhere |= group.events
 
+        self.anywhere = self._everywhere.union(self._subscribed, *self._mailboxes.values(), *self._subtrees.values())
+
     def __bool__(self) -> bool:
-        sets = (self._everywhere, self._subscribed, *self._mailboxes.values(), *self._subtrees.values())
-        return any(sets)
+        return bool(self.anywhere)
 
     def events(self, *infos: MailboxInfo | None) -> frozenset[Event]:
         """What is to be told of a name, before or after a change."""
@@ -226,9 +264,7 @@ def _isSubscribed(info: MailboxInfo | None) -> bool:
 # --- Names -----------------------------------------------------------------------------------------------------------
 
 
-def _namesChanged(
-    before: Mapping[str, MailboxInfo], now: Mapping[str, MailboxInfo], own: Collection[str]
-) -> dict[str, str]:
+def _namesChanged(before: Mapping[str, MailboxInfo], now: Mapping[str, MailboxInfo], own: Collection[str]) -> dict[str, str]:
     """Names to which a MailboxName event happened, each with the name it had before, if it had another.
 
     What lies below a mailbox that was renamed is not named; what lies above one that came or went is (RFC 5465 §5.4).
