@@ -515,6 +515,8 @@ class Session:
     def select(self, view: SelectedMailbox) -> None:
         """Look at a mailbox from now on."""
         self.selected = view
+        if view.tellsRecent and not view.isReadOnly:
+            self._recency.told(self.store, self._owner, view.mailbox.info.mailboxId, view.lastUID)
         self.state = State.SELECTED
         view.isRung = self.notifying is not None  # a bell may have rung before the mailbox was looked at
         self._watch()
@@ -530,7 +532,6 @@ class Session:
                 await view.mailbox.snapshot(claimRecent=True)
             except Refusal as refusal:
                 self.channel.log.debug("recent messages could not be claimed: {refusal}", refusal=refusal)
-            self._recency.claimed(self.store, self._owner, view.mailbox.info.mailboxId)
 
     def selectedIsGone(self) -> None:
         """The selected mailbox was deleted: there is no way to tell a client that but to end (RFC 2180 §3.3)."""
@@ -638,6 +639,8 @@ class Session:
         isUID = isUID or self.isRev2 or notifying is not None
         last = view.lastUID
         changes = await self._changes(view)
+        if view.tellsRecent:
+            view.toldElsewhere(self._recency.firstUntold(self.store, self._owner, view.mailbox.info.mailboxId))
         if changes.isComplete:
             await self._tell(view, changes, mayExpunge, isUID)
         else:
