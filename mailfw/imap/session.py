@@ -536,6 +536,8 @@ class Session:
     def select(self, view: SelectedMailbox) -> None:
         """Look at a mailbox from now on."""
         self.selected = view
+        if view.tellsRecent and self._mayClaim(view):
+            self._recency.told(self.store, view.mailbox.info.mailboxId, view.lastUID)
         self.state = State.SELECTED
         view.isRung = self.notifying is not None  # a bell may have rung before the mailbox was looked at
         self._watch()
@@ -551,7 +553,6 @@ class Session:
                 await view.mailbox.snapshot(claimRecent=True)
             except Refusal as refusal:
                 self.channel.log.debug("recent messages could not be claimed: {refusal}", refusal=refusal)
-            self._recency.claimed(self.store, view.mailbox.info.mailboxId)
 
     def _mayClaim(self, view: SelectedMailbox) -> bool:
         r"""Whether what this client is told of is not \Recent to others any more."""
@@ -675,6 +676,8 @@ class Session:
         isUID = isUID or self.isRev2 or notifying is not None
         last = view.lastUID
         changes = await self._changes(view)
+        if view.tellsRecent:
+            view.toldElsewhere(self._recency.firstUntold(self.store, view.mailbox.info.mailboxId))
         if changes.isComplete:
             await self._tell(view, changes, mayExpunge, isUID)
         else:
