@@ -10,6 +10,7 @@ from mailfw.sql.sqlite import MEMORY
 from mailfw.storage.bells import Bells
 from mailfw.storage.blobs import MemoryBlobs
 from mailfw.storage.engine import Engine
+from mailfw.storage.household import Household
 from mailfw.storage.housekeeping import Housekeeping
 from mailfw.storage.indexer import openIndexer
 from mailfw.storage.limits import Limits
@@ -32,7 +33,7 @@ class Memory:
         limits = Limits(context.quotaOf, context.now)
         housekeeping = Housekeeping(database, blobs, context.reactor, context.now)
         indexer = openIndexer(database, MEMORY, context)
-        return Store([Engine(database, blobs, Bells(), context.now, housekeeping, limits, indexer)])
+        return Store([Engine(database, blobs, Bells(), context.now, housekeeping, limits, indexer, Household.of(context))])
 
 
 memory = Memory()

@@ -13,6 +13,7 @@ from __future__ import annotations
 from mailfw.testing.promises.changes import ChangePromises
 from mailfw.testing.promises.foreign import ForeignPromises
 from mailfw.testing.promises.home import Foreign
+from mailfw.testing.promises.household import HouseholdPromises
 from mailfw.testing.promises.mailboxes import MailboxPromises
 from mailfw.testing.promises.messages import MessagePromises
 from mailfw.testing.promises.metadata import MetadataPromises
@@ -23,7 +24,14 @@ __all__ = ["Foreign", "MailStoreContract"]
 
 
 class MailStoreContract(
-    MessagePromises, MailboxPromises, ReadingPromises, ChangePromises, QuotaPromises, MetadataPromises, ForeignPromises
+    MessagePromises,
+    MailboxPromises,
+    ReadingPromises,
+    ChangePromises,
+    QuotaPromises,
+    MetadataPromises,
+    HouseholdPromises,
+    ForeignPromises,
 ):
     """Every promise of `interfaces.IMailStore`, `IAccount` and `IMailbox`.
 

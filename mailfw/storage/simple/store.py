@@ -9,6 +9,7 @@ from mailfw.interfaces import ISimpleStore, IStoreContext
 from mailfw.sql import Database
 from mailfw.sql.sqlite import MEMORY
 from mailfw.storage.bells import Bells
+from mailfw.storage.household import Household
 from mailfw.storage.housekeeping import Housekeeping
 from mailfw.storage.indexer import openIndexer
 from mailfw.storage.limits import Limits
@@ -39,4 +40,5 @@ def openSimple(store: ISimpleStore, path: str, context: IStoreContext) -> Store:
     limits = Limits(context.quotaOf, context.now)
     housekeeping = Housekeeping(database, None, context.reactor, context.now)
     indexer = openIndexer(database, MEMORY if path == MEMORY else f"{path.removesuffix('.sqlite')}.search.sqlite", context)
-    return Store([SimpleEngine(store, database, Bells(), context.now, housekeeping, limits, context.reactor, indexer)])
+    household = Household.of(context)
+    return Store([SimpleEngine(store, database, Bells(), context.now, housekeeping, limits, context.reactor, indexer, household)])
