@@ -65,6 +65,9 @@ CAPABILITIES = (
     "QUOTA=RES-MAILBOX",
     "METADATA",
     "LIST-METADATA",
+    "ACL",
+    "RIGHTS=texk",
+    "LIST-MYRIGHTS",
 )
 """What there is in every state, in the order in which it is announced."""
 
@@ -96,6 +99,11 @@ BELONGS: Mapping[bytes, str] = {
     b"SETQUOTA": "QUOTASET",
     b"GETMETADATA": "METADATA",
     b"SETMETADATA": "METADATA",
+    b"SETACL": "ACL",
+    b"DELETEACL": "ACL",
+    b"GETACL": "ACL",
+    b"LISTRIGHTS": "ACL",
+    b"MYRIGHTS": "ACL",
     b"COMPRESS": "COMPRESS=DEFLATE",
     b"UNAUTHENTICATE": "UNAUTHENTICATE",
 }

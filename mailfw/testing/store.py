@@ -19,6 +19,7 @@ from mailfw.testing.promises.messages import MessagePromises
 from mailfw.testing.promises.metadata import MetadataPromises
 from mailfw.testing.promises.quotas import QuotaPromises
 from mailfw.testing.promises.reading import ReadingPromises
+from mailfw.testing.promises.rights import RightsPromises
 
 __all__ = ["Foreign", "MailStoreContract"]
 
@@ -31,6 +32,7 @@ class MailStoreContract(
     QuotaPromises,
     MetadataPromises,
     HouseholdPromises,
+    RightsPromises,
     ForeignPromises,
 ):
     """Every promise of `interfaces.IMailStore`, `IAccount` and `IMailbox`.
