@@ -88,6 +88,12 @@ class IMailStore(Interface):
         Never raises for a single target. Return-Path has been stamped by the caller.
         """
 
+    async def removeAccount(account: str) -> int:
+        """Remove an account for good, with its mail and whatever others gave it; how many mailboxes it had, if it was there.
+
+        Open mailboxes of it are deleted ones from then on. Whoever gets an account of that name later begins with nothing.
+        """
+
     async def mustHaveRoom(account: str, octets: int) -> None:
         """Whether a message of that size could be delivered there now, as far as the account's quota is concerned.
 

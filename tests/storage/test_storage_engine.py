@@ -234,6 +234,24 @@ class TestHousekeeping(Inline):
         assert files(home.directory) == []
 
     @promise
+    async def testAFileGivesBackWhatNothingFills(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("mailfw.sql.sqlite._FEW_PAGES", 10)
+        account = await home.account()
+        large = [b"Subject: %d\r\n\r\n" % number + os.urandom(200_000) for number in range(10)]
+        await append(account, *large, message(1))
+        await account.apply([Expunge("INBOX", UIDSet(((1, 10),)), onlyDeleted=False)])
+
+        def pages() -> int:
+            return max(row[0] for row in table(home.directory, "PRAGMA page_count"))
+
+        before = pages()
+        await pass_(home, 0)
+        assert pages() == before
+        await pass_(home, housekeeping.RARELY)
+        assert pages() < before / 2
+        assert await contents(await account.open("INBOX")) == {11: message(1)}
+
+    @promise
     async def testALogThatWasCutSaysThatItIsIncomplete(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(housekeeping, "VANISHED_LIMIT", 10)
         account, inbox = await home.inbox()
