@@ -61,7 +61,9 @@ class Sight:
     async def accounts(self) -> dict[str, IAccount]:
         """The client's own account and those of others who share something, by what comes before names in them."""
         found = {"": self.own}
-        for owner in (await self._store.sharedWith(self._identity))[:MAX_OTHERS]:
+        owners = (await self._store.sharedWith(self._identity))[:MAX_OTHERS]
+        self.known = {owner: account for owner, account in self.known.items() if owner in owners}
+        for owner in owners:
             try:
                 found[f"{PREFIX}{owner}/"] = await self._other(owner)
             except NoSuchMailbox:
