@@ -47,7 +47,7 @@ async def append(session: Session, command: Append) -> Reply:
         except NoSuchMailbox as refusal:
             return tryCreate(refusal)
     assert isinstance(appended, Appended)
-    session.made(appended.uidValidity, appended.uids)
+    session.made(command.mailbox, appended.uidValidity, appended.uids)
     return ok("appended", _appendUID(appended))
 
 
@@ -81,7 +81,7 @@ async def _replaced(session: Session, mailbox: str, uids: UIDSet, message: NewMe
         [appended] = await account.apply([appending])
         await session.change(Expunge(view.name, uids, False, view.uidValidity))
     assert isinstance(appended, Appended)
-    session.made(appended.uidValidity, appended.uids)
+    session.made(mailbox, appended.uidValidity, appended.uids)
     return appended
 
 

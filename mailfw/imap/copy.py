@@ -42,7 +42,7 @@ async def _transfer(session: Session, command: Copy | Move, kind: type[CopyMessa
     except NoSuchMailbox as refusal:
         return tryCreate(refusal)
     assert isinstance(copied, Copied)
-    session.made(copied.uidValidity, copied.copies)
+    session.made(command.mailbox, copied.uidValidity, copied.copies)
     return copied
 
 

@@ -93,7 +93,8 @@ async def listMailboxes(session: Session, command: ListMailboxes) -> Reply:
         return ok("that is the delimiter")
     if (reply := status.objection(session, command.wanted.status)) is not None:
         return reply
-    chosen = _Chosen(await session.listing(), command, session.usesUTF8)
+    known = await session.listing()
+    chosen = await session.channel.think(lambda: _Chosen(known, command, session.usesUTF8))
     isExtended = command.isExtended or session.isRev2
     isSubscribed = Selection.SUBSCRIBED in command.selection or Returned.SUBSCRIBED in command.wanted.options
 
@@ -103,7 +104,7 @@ async def listMailboxes(session: Session, command: ListMailboxes) -> Reply:
             found.append(b"\\Noselect")
         return line(b"LIST", found, session.nameWord(info.name), chosen.childInfo(info))
 
-    infos = chosen.infos()
+    infos = await session.channel.think(chosen.infos)
     if command.wanted.isPlain:
         await session.send(map(listed, infos))
         return ok("those are the mailboxes")
@@ -144,7 +145,7 @@ class _Chosen:
         self._infos = infos
         self._criteria = [option for option in CRITERIA if option in command.selection]
         self._isRecursive = Selection.RECURSIVE_MATCH in command.selection
-        self._patterns = [Pattern(command.reference + pattern) for pattern in command.patterns if pattern]
+        self._patterns = [Pattern(command.reference + pattern) for pattern in dict.fromkeys(command.patterns) if pattern]
         self._isUTF8 = isUTF8
         self.parents = ancestors(info.name for info in infos if exists(info))
         self._above: Collection[str] = ()
@@ -189,7 +190,8 @@ class _Chosen:
 async def listSubscribed(session: Session, command: ListSubscribed) -> Reply:
     r"""RFC 3501 §6.3.9. With `%`, a name that only has subscribed ones below it is shown as \Noselect."""
     pattern = Pattern(command.reference + command.pattern)
-    await session.send(_subscribed(session, await session.listing(), pattern, b"%" in command.pattern))
+    infos = await session.listing()
+    await session.send(await session.channel.think(lambda: list(_subscribed(session, infos, pattern, b"%" in command.pattern))))
     return ok("those are the subscriptions")
 
 

@@ -253,6 +253,7 @@ class SelectedMailbox:
         :param tellsFlags: the client wants to know of them (RFC 5465 §5.1).
         """
         self.notice(changes.vanished)
+        recent = self.recent
         if mayExpunge and self._gone:
             yield from self._expunge()
         cut = bisect_right(changes.changed, self.lastUID, key=_UID)
@@ -262,6 +263,8 @@ class SelectedMailbox:
             self.hasArrivals = self.tellsRecent
             yield self.countLines()
             yield self.learn(arrived)
+        elif self.tellsRecent and self.recent != recent:
+            yield b"* %d RECENT\r\n" % self.recent
         if self._told:
             known = tuple([change for change in known if self._told.get(change.uid) != change.modSeq])
         if tellsFlags:

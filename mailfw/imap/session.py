@@ -40,7 +40,7 @@ from mailfw.imap import (
     thread,
 )
 from mailfw.imap.grammar import names, response
-from mailfw.imap.grammar.commands import SYNTAX, UNKNOWN_COMMAND, Unreadable, parse
+from mailfw.imap.grammar.commands import SYNTAX, UNKNOWN_COMMAND, Tagged, Unreadable, parse
 from mailfw.imap.grammar.fetch import FetchItem
 from mailfw.imap.grammar.metadata import SetMetadata
 from mailfw.imap.grammar.response import Condition, Reply, bad, bye, no, ok, refused
@@ -49,7 +49,7 @@ from mailfw.imap.manner import Manner
 from mailfw.imap.reader import Spool
 from mailfw.imap.recent import Recency
 from mailfw.imap.selected import SelectedMailbox
-from mailfw.imap.settings import Settings
+from mailfw.imap.settings import Settings, Workaround
 from mailfw.imap.sight import Sight
 from mailfw.imap.states import (
     ASKS_FOR_NEWS,
@@ -72,6 +72,9 @@ from mailfw.values import Move as MoveMessages
 
 OUTPUT_CHUNK = 65536
 """Octets of small responses that are gathered before they are written."""
+
+THOUGHT_FROM = 16384
+"""Octets from which reading a command takes so long that others are to have their turn meanwhile."""
 
 OnMailbox = SetFlags | CopyMessages | MoveMessages | ExpungeMessages
 """Operations on the messages of one mailbox."""
@@ -202,7 +205,7 @@ class Session:
     :ivar account: whose mailboxes; None before login.
     :ivar selected: the mailbox being looked at.
     :ivar enabled: what the client has enabled (RFC 5161), in capitals; :ivar manner: what follows for what it is told.
-    :ivar settings: what holds for all IMAP sessions.
+    :ivar settings: what holds for all IMAP sessions. :ivar missing: capabilities that this one does not have, in capitals.
     :ivar tag: of the command under way; :ivar limitCode: MESSAGELIMIT with where it stopped, if it did.
     :ivar dialogue: who takes the next line, where it is no command.
     :ivar notifying: what the client asked to be told of; None before it did. :ivar teller: tells it.
@@ -226,6 +229,7 @@ class Session:
         self.limits = limits
         self.hostname = hostname
         self.settings = settings or Settings()
+        self.missing = self.settings.missing()
         self.identity: Identity | None = None
         self.selected: SelectedMailbox | None = None
         self.dialogue: Dialogue | None = None
@@ -252,7 +256,7 @@ class Session:
 
     def objection(self, name: bytes) -> Reply | None:
         """Why a command of that name may not come now."""
-        if name not in SYNTAX:
+        if name not in SYNTAX or capability.BELONGS.get(name) in self.missing:
             return bad(UNKNOWN_COMMAND)
         if self.state not in COMMANDS[name]:
             return bad(f"not valid when {self.state.value}")
@@ -266,7 +270,7 @@ class Session:
         await self.teller.rest()
         self.tag = b"*"
         try:
-            tagged = parse(text, self.objection)
+            tagged = await self._read(text)
         except Unreadable as unreadable:
             self.answer(unreadable.tag, unreadable.reply)
             self._handled()
@@ -277,6 +281,13 @@ class Session:
             await self.finish(reply)
         elif self.dialogue is None:
             self._handled()
+
+    async def _read(self, text: CommandText) -> Tagged:
+        """:raises Unreadable: it is no command that may come now."""
+        isLenient = Workaround.TRAILING_SPACE in self.settings.workarounds
+        if text.size < THOUGHT_FROM:
+            return parse(text, self.objection, isLenient)
+        return await self.channel.think(lambda: parse(text, self.objection, isLenient))
 
     def _handled(self) -> None:
         """No command is under way any more."""
@@ -349,7 +360,7 @@ class Session:
             isAsked = name in ASKS_FOR_NEWS or (self.manner.hasModSeqs and name in SHOWS_MODSEQS)
             await self.news(isAsked, name not in KEEPS_NUMBERS, name.startswith(b"UID "))
             if self.notifying is not None:
-                self.notifying.isRung |= name in CHANGES_NAMES
+                self.notifying.isRung |= name in CHANGES_NAMES or bool(self.ownEntries)
                 await self.notifying.tell(self)
         except UIDValidityChanged:
             self.selectedIsGone()
@@ -395,10 +406,10 @@ class Session:
     def capabilities(self) -> tuple[str, ...]:
         """What is announced now."""
         if self.state is not State.NOT_AUTHENTICATED:
-            return capability.afterLogin(self.limits)
+            return capability.afterLogin(self.limits, self.missing)
         mayUsePlaintext = self.channel.mayUsePlaintext()
         mechanisms = self.logins.mechanisms(mayUsePlaintext, self.channel.channelBinding, self.channel.peerCertificate)
-        return capability.beforeLogin(mechanisms, self.channel.mayStartTLS(), mayUsePlaintext)
+        return capability.beforeLogin(mechanisms, self.channel.mayStartTLS(), mayUsePlaintext, self.missing)
 
     def capabilityCode(self) -> bytes:
         """The response code that spares the client a CAPABILITY command."""
@@ -488,6 +499,7 @@ class Session:
         account = await self.store.openAccount(identity, identity.account)
         self._sight = Sight(self.store, identity, account)
         self.identity = identity
+        self.missing = self.settings.missing(identity.account)
         self.state = State.AUTHENTICATED
 
     async def leave(self) -> None:
@@ -495,7 +507,7 @@ class Session:
         self.notify(None)
         if self.selected is not None:
             await self.deselect()
-        self._account, self.identity = None, None
+        self._account, self.identity, self.missing = None, None, self.settings.missing()
         self.enabled, self.manner = frozenset(), Manner()
         self.state = State.NOT_AUTHENTICATED
         self.channel.restartLogin()
@@ -610,12 +622,10 @@ class Session:
         return tuple(name.removesuffix("/") for name in names)
 
     @property
-    def ownEntries(self) -> frozenset[tuple[str, str]]:
-        """Metadata entries that the command under way has changed by itself, each with its mailbox."""
+    def ownEntries(self) -> tuple[tuple[str, str], ...]:
+        """Metadata that the command under way is about to change by itself: mailbox and entry."""
         command = self._command
-        if not isinstance(command, SetMetadata):
-            return frozenset()
-        return frozenset((command.mailbox, name) for name, _ in command.entries)
+        return tuple((command.mailbox, name) for name, _ in command.entries) if isinstance(command, SetMetadata) else ()
 
     @property
     def mayTell(self) -> bool:
@@ -693,10 +703,11 @@ class Session:
         tellsFlags = self.notifying is None or self.notifying.tellsFlags
         await self.send(view.update(changes, mayExpunge, isUID, tellsFlags))
 
-    def made(self, uidValidity: int, uids: Iterable[int]) -> None:
+    def made(self, mailbox: str, uidValidity: int, uids: Iterable[int]) -> None:
         """The client put messages somewhere; if that is the selected mailbox, it need not be told about them (RFC 5465 §5.2)."""
-        if self.selected is not None and self.selected.uidValidity == uidValidity:
-            self.selected.made |= UIDSet.fromUIDs(uids)
+        view = self.selected
+        if view is not None and (view.name, view.uidValidity) == (mailbox, uidValidity):
+            view.made |= UIDSet.fromUIDs(uids)
 
     async def lookOut(self) -> None:
         """Learn which messages others have expunged, without telling the client yet."""

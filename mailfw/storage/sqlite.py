@@ -61,7 +61,7 @@ class SQLite:
         for number, database in enumerate(databases):
             blobs = FileBlobs(os.path.join(directory, f"blobs{number}"))
             housekeeping = Housekeeping(database, blobs, context.reactor, context.now)
-            indexer = openIndexer(database, os.path.join(directory, f"search{number}.sqlite"), context)
+            indexer = openIndexer(database, os.path.join(directory, f"search{number}.index"), context)
             engines.append(Engine(database, blobs, bells, context.now, housekeeping, limits, indexer))
         return Store(engines, context.domains[0])
 

@@ -20,7 +20,7 @@ from mailfw.storage.changes import counters
 from mailfw.storage.engine import AccountRef, Engine, addAccount, writeDerived
 from mailfw.storage.flags import encode
 from mailfw.storage.housekeeping import Housekeeping
-from mailfw.storage.indexer import BATCH, MAX_OCTETS, Indexer, Loaded, Pending, Thread, load
+from mailfw.storage.indexer import BATCH, BATCH_OCTETS, MAX_OCTETS, Indexer, Loaded, Pending, Thread, load
 from mailfw.storage.limits import Limits
 from mailfw.storage.names import INBOX, accountName, mailboxName
 from mailfw.storage.rows import Reading, Source, Stale, Tables
@@ -62,7 +62,7 @@ _MESSAGE = """SELECT b.name, f.name, f.locator, m.internal_date, m.size FROM mes
 _REACHED = "SELECT MAX(id) FROM (SELECT id FROM email WHERE id > ? ORDER BY id LIMIT ?)"
 _UNINDEXED = """SELECT m.email, b.account, a.name, b.name, f.name, f.locator, m.internal_date, m.size FROM message m
     JOIN mailbox b ON b.id = m.mailbox JOIN account a ON a.id = b.account
-    JOIN file f ON f.mailbox = m.mailbox AND f.uid = m.uid WHERE m.email > ? AND m.email <= ? GROUP BY m.email"""
+    JOIN file f ON f.mailbox = m.mailbox AND f.uid = m.uid WHERE m.email > ? AND m.email <= ? GROUP BY m.email ORDER BY m.email"""
 _TABLES = Tables(
     ("a.name", "b.name", "f.name", "f.locator", "m.internal_date", "m.size"),
     ("f.name",),
@@ -407,9 +407,15 @@ class SimpleEngine(Engine):
         """The next emails for the index, each account's read in its strand."""
         reached, rows = await self.database.read(partial(_unindexed, mark))
         accounts: dict[str, list[Pending]] = {}
+        octets = 0
         for email, account, name, *place in rows:
-            content = FileContent(self._store, name, *place) if place[-1] <= MAX_OCTETS else None
+            isSmall = place[-1] <= MAX_OCTETS
+            content = FileContent(self._store, name, *place) if isSmall else None
             accounts.setdefault(name, []).append(Pending(account, email, content))
+            octets += place[-1] if isSmall else 0
+            if octets >= BATCH_OCTETS:
+                reached = email
+                break
         loaded: list[Loaded] = []
         for name, pending in accounts.items():
             loaded += await self._strands.run(name, partial(load, pending))
