@@ -105,7 +105,11 @@ class IMailStore(Interface):
 
 
 class IAccount(Interface):
-    """One account's mailboxes, seen by one identity. Cheap: a session holds one; it need not be closed."""
+    """One account's mailboxes, seen by one identity. Cheap: a session holds one; it need not be closed.
+
+    Who is not the owner may do what a mailbox's access control list says, no more, and finds nothing there that may not be looked
+    up (`mailfw.testing.promises.rights`).
+    """
 
     owner: str = Attribute("canonical account name")
 
@@ -114,10 +118,13 @@ class IAccount(Interface):
         names that are only subscribed."""
 
     async def open(name: str) -> IMailbox:
-        """:raises NoSuchMailbox: there is none of that name, or it cannot be selected."""
+        """:raises NoSuchMailbox: there is none of that name, or it cannot be selected.
+        :raises NoPermission: it may be looked up, but not read.
+        """
 
     async def apply(operations: Sequence[Operation]) -> list[Result]:
-        """Do all of it in one transaction, or nothing; the only way to change an account.
+        """Do all of it in one transaction, or nothing; the only way to change an account. Flags that somebody may not give to
+        messages that come in are left out; what else is not allowed raises NoPermission.
 
         Results are in the order of the operations; `values` says which each yields and raises. The caller's message sources
         must stay until this returns.

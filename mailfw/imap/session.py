@@ -507,7 +507,7 @@ class Session:
         self.notify(None)
         if self.selected is not None:
             await self.deselect()
-        self._account, self.identity, self.missing = None, None, self.settings.missing()
+        self._sight, self.identity, self.missing = None, None, self.settings.missing()
         self.enabled, self.manner = frozenset(), Manner()
         self.state = State.NOT_AUTHENTICATED
         self.channel.restartLogin()

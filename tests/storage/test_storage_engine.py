@@ -17,7 +17,7 @@ from twisted.internet.task import Clock
 from mailfw.errors import NoSuchMailbox, NotSupported, UIDValidityChanged, Unavailable, Vanished
 from mailfw.interfaces import IMailStore, IStoreContext, Row
 from mailfw.sql import SchemaMismatch
-from mailfw.storage import content, housekeeping, rights, rows, transaction
+from mailfw.storage import content, housekeeping, rows, transaction
 from mailfw.storage.blobs import FileBlobs
 from mailfw.storage.memory import memory
 from mailfw.storage.sqlite import sqlite
@@ -25,6 +25,7 @@ from mailfw.testing.fakes import FakeStoreContext
 from mailfw.testing.promises.home import OTHER, OWNER, Home, Promises, append, contents, flagsOf, message, promise, read, uidsOf
 from mailfw.values import (
     ALL_UIDS,
+    RIGHTS,
     Append,
     Column,
     Copied,
@@ -38,6 +39,7 @@ from mailfw.values import (
     Move,
     NewMessage,
     SetFlags,
+    SetRights,
     Target,
     UIDSet,
 )
@@ -204,6 +206,20 @@ class TestShards(Inline):
                 connection.commit()
         with pytest.raises(SchemaMismatch, match="newer"):
             home.start()
+
+
+    @promise
+    async def testNumbersOfMailboxesAndEmailsAreOneFilesAlone(self, home: Home) -> None:
+        seen: dict[str, set[str]] = {"mailboxes": set(), "emails": set()}
+        owners = [f"user{number}@localhost" for number in range(6)]
+        for owner in owners:
+            account = await home.account(owner)
+            await append(account, message(1))
+            seen["mailboxes"] |= {info.mailboxId for info in await account.mailboxes()}
+            seen["emails"] |= {one for (one,) in await read(await account.open("INBOX"), Column.EMAIL_ID)}
+        numbers = [number for (number,) in table(home.directory, "SELECT id FROM mailbox")]
+        assert min(numbers) < 1 << 32 < max(numbers)  # accounts are in both files
+        assert (len(seen["mailboxes"]), len(seen["emails"])) == (6 * len(owners), len(owners))
 
 
 class TestHousekeeping(Inline):
@@ -418,14 +434,16 @@ class TestPatience(Promises):
 
 
 class TestAcross(Inline):
-    """Accounts that may be shared, as they will be: here everybody may open every account."""
+    """Between accounts, of which the other lets one do everything."""
 
-    @pytest.fixture(autouse=True)
-    def everythingIsAllowed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(rights, "mustOpen", lambda identity, owner: None)
+    async def shareAll(self, home: Home) -> None:
+        """Let the owner do everything in the other's mailboxes."""
+        other = await home.account(OTHER)
+        await other.apply([SetRights(info.name, OWNER, FlagChange.REPLACE, RIGHTS) for info in await other.mailboxes()])
 
     @promise
     async def testACopyToAnotherAccountKeepsFlagsAndDates(self, home: Home) -> None:
+        await self.shareAll(home)
         account, inbox = await home.inbox()
         new = NewMessage(MessageSource(message(1)), frozenset({"\\Seen", "$Work"}), 1_000_000_000.0)
         await account.apply([Append("INBOX", (new,))])
@@ -438,6 +456,7 @@ class TestAcross(Inline):
 
     @promise
     async def testAMoveToAnotherAccountLeavesNothingBehind(self, home: Home) -> None:
+        await self.shareAll(home)
         account, inbox = await home.inbox()
         await append(account, message(1), message(2))
         await account.apply([Move("INBOX", UIDSet.of(2), "INBOX", account=OTHER)])
@@ -446,6 +465,7 @@ class TestAcross(Inline):
 
     @promise
     async def testNothingIsExpungedThatWasNotCopied(self, home: Home) -> None:
+        await self.shareAll(home)
         account, inbox = await home.inbox()
         await append(account, message(1))
         for operation, refusal in (
