@@ -635,12 +635,10 @@ class Session:
         return tuple(name.removesuffix("/") for name in names)
 
     @property
-    def ownEntries(self) -> frozenset[tuple[str, str]]:
-        """Metadata entries that the command under way has changed by itself, each with its mailbox."""
+    def ownEntries(self) -> tuple[tuple[str, str], ...]:
+        """Metadata that the command under way is about to change by itself: mailbox and entry."""
         command = self._command
-        if not isinstance(command, SetMetadata):
-            return frozenset()
-        return frozenset((command.mailbox, name) for name, _ in command.entries)
+        return tuple((command.mailbox, name) for name, _ in command.entries) if isinstance(command, SetMetadata) else ()
 
     @property
     def mayTell(self) -> bool:
