@@ -8,8 +8,8 @@ from typing import assert_never
 from attrs import frozen
 
 from mailfw.errors import NotSupported
+from mailfw.sql.blobs import IBlobStore
 from mailfw.storage import messages, tree
-from mailfw.storage.blobs import IBlobStore
 from mailfw.storage.content import Arriving
 from mailfw.storage.transaction import Transaction
 from mailfw.values import Append, Copy, Create, Delete, Expunge, Move, Operation, Rename, Result, SetFlags, Subscribe

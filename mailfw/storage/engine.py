@@ -17,10 +17,10 @@ from twisted.logger import Logger
 
 from mailfw.errors import Refusal, Unavailable
 from mailfw.sql import Connection, Database
+from mailfw.sql.blobs import IBlobStore, drop
 from mailfw.storage import messages, tree
 from mailfw.storage.apply import Step, apply, steps
 from mailfw.storage.bells import Bell, Bells
-from mailfw.storage.blobs import IBlobStore, drop
 from mailfw.storage.changes import View, emailOf
 from mailfw.storage.content import BLOB, BLOB_FROM, Arriving, StoredContent
 from mailfw.storage.housekeeping import Housekeeping

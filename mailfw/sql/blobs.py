@@ -1,4 +1,4 @@
-"""Where large bodies live: files of their own, outside the database.
+"""Octets too large for a row: files of their own, beside the database.
 
 Guarantees: `put` returns when octets and name are on disk, before any transaction names them; so a blob that is named is there.
 A blob that nobody names (the transaction never came) is an orphan: `orphans` finds it once it is old enough that no
@@ -92,7 +92,7 @@ class FileBlobs:
 
 @implementer(IBlobStore)
 class MemoryBlobs:
-    """Blobs in a dictionary, for the store that lives in memory."""
+    """Blobs in a dictionary, for a database in memory."""
 
     def __init__(self) -> None:
         self._blobs: dict[str, bytes] = {}
