@@ -17,7 +17,10 @@ from typing import Any, BinaryIO, TypeVar
 from zope.interface import Attribute, Interface
 
 from mailfw.values import (
+    MX,
+    TLSA,
     Address,
+    Answer,
     Changes,
     Column,
     Credentials,
@@ -390,10 +393,17 @@ class IDelivery(Interface):
 
 
 class IRoute(Interface):
-    """A way on which messages leave for some domains."""
+    """A way on which messages leave for some domains. It may provide IClosable too."""
+
+    def destination(domain: str) -> str:
+        """What recipients at that domain have in common with others on this route: those of one message that have the same
+        destination travel together, and connections are counted by it."""
 
     def begin(envelope: Envelope) -> IDelivery:
-        """A delivery on this route."""
+        """A delivery on this route, to recipients of one destination.
+
+        Its `commit` may raise Unreachable: nobody got anything, and the whole destination is left in peace for a while.
+        """
 
 
 class IRoutePlugin(Interface):
@@ -401,8 +411,38 @@ class IRoutePlugin(Interface):
 
     prefix: str = Attribute("the word before the colon")
 
-    def openRoute(argument: str, context: Any) -> IRoute:
+    def openRoute(argument: str, context: IRouteContext) -> IRoute:
         """:raises ValueError: the argument makes no sense; the text says why."""
+
+
+class IRouteContext(Interface):
+    """What a route is given when it is opened."""
+
+    reactor: Any = Attribute("IReactorTime, IReactorTCP, IReactorProcess …")
+    data: str = Attribute("the data directory; relative paths start here")
+    hostname: str = Attribute("what this system calls itself")
+    resolver: IResolver = Attribute("the DNS")
+    now: Callable[[], float] = Attribute("seconds since the epoch, UTC")
+
+
+class IResolver(Interface):
+    """The DNS. Names are A-labels or U-labels; answers are from a cache while they are good.
+
+    Each method raises NoSuchDomain where there is no such name, and Unavailable where that cannot be told now (no server
+    answers, a server fails, a signature is wrong): the one is an answer, the other none.
+    """
+
+    async def mx(domain: str) -> Answer[MX]:
+        """Mail exchangers, in no order that means anything."""
+
+    async def addresses(host: str) -> Answer[str]:
+        """IPv6 and IPv4 addresses. Where one of the two kinds cannot be told now, the other is the answer."""
+
+    async def txt(name: str) -> Answer[bytes]:
+        """Texts, each put together from its strings."""
+
+    async def tlsa(name: str) -> Answer[TLSA]:
+        """Certificate associations (RFC 6698), of a name such as `_25._tcp.mx.example.org`."""
 
 
 # --- Services --------------------------------------------------------------------------------------------------------
