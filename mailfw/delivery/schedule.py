@@ -22,7 +22,7 @@ def parseInterval(text: str) -> tuple[float, int]:
     :raises ValueError: it is none; the text says how to write one.
     """
     match = _INTERVAL.fullmatch(text.strip())
-    if match is None or float(match[1]) <= 0 or match[3] is not None and int(match[3]) < 1:
+    if match is None or float(match[1]) <= 0 or (match[3] is not None and int(match[3]) < 1):
         raise ValueError(f'"{text}" is no interval: write "5m", or "15m*16" for sixteen of them')
     return float(match[1]) * _SECONDS[match[2]], int(match[3] or 1)
 
