@@ -36,6 +36,11 @@ class Reply:
         return self.lines[0]
 
     @property
+    def said(self) -> str:
+        """All of it in one line for people and reports, whoever wrote it: no control characters, at most 1,000 characters."""
+        return _UNSAFE.sub("?", " ".join(filter(None, (str(self.code), self.enhanced, *self.lines))))[:1000]
+
+    @property
     def isPositive(self) -> bool:
         """2xx and 3xx: the command was carried out."""
         return self.code < 400
@@ -77,6 +82,11 @@ class ReplyParser:
         self._size = 0
         self._lines: list[str] = []
         self._code = 0
+
+    @property
+    def hasRest(self) -> bool:
+        """Whether a reply has begun and not ended."""
+        return bool(self._rest or self._lines)
 
     def feed(self, data: bytes) -> list[Reply]:
         """Replies that are complete now."""
