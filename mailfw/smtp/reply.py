@@ -129,6 +129,8 @@ _CODES: dict[type[errors.Refusal], tuple[int, str]] = {
     errors.NoSuchRecipient: (550, "5.1.1"),
     errors.RelayDenied: (550, "5.7.1"),
     errors.NoRoute: (550, "5.4.4"),
+    errors.NoSuchDomain: (550, "5.1.2"),
+    errors.Unreachable: (451, "4.4.1"),
     errors.MessageTooLarge: (552, "5.3.4"),
     errors.MessageRefused: (554, "5.6.0"),
     errors.OverQuota: (452, "4.2.2"),

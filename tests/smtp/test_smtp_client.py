@@ -25,14 +25,14 @@ PLAIN = ("8BITMIME", "PIPELINING")
 class Call:
     """A client connected to a remote in memory, on a fake clock."""
 
-    def __init__(self, remote=None, isLMTP=False, hello=True, timeouts=Timeouts(), **link):
+    def __init__(self, remote=None, isLMTP=False, hello=True, timeouts=None, **link):
         self.remote = remote or Remote(isLMTP=isLMTP)
         self.clock = Clock()
         self.client = SMTPClient(self.clock)
         self.link = Link(self.client, self.remote.connection(), **link)
         now = self.clock.seconds
         self.session = ClientSession(
-            self.client, "mail.example.org", host="far.example", isLMTP=isLMTP, timeouts=timeouts, now=now
+            self.client, "mail.example.org", host="far.example", isLMTP=isLMTP, timeouts=timeouts or Timeouts(), now=now
         )
         if hello:
             self.do(self.session.greet())
