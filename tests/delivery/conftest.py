@@ -1,24 +1,14 @@
 """A queue on a fake clock, where everything happens at once."""
 
 import pytest
-from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from mailfw.delivery.queue import Queue, Submission
 from mailfw.testing.fakes import START
+from mailfw.testing.now import result
 from mailfw.values import Address, Envelope, MessageSource, Recipient
 
 CONTENT = b"Subject: x\r\n\r\nhello\r\n"
-
-
-def result(coroutine):
-    """What a coroutine that waits for nothing returns or raises."""
-    found = []
-    Deferred.fromCoroutine(coroutine).addBoth(found.append)
-    assert found, "it waits"
-    if hasattr(found[0], "raiseException"):
-        found[0].raiseException()
-    return found[0]
 
 
 class Desk:
