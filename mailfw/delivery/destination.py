@@ -1,8 +1,8 @@
 """Which hosts take mail for a domain, in which order, and what TLS each needs (RFC 5321 §5.1).
 
 Hosts of the MX records by preference, those of equal preference in random order; the domain itself where it has no MX. Each
-host's IPv6 and IPv4 addresses are tried. A host that is ourselves ends the list: those behind it would only bring the mail back. So does
-what points at this machine's loopback, which no stranger's DNS may send us to.
+host's IPv6 and IPv4 addresses are tried. A host that is ourselves ends the list: those behind it would only bring the mail back.
+So does what points at this machine's loopback, which no stranger's DNS may send us to.
 
 `Policy` is the place of DANE and MTA-STS: it says by host what TLS is required, and nobody asks for less.
 """

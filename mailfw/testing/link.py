@@ -72,6 +72,7 @@ class Link:
     :param cutAfter: octets from the server after which the connection is gone; None: never.
     :param failsTLS: handshakes fail.
     :ivar received: octets from the server that the client was given.
+    :ivar isOver: the connection is gone.
     """
 
     def __init__(
@@ -82,16 +83,20 @@ class Link:
         self.cutAfter = cutAfter
         self.failsTLS = failsTLS
         self.received = 0
-        self._isOver = False
+        self.isOver = False
         client.makeConnection(self.client)  # type: ignore[no-untyped-call]
         server.makeConnection(self.server)  # type: ignore[no-untyped-call]
 
-    def pump(self) -> None:
-        """Let octets flow until nothing moves."""
-        while not self._isOver and (self._step(self.client, self.server) or self._step(self.server, self.client)):
+    def pump(self) -> bool:
+        """Let octets flow until nothing moves. → whether anything did."""
+        isMoving = False
+        while not self.isOver and (self._step(self.client, self.server) or self._step(self.server, self.client)):
+            isMoving = True
             self._secure()
-        if not self._isOver and (self.client.isClosed or self.server.isClosed):
+        if not self.isOver and (self.client.isClosed or self.server.isClosed):
             self.cut(ConnectionDone())
+            isMoving = True
+        return isMoving
 
     def _step(self, source: End, sink: End) -> bool:
         if source.producer is not None and not source.isStreaming and not source.output and not source.isClosed:
@@ -123,8 +128,8 @@ class Link:
 
     def cut(self, reason: Exception) -> None:
         """End the connection for both."""
-        if not self._isOver:
-            self._isOver = True
+        if not self.isOver:
+            self.isOver = True
             for end in (self.client, self.server):
                 end.isClosed = True
                 end.protocol.connectionLost(Failure(reason))  # type: ignore[no-untyped-call]

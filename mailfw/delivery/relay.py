@@ -1,0 +1,388 @@
+"""Takes from the queue what is due and brings it on its way, and writes down what became of it.
+
+Recipients of one message in one lane go together. A lane – one destination – has so many deliveries under way at a time as it has
+shown to bear: one more with each success, half as many when it cannot be reached; and then it rests, and what is due for it
+meanwhile is put off with the same words, without another try.
+
+Invariants:
+
+- A recipient is settled exactly once for each lease, with whatever reports that makes necessary, in one transaction.
+- No route can stop the relay: what one raises is the outcome of that message alone, and is logged.
+- What is leased is bounded; leases are renewed while a delivery goes on, and given back when the relay stops before it began.
+"""
+
+from __future__ import annotations
+
+import random as randomness
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from mailfw.delivery.bounce import Bouncer
+from mailfw.delivery.local import LocalDelivery
+from mailfw.delivery.queue import Entry, Filter, Queue, Settlement
+from mailfw.delivery.queue.queue import LOCAL_LANE
+from mailfw.delivery.routes import Routes
+from mailfw.delivery.schedule import Schedule
+from mailfw.delivery.verdict import Verdict, settled, statusOf
+from mailfw.errors import Refusal, Unavailable, Unreachable, Vanished
+from mailfw.values import Address, Fate, MessageSource, Outcome, Target
+
+LEASE = 900.0
+"""Seconds of a lease; it is renewed thrice in that time."""
+
+AT_ONCE, EACH = 500, 200
+"""Recipients that are leased at once: of all lanes, of one lane."""
+
+
+@frozen
+class RelayLimits:
+    """:ivar deliveries: under way at a time, all lanes together.
+    :ivar perLane: of one lane; it begins with `initial`.
+    :ivar leased: recipients that are taken from the queue at a time.
+    :ivar rest: seconds that a lane rests when it cannot be reached the first time; twice as many each time, up to `longestRest`.
+    """
+
+    deliveries: int = 100
+    perLane: int = 20
+    initial: int = 5
+    leased: int = 1000
+    rest: float = 30.0
+    longestRest: float = 600.0
+
+
+@define(eq=False)
+class _Job:
+    """Recipients of one message in one lane."""
+
+    entries: list[Entry]
+
+
+@define(eq=False)
+class _Lane:
+    limit: int
+    active: int = 0
+    failures: int = 0
+    restsUntil: float = 0.0
+    trouble: Unreachable | None = None
+    waiting: deque[_Job] = field(factory=deque)
+
+    @property
+    def isBusy(self) -> bool:
+        return bool(self.waiting) or self.active >= self.limit
+
+
+class Relay:
+    """:param queue: whose `laneOf` becomes ours.
+    :param routes: by which messages leave.
+    :param local: delivers what is for our own store.
+    :param schedule: when to try again, by domain.
+    :param reactor: for time.
+    """
+
+    log = Logger("mailfw.delivery")
+
+    def __init__(
+        self,
+        queue: Queue,
+        routes: Routes,
+        bouncer: Bouncer,
+        reactor: Any,
+        *,
+        local: LocalDelivery | None = None,
+        schedule: Callable[[str], Schedule] = lambda domain: Schedule(),
+        limits: RelayLimits | None = None,
+        now: Callable[[], float] = time.time,
+        random: Callable[[], float] = randomness.random,
+    ) -> None:
+        self.routes = routes
+        self.schedule = schedule
+        self._queue = queue
+        self._bouncer = bouncer
+        self._reactor = reactor
+        self._local = local
+        self._limits = limits or RelayLimits()
+        self._now = now
+        self._random = random
+        self._owner = secrets.token_hex(8)
+        self._lanes: dict[str, _Lane] = {}
+        self._taken: dict[int, Entry] = {}  # leased, by id
+        self._running: set[Deferred[None]] = set()
+        self._timer: IDelayedCall | None = None
+        self._isPumping = False
+        self._isAskedAgain = False
+        self._isStopping = False
+        self._isCut = False
+        self._unwatch: Callable[[], None] = lambda: None
+        self._renewing = LoopingCall(self._renew)
+        self._renewing.clock = reactor
+        queue.laneOf = self.laneOf
+
+    def laneOf(self, address: Address, target: Target | None) -> str:
+        """A recipient's lane is the destination on its route."""
+        return LOCAL_LANE if target is not None else self.routes.destination(address.domain)
+
+    # --- The beginning and the end -----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin with what is due."""
+        self._unwatch = self._queue.watch(self.wake)
+        self._renewing.start(LEASE / 3, now=False)
+        self.wake()
+
+    async def stop(self, seconds: float = 10.0) -> None:
+        """Begin nothing more, give back what was not begun, let what is under way end; after so many seconds cut it off."""
+        self._isStopping = True
+        self._unwatch()
+        if self._renewing.running:
+            self._renewing.stop()
+        self._sleep()
+        idle = [entry for lane in self._lanes.values() for job in lane.waiting for entry in job.entries]
+        for lane in self._lanes.values():
+            lane.waiting.clear()
+        await self._giveBack(idle)
+        cut = self._reactor.callLater(seconds, self._cut)
+        await DeferredList(list(self._running))
+        if cut.active():
+            cut.cancel()
+        await self.routes.close()
+
+    def _cut(self) -> None:
+        self._isCut = True
+        self._launch(self.routes.close())
+
+    async def bounce(self, filter: Filter, text: str = "returned by the administrator") -> int:
+        """Return what the filter means to its senders, now, whatever its state. → how many recipients."""
+        count, after = 0, 0
+        while entries := await self._queue.seize(filter, self._owner, self._now() + LEASE, after):
+            for message in {entry.message.id: entry.message for entry in entries}.values():
+                job = [entry for entry in entries if entry.message.id == message.id]
+                outcome = Outcome(Fate.FAILED, Refusal(text), text, "5.0.0")
+                await self._settle(job, [outcome] * len(job), await self._queue.content(message))
+            count, after = count + len(entries), entries[-1].id
+        return count
+
+    # --- Taking ------------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Something may be due."""
+        self._isAskedAgain = True
+        if not self._isPumping and not self._isStopping:
+            self._isPumping = True
+            self._launch(self._pump())
+
+    def _launch(self, work: Any) -> None:
+        running = Deferred.fromCoroutine(work)
+        self._running.add(running)
+        running.addErrback(lambda failure: self.log.failure("the relay stumbled", failure))
+        running.addBoth(lambda _: self._running.discard(running))
+
+    async def _pump(self) -> None:
+        try:
+            while self._isAskedAgain and not self._isStopping:
+                self._isAskedAgain = False
+                await self._take()
+            if not self._isStopping:
+                await self._setTimer()
+        except Unavailable:  # the queue cannot be read now; it may later
+            self._wakeIn(60.0)
+        finally:
+            self._isPumping = False
+
+    async def _take(self) -> None:
+        """Lease what there is room for, and begin with it."""
+        room = self._limits.leased - len(self._taken)
+        while room > 0 and not self._isStopping:
+            busy = self._busy()
+            until = self._now() + LEASE
+            entries = await self._queue.lease(self._owner, until, min(room, AT_ONCE), EACH, busy)
+            if self._isStopping:
+                await self._queue.giveBack(self._owner, entries)
+            if not entries or self._isStopping:
+                break
+            jobs: dict[tuple[int, str, bool], _Job] = {}
+            for entry in entries:
+                self._taken[entry.id] = entry
+                key = (entry.message.id, entry.lane, entry.target is None)
+                jobs.setdefault(key, _Job([])).entries.append(entry)
+            for (_, name, _), job in jobs.items():
+                self._lane(name).waiting.append(job)
+            self._begin()
+            room = self._limits.leased - len(self._taken)
+
+    def _busy(self) -> set[str]:
+        return {name for name, lane in self._lanes.items() if lane.isBusy}
+
+    def _lane(self, name: str) -> _Lane:
+        lane = self._lanes.get(name)
+        if lane is None:
+            if len(self._lanes) > 10_000:
+                self._forget()
+            lane = self._lanes[name] = _Lane(self._limits.initial)
+        return lane
+
+    def _forget(self) -> None:
+        """Lanes that nothing happens in, and that do not rest."""
+        now = self._now()
+        self._lanes = {name: lane for name, lane in self._lanes.items() if lane.isBusy or lane.active or lane.restsUntil > now}
+
+    def _begin(self) -> None:
+        """Begin with jobs that wait, as far as limits allow; a rotation, so that no lane is first for ever."""
+        active = sum(lane.active for lane in self._lanes.values())
+        for name, lane in list(self._lanes.items()):
+            while lane.waiting and lane.active < lane.limit and active < self._limits.deliveries and not self._isStopping:
+                lane.active += 1
+                active += 1
+                self._launch(self._work(name, lane, lane.waiting.popleft()))
+                active = sum(each.active for each in self._lanes.values())
+
+    async def _setTimer(self) -> None:
+        due = await self._queue.nextDue(self._busy())
+        if due is not None and not self._isStopping and len(self._taken) < self._limits.leased:
+            self._wakeIn(due - self._now())
+
+    def _wakeIn(self, seconds: float) -> None:
+        self._sleep()
+        self._timer = self._reactor.callLater(min(max(seconds, 0.01), 3600.0), self.wake)
+
+    def _sleep(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+    def _renew(self) -> None:
+        if self._taken:
+            self._launch(self._queue.renew(self._owner, list(self._taken.values()), self._now() + LEASE))
+
+    async def _giveBack(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self._taken.pop(entry.id, None)
+        if entries:
+            await self._queue.giveBack(self._owner, entries)
+
+    # --- Bringing ----------------------------------------------------------------------------------------------------
+
+    async def _work(self, name: str, lane: _Lane, job: _Job) -> None:
+        try:
+            await self._bring(lane, job.entries)
+        finally:
+            lane.active -= 1
+            for entry in job.entries:
+                self._taken.pop(entry.id, None)
+            self._lanes.setdefault(name, lane)
+            self._begin()
+            self.wake()
+
+    async def _bring(self, lane: _Lane, entries: list[Entry]) -> None:
+        try:
+            content = await self._queue.content(entries[0].message)
+        except Vanished:
+            return  # cancelled meanwhile
+        if lane.restsUntil > self._now() and lane.trouble is not None:
+            outcomes = [_unreached(lane.trouble)] * len(entries)
+        else:
+            try:
+                outcomes = await self._attempt(entries, content)
+                lane.failures, lane.trouble = 0, None
+                lane.limit = min(lane.limit + 1, self._limits.perLane)
+            except Unreachable as error:
+                self._rest(lane, error)
+                outcomes = [_unreached(error)] * len(entries)
+        if self._isCut:
+            undone = [e for e, outcome in zip(entries, outcomes, strict=True) if outcome.fate is Fate.DEFERRED]
+            await self._giveBack(undone)
+            kept = [(e, o) for e, o in zip(entries, outcomes, strict=True) if o.fate is not Fate.DEFERRED]
+            entries, outcomes = [e for e, _ in kept], [o for _, o in kept]
+        if entries:
+            await self._settle(entries, outcomes, content)
+
+    def _rest(self, lane: _Lane, error: Unreachable) -> None:
+        if not error.isTemporary or self._isStopping:
+            return
+        lane.failures += 1
+        lane.trouble = error
+        seconds = min(self._limits.rest * 2 ** min(lane.failures - 1, 10), self._limits.longestRest)
+        lane.restsUntil = self._now() + seconds
+        lane.limit = max(1, lane.limit // 2)
+
+    async def _attempt(self, entries: Sequence[Entry], content: MessageSource) -> list[Outcome]:
+        """One outcome for each. :raises Unreachable:"""
+        try:
+            if entries[0].target is not None:
+                return await self._store(entries, content)
+            return await self._send(entries, content)
+        except Unreachable:
+            raise
+        except Exception as error:
+            if not isinstance(error, Refusal):
+                self.log.failure("a route failed with message {id}", id=entries[0].message.id)
+                error = Unavailable()
+            return [_refused(error)] * len(entries)
+
+    async def _store(self, entries: Sequence[Entry], content: MessageSource) -> list[Outcome]:
+        if self._local is None:
+            raise Unavailable("there is no store")
+        groups = [[entry.target] if entry.target is not None else [] for entry in entries]
+        return await self._local.deliver(content, entries[0].message.envelope.sender, groups)
+
+    async def _send(self, entries: Sequence[Entry], content: MessageSource) -> list[Outcome]:
+        route = self.routes.find(entries[0].recipient.address.domain)
+        delivery = route.begin(entries[0].message.envelope)
+        outcomes: list[Outcome | None] = []
+        for entry in entries:
+            try:
+                await delivery.recipient(entry.recipient)
+                outcomes.append(None)
+            except Unreachable:
+                raise
+            except Refusal as error:
+                outcomes.append(_refused(error))
+        if None not in outcomes:
+            delivery.abort()
+            return [outcome for outcome in outcomes if outcome is not None]
+        brought = await delivery.commit(content)
+        if len(brought) != outcomes.count(None):
+            raise ValueError(f"the route gave {len(brought)} outcomes for {outcomes.count(None)} recipients")
+        found = iter(brought)
+        return [outcome or next(found) for outcome in outcomes]
+
+    # --- Settling ----------------------------------------------------------------------------------------------------
+
+    async def _settle(self, entries: Sequence[Entry], outcomes: Sequence[Outcome], content: MessageSource) -> None:
+        """Write down what became of recipients of one message."""
+        now = self._now()
+        verdicts: list[Verdict] = []
+        settlements: list[Settlement] = []
+        for entry, outcome in zip(entries, outcomes, strict=True):
+            verdict = settled(entry, outcome, self.schedule(entry.recipient.address.domain), now, self._random)
+            verdicts.append(verdict)
+            settlements.append(verdict.settlement)
+            self.log.info(
+                "message {message} for {recipient}: {fate} {status} {host} {said}",
+                message=entry.message.id,
+                recipient=str(entry.recipient.address),
+                fate=outcome.fate.value,
+                status=statusOf(outcome),
+                host=outcome.host,
+                said=verdict.settlement.reply,
+            )
+        tidings = [verdict.tidings for verdict in verdicts if verdict.tidings is not None]
+        reports = self._bouncer.reports(entries[0].message, tidings, content)
+        await self._queue.settle(self._owner, settlements, reports)
+
+
+def _refused(error: Refusal) -> Outcome:
+    return Outcome(Fate.DEFERRED if error.isTemporary else Fate.FAILED, error, error.text)
+
+
+def _unreached(error: Unreachable) -> Outcome:
+    fate = Fate.DEFERRED if error.isTemporary else Fate.FAILED
+    return Outcome(fate, error, error.text, error.status, error.host)
