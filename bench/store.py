@@ -19,12 +19,16 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 
 from mailfw.interfaces import IMailStore, Row
+from mailfw.storage.maildir import maildir
 from mailfw.storage.memory import memory
+from mailfw.storage.opening import openStore
 from mailfw.storage.sqlite import sqlite
+from mailfw.storage.textfile import textfile
 from mailfw.values import ALL_UIDS, Column, Identity, MessageSource, Target
 
 WORDS = ("project", "meeting", "report", "budget", "release", "server", "customer", "contract", "invoice", "travel", "review")
 ACCOUNTS = 100
+PLUGINS = {"sqlite": sqlite, "memory": memory, "maildir": maildir, "textfile": textfile}
 
 
 @frozen
@@ -126,8 +130,8 @@ async def fetch(store: IMailStore, count: int, messages: Sequence[bytes]) -> tup
 async def measure(options: argparse.Namespace, directory: str) -> None:
     """All of it, one line each."""
     messages = [message(number, options.size) for number in range(500)]
-    plugins = {"sqlite": sqlite, "memory": memory}
-    store = plugins[options.store].openStore("" if options.store == "memory" else "mail", Context(directory))
+    argument = "" if options.store == "memory" else "mail"
+    store = openStore(PLUGINS[options.store], argument, Context(directory))
     for accounts in (ACCOUNTS, 1):
         for inFlight in (1, 10, 50):
             rate = await deliveries(store, inFlight, options.seconds, messages, accounts)
@@ -142,7 +146,7 @@ async def measure(options: argparse.Namespace, directory: str) -> None:
 def main() -> None:
     """Parse the options and run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--store", choices=["sqlite", "memory"], default="sqlite")
+    parser.add_argument("--store", choices=list(PLUGINS), default="sqlite")
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--size", type=int, default=3600)
     options = parser.parse_args()

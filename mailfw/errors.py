@@ -86,6 +86,23 @@ class AccountSuspended(AuthenticationFailed):
     summary = "account is suspended"
 
 
+class TokenRefused(AuthenticationFailed):
+    """A bearer token is not good, with what the client may be told to get a better one (RFC 7628 §3.2.2).
+
+    :ivar reason: why, for the log alone; nothing in it comes from the client.
+    :ivar status: `invalid_token` or `insufficient_scope` (RFC 6750 §3.1).
+    :ivar scope: what a token must allow; empty: nothing in particular.
+    :ivar discovery: URL of the provider's openid-configuration; empty: not told.
+    """
+
+    def __init__(self, reason: str = "", status: str = "invalid_token", scope: str = "", discovery: str = "") -> None:
+        super().__init__()
+        self.reason = reason
+        self.status = status
+        self.scope = scope
+        self.discovery = discovery
+
+
 class NoPermission(Refusal):
     """The identity lacks the right that the operation needs (RFC 4314 in storage, sender ownership in submission)."""
 

@@ -34,6 +34,7 @@ from mailfw.values import (
     Operation,
     Outcome,
     Peer,
+    Quota,
     Recipient,
     Resolution,
     Result,
@@ -279,9 +280,36 @@ class IAuthenticator(Interface):
     async def authenticate(credentials: Credentials) -> Identity:
         """Who that is. Takes as long for an unknown user as for a wrong password.
 
-        :raises AuthenticationFailed: wrong, or unknown to this source (another may know).
+        Credentials of a kind that the source does not judge (see ICredentialKinds) are refused at once.
+
+        :raises AuthenticationFailed: wrong, or unknown to this source (another may know); TokenRefused for a token.
         :raises AuthenticationUnavailable: this source cannot tell now.
         """
+
+
+class ICredentialKinds(Interface):
+    """An authenticator that says which credentials it can judge. One that does not is asked about passwords alone."""
+
+    kinds: Collection[type] = Attribute("classes of `values.Credentials`; it does not change")
+
+
+class IIdentitySource(Interface):
+    """An authenticator that knows its accounts by name, whatever proved who somebody is: a token, a certificate, a master."""
+
+    async def identityOf(user: str) -> Identity:
+        """The identity of the account that is called so.
+
+        :raises AuthenticationFailed: this source has no such account.
+        :raises AccountSuspended: it has, and nobody may log in to it.
+        :raises AuthenticationUnavailable: it cannot tell now.
+        """
+
+
+class IQuotas(Interface):
+    """Who knows what accounts may hold."""
+
+    async def quotaOf(account: str) -> Quota:
+        """The account's own limits; none of its own where nobody has set any, or knows the account."""
 
 
 class IVerifierSource(Interface):
@@ -304,7 +332,8 @@ class IAuthenticatorPlugin(Interface):
     prefix: str = Attribute("the word before the colon")
 
     def openAuthenticator(argument: str, context: IAuthContext) -> IAuthenticator:
-        """The source may provide IVerifierSource, IUserList, IAliases and IClosable too.
+        """The source may provide ICredentialKinds, IIdentitySource, IVerifierSource, IUserList, IAliases, IQuotas and IClosable
+        too. The context provides IOptionsContext where the plugin provides IOptions.
 
         :raises ValueError: the argument makes no sense; the text says why.
         """

@@ -551,6 +551,7 @@ class Column(enum.Enum):
     THREAD_ID = "thread id"  # str, RFC 8474
     UIDL = "uidl"  # str, 1 to 70 printable ASCII characters (RFC 1939 §7)
     ENVELOPE = "envelope"  # bytes as IMAP sends them, parentheses included
+    REFERENCES = "references"  # tuple[str, ...], ids from the root of the thread down (message.summary.Summary.ancestors)
     BODY_STRUCTURE = "body structure"  # bytes as IMAP sends them, extension data included
     PREVIEW = "preview"  # str, at most 256 characters (RFC 8970)
     HEADER = "header"  # bytes up to and with the empty line after the header
@@ -777,12 +778,54 @@ class PasswordCredentials:
 
     :ivar user: as the client wrote it: an address, or a local part alone (the first configured domain is then meant).
     :ivar service: `smtp`, `submission`, `imap`, `pop3` …: what the login is for (app passwords can be bound to one).
+    :ivar isForAnother: the user wants into another's account (a master login), for which app passwords are no good.
     """
 
     user: str
     password: str = field(repr=False)
     service: str = ""
     peer: str = ""
+    isForAnother: bool = False
 
 
-Credentials = PasswordCredentials
+@frozen
+class TokenCredentials:
+    """A bearer token (RFC 6750), as OAUTHBEARER and XOAUTH2 bring it.
+
+    :ivar user: the account that the client asks for, perhaps empty. A source need not look at it: whether the token's owner may
+        have that account is asked after it was judged.
+    :ivar token: printable ASCII; empty where the client only wants to hear which tokens are taken.
+    """
+
+    user: str
+    token: str = field(repr=False)
+    service: str = ""
+    peer: str = ""
+
+
+@frozen
+class CertificateCredentials:
+    """A certificate that the client proved in TLS to have the key of, and that one of our authorities issued (EXTERNAL).
+
+    :ivar user: the account that the client asks for, perhaps empty; it only chooses among those that the certificate names.
+    :ivar certificate: DER.
+    """
+
+    user: str
+    certificate: bytes = field(repr=False)
+    service: str = ""
+    peer: str = ""
+
+
+Credentials = PasswordCredentials | TokenCredentials | CertificateCredentials
+
+
+# --- What an account may hold ----------------------------------------------------------------------------------------
+
+
+@frozen
+class Quota:
+    """:ivar octets: of all messages together. :ivar messages: their number. None: no limit of the account's own."""
+
+    octets: int | None = None
+    messages: int | None = None

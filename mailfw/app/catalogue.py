@@ -14,6 +14,8 @@ BUILT_IN = (
     BuiltIn(Kind.AUTHENTICATOR, "accounts", "mailfw.auth.accounts:plugin", "our own accounts, see `mailfw user`; the default"),
     BuiltIn(Kind.AUTHENTICATOR, "passwd", "mailfw.auth.passwd:plugin", "a file of lines ADDRESS:{SCHEME}VALUE"),
     BuiltIn(Kind.AUTHENTICATOR, "cred", "mailfw.auth.cred:plugin", "any twisted.cred checker: cred:unix, cred:file:…"),
+    BuiltIn(Kind.AUTHENTICATOR, "oauth", "mailfw.auth.oauth:plugin", "tokens of an OAuth 2 provider: JWTs, or by introspection"),
+    BuiltIn(Kind.AUTHENTICATOR, "certificate", "mailfw.auth.certificate:plugin", "client certificates, see [tls] client_ca"),
     BuiltIn(Kind.SERVICE, "smtp", "mailfw.smtp.server:smtp", "mail from other systems (25)"),
     BuiltIn(Kind.SERVICE, "submission", "mailfw.smtp.server:submission", "mail from our users, STARTTLS (587)"),
     BuiltIn(Kind.SERVICE, "submissions", "mailfw.smtp.server:submissions", "mail from our users, TLS (465)"),

@@ -295,9 +295,13 @@ def _consistency(configuration: Configuration, areDomainsKnown: bool) -> Iterato
         from mailfw.app.tls import Certificates
 
         try:
-            Certificates.load(configuration.tls.certificate, configuration.tls.key or "", configuration.hostname)
+            tls = configuration.tls
+            Certificates.load(tls.certificate, tls.key or "", configuration.hostname, tls.clientCA or "")
         except Problem as problem:
             yield ("tls", "certificate"), f"tls: {problem}"
+    takesCertificates = any(source.partition(":")[0] == "certificate" for source in configuration.auth.sources)
+    if takesCertificates and (configuration.tls is None or configuration.tls.clientCA is None):
+        yield ("auth", "sources"), 'auth.sources: "certificate:" needs [tls] client_ca, so that clients are asked for theirs'
     for index, source in enumerate(configuration.auth.sources):
         prefix, _, argument = source.partition(":")
         file = configuration.path(argument)

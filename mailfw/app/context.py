@@ -42,8 +42,9 @@ from mailfw.net.context import ServiceContext
 from mailfw.net.sessions import SessionRegistry
 from mailfw.net.spool import SpoolDirectory
 from mailfw.plugins import BrokenPlugin, Kind, PluginError, check
-from mailfw.sasl.exchange import Logins
+from mailfw.sasl.exchange import Logins, Masters
 from mailfw.sql.schema import SchemaMismatch
+from mailfw.values import accountName
 
 _log = Logger("mailfw.app")
 
@@ -202,14 +203,17 @@ class System:
         return Directory(self._chain, self._chain, domains, addresses.postmaster, addresses.catchAll, addresses.tagDelimiter)
 
     def _logins(self) -> Logins:
-        domain = self.configuration.domains[0]
+        auth, domain = self.configuration.auth, self.configuration.domains[0]
         authenticator = self._chain if self.isLoopback else development.Undemonstrated(self._chain, domain)
         return Logins(
             authenticator,
             IVerifierSource(authenticator) if IVerifierSource.providedBy(self._chain) else None,
+            kinds=self._chain.kinds,
+            identities=self._chain,
+            masters=Masters(frozenset(accountName(name, domain) for name in auth.masters), auth.masterSeparator),
             domain=domain,
             secret=self._secret(),
-            guard=LoginGuard(self._reactor.seconds, domain),
+            guard=LoginGuard(self._reactor, domain),
         )
 
     def _secret(self) -> bytes:

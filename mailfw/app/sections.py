@@ -104,6 +104,8 @@ class Auth(Section):
     sources: Annotated[list[Annotated[str, _specification(Kind.AUTHENTICATOR)]], Field(min_length=1)] = ["accounts:"]
     plaintext: Literal["loopback", "never", "always"] = "loopback"
     rehash: bool = True
+    masters: list[AddressText] = []
+    masterSeparator: Annotated[str, AfterValidator(_delimiter)] = "*"
 
 
 class TLS(Section):
@@ -111,6 +113,7 @@ class TLS(Section):
 
     certificate: ReadablePath
     key: ReadablePath | None = None
+    clientCA: ReadablePath | None = None
 
 
 LOOPBACK_SERVICES = ("manhole",)

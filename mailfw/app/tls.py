@@ -4,6 +4,8 @@
 directory of `*.pem` files, each a chain with its key in the same file, or in `NAME.key` beside it. A client that names no
 host, or one that no certificate is for, gets the certificate for our hostname, or else the first one by file name.
 
+With authorities for clients, every client is asked for a certificate; what comes of it is in `net.tls`.
+
 An OpenSSL context lives as long as a connection uses it, so replacing certificates disturbs nobody. TLS 1.2 is the least.
 """
 
@@ -21,6 +23,7 @@ from twisted.internet.ssl import CertificateOptions, TLSVersion
 from zope.interface import implementer
 
 from mailfw.app.problem import Problem
+from mailfw.net.tls import askForCertificates
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -32,16 +35,20 @@ class Certificates:
         self._default = default
 
     @classmethod
-    def load(cls, certificate: str, key: str, hostname: str) -> Certificates:
+    def load(cls, certificate: str, key: str, hostname: str, clientCA: str = "") -> Certificates:
         """Read certificates from a file, or from all PEM files of a directory.
 
+        :param clientCA: file of the authorities that may issue certificates to clients; empty: clients are not asked.
         :raises Problem: one of them cannot be read, is none, or does not fit its key.
         """
         contexts: dict[str, SSL.Context] = {}
         first: SSL.Context | None = None
+        authorities = _chain(clientCA) if clientCA else []
         for chainPath, keyPath in _files(certificate, key):
             chain = _chain(chainPath)
             context = _context(chain, chainPath, keyPath)
+            if authorities:
+                askForCertificates(context, authorities)
             first = first or context
             for name in _names(chain[0]):
                 contexts.setdefault(name, context)

@@ -6,7 +6,8 @@ are); the administrator's command.
 - `hashes`, `crypts`, `crammd5`: every way in which a password may be stored. Pure; they block.
 - `hashing`: does that in threads, few at a time, and remembers for some minutes what was right.
 - `accounts` (`accounts:`), `passwd` (`passwd:FILE`), `cred` (`cred:SPEC`): the sources. `chain`: several as one.
-- `guard`: holds back who guesses, and writes the line that fail2ban reads.
+- `oauth` (`oauth:`), with `jwt`, `introspection`, `claims`, `web`; `certificate` (`certificate:`): sources without passwords.
+- `guard`, `turns`: hold back who guesses, and write the line that fail2ban reads.
 
 Invariants:
 

@@ -38,12 +38,14 @@ from mailfw.interfaces import (
     IAuthenticator,
     IAuthenticatorPlugin,
     IClosable,
+    IIdentitySource,
+    IQuotas,
     IUserList,
     IVerifierSource,
 )
 from mailfw.sasl.verifier import Verifier
 from mailfw.sql import Connection, Database
-from mailfw.values import Address, Credentials, Identity, accountName
+from mailfw.values import Address, Credentials, Identity, PasswordCredentials, Quota, accountName
 
 T = TypeVar("T")
 
@@ -85,7 +87,7 @@ class Imported:
     replaced: int
 
 
-@implementer(IAuthenticator, IVerifierSource, IUserList, IAliases, IClosable)
+@implementer(IAuthenticator, IVerifierSource, IIdentitySource, IUserList, IAliases, IQuotas, IClosable)
 class Accounts:
     """The accounts of one database file. Methods are for the reactor's thread.
 
@@ -111,23 +113,23 @@ class Accounts:
 
     async def authenticate(self, credentials: Credentials) -> Identity:
         """:raises AuthenticationFailed: :raises AccountSuspended: :raises AuthenticationUnavailable:"""
-        if not hashes.isPossible(credentials.password):
+        if not isinstance(credentials, PasswordCredentials) or not hashes.isPossible(credentials.password):
             raise AuthenticationFailed
         name = self._canonical(credentials.user)
         digest = _digestOf(credentials.password)
         choose = functools.partial(self._hasher.decoy, name)
         found = await self._read(lambda connection: rows.candidate(connection, name, digest, choose))
         if found.stored is None:
-            await self._hasher.pretend(found.decoy, credentials.password)
+            await self._hasher.pretend(name, found.decoy, credentials.password)
             raise AuthenticationFailed
         await self._check(found, found.stored, credentials)
         if found.stored.account.isSuspended:
             raise AccountSuspended
         return _identityOf(found.stored)
 
-    async def _check(self, found: Candidate, stored: Stored, credentials: Credentials) -> None:
+    async def _check(self, found: Candidate, stored: Stored, credentials: PasswordCredentials) -> None:
         """Whether the password is right, the account's own or that of a device."""
-        appPassword = found.appPassword
+        appPassword = found.appPassword if not credentials.isForAnother else None
         if appPassword is not None and appPassword.service in ("", credentials.service):
             if self._now() - (appPassword.lastUsed or 0.0) >= _USED_GRAIN:
                 await self._improve(lambda connection: rows.use(connection, stored.id, appPassword.name, self._now()))
@@ -171,6 +173,10 @@ class Accounts:
 
     async def identify(self, user: str) -> Identity:
         """:raises AuthenticationFailed: no such user. :raises AccountSuspended:"""
+        return await self.identityOf(user)
+
+    async def identityOf(self, user: str) -> Identity:
+        """:raises AuthenticationFailed: no such user. :raises AccountSuspended:"""
         stored = await self._find(user)
         if stored is None:
             raise AuthenticationFailed
@@ -193,9 +199,10 @@ class Accounts:
         name = self._canonical(address)
         return await self._database.read(lambda connection: rows.targetsOf(connection, name))
 
-    async def quotaOf(self, account: str) -> int | None:
-        """Octets that the account may hold; None: none of its own. :raises NoSuchAccount:"""
-        return (await self._demand(account)).account.quota
+    async def quotaOf(self, account: str) -> Quota:
+        """What `user add --quota` said."""
+        stored = await self._find(account)
+        return Quota(stored.account.quota) if stored is not None else Quota()
 
     # --- Accounts
 

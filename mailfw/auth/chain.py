@@ -6,39 +6,94 @@ from collections.abc import Sequence
 
 from zope.interface import implementer
 
-from mailfw.errors import AccountSuspended, AuthenticationFailed, AuthenticationUnavailable
-from mailfw.interfaces import IAliases, IAuthenticator, IClosable, IUserList, IVerifierSource
+from mailfw.errors import AccountSuspended, AuthenticationFailed, AuthenticationUnavailable, TokenRefused
+from mailfw.interfaces import (
+    IAliases,
+    IAuthenticator,
+    IClosable,
+    ICredentialKinds,
+    IIdentitySource,
+    IQuotas,
+    IUserList,
+    IVerifierSource,
+)
 from mailfw.sasl.steps import SCRAM
 from mailfw.sasl.verifier import Verifier
-from mailfw.values import Credentials, Identity
+from mailfw.values import Credentials, Identity, PasswordCredentials, Quota
 
 
-@implementer(IAuthenticator, IUserList, IAliases, IClosable)
+def kindsOf(source: IAuthenticator) -> frozenset[type]:
+    """Which credentials a source can judge."""
+    return frozenset(ICredentialKinds(source).kinds if ICredentialKinds.providedBy(source) else (PasswordCredentials,))
+
+
+@implementer(IAuthenticator, ICredentialKinds, IIdentitySource, IUserList, IAliases, IQuotas, IClosable)
 class Chain:
-    """Sources in order. Those that list no users, or keep no aliases, are passed over where that is asked."""
+    """Sources in order. Those that do not provide what is asked (users, aliases, quotas) are passed over.
+
+    What a token or a certificate proves is a name. Whether there is such an account, and whether it is suspended, is said
+    by the sources that know accounts by name; only where there is none of those does the proof alone let somebody in.
+    """
 
     def __init__(self, sources: Sequence[IAuthenticator]) -> None:
         self.sources = tuple(sources)
+        self.kinds = frozenset[type]().union(*map(kindsOf, sources))
+        self._judges = {kind: [source for source in sources if kind in kindsOf(source)] for kind in self.kinds}
+        self._identities = [IIdentitySource(source) for source in sources if IIdentitySource.providedBy(source)]
         self._lists = [IUserList(source) for source in sources if IUserList.providedBy(source)]
         self._aliases = [IAliases(source) for source in sources if IAliases.providedBy(source)]
+        self._quotas = [IQuotas(source) for source in sources if IQuotas.providedBy(source)]
 
     async def authenticate(self, credentials: Credentials) -> Identity:
-        """Every source is asked until one says yes, so that a failure takes as long whoever was asked for.
+        """Every source that judges such credentials is asked until one says yes, so that a failure takes as long whoever was
+        asked for.
 
         :raises AccountSuspended: at the first source that says so: the next must not let in whom it shuts out.
         :raises AuthenticationUnavailable: nobody said yes, and not everybody could answer.
         """
+        identity = await self._ask(credentials)
+        if isinstance(credentials, PasswordCredentials) or not self._identities:
+            return identity
+        return await self.identityOf(identity.account)
+
+    async def _ask(self, credentials: Credentials) -> Identity:
         away: AuthenticationUnavailable | None = None
-        for source in self.sources:
+        refusal = AuthenticationFailed()
+        for source in self._judges.get(type(credentials), ()):
             try:
                 return await source.authenticate(credentials)
             except AccountSuspended:
                 raise
+            except TokenRefused as error:
+                refusal = error
             except AuthenticationFailed:
                 pass
             except AuthenticationUnavailable as error:
                 away = error
-        raise away or AuthenticationFailed()
+        raise away or refusal
+
+    async def identityOf(self, user: str) -> Identity:
+        """By the first source that knows the account.
+
+        :raises AuthenticationFailed: none does. :raises AccountSuspended: at the first source that says so.
+        :raises AuthenticationUnavailable: a source before could not tell, and it may have suspended the account.
+        """
+        for source in self._identities:
+            try:
+                return await source.identityOf(user)
+            except AccountSuspended:
+                raise
+            except AuthenticationFailed:
+                pass
+        raise AuthenticationFailed
+
+    async def quotaOf(self, account: str) -> Quota:
+        """Of the first source that has set a limit for the account."""
+        for source in self._quotas:
+            quota = await source.quotaOf(account)
+            if quota != Quota():
+                return quota
+        return Quota()
 
     async def hasAccount(self, account: str) -> bool:
         """Whether any source lists it."""
@@ -67,11 +122,11 @@ class Chain:
 
 @implementer(IVerifierSource)
 class VerifierChain(Chain):
-    """Sources that can all serve SCRAM."""
+    """Sources of which all that judge passwords can serve SCRAM."""
 
     def __init__(self, sources: Sequence[IAuthenticator]) -> None:
         super().__init__(sources)
-        self._verifiers = [IVerifierSource(source) for source in sources]
+        self._verifiers = [IVerifierSource(source) for source in sources if PasswordCredentials in kindsOf(source)]
 
     def mechanisms(self) -> frozenset[str]:
         """Those that every source can serve now."""
@@ -92,7 +147,8 @@ class VerifierChain(Chain):
 
 
 def chain(sources: Sequence[IAuthenticator]) -> Chain:
-    """One authenticator of many; it provides IVerifierSource too when each of them does."""
-    if sources and all(IVerifierSource.providedBy(source) for source in sources):
+    """One authenticator of many; it provides IVerifierSource too when each of those does that judge passwords."""
+    passwords = [source for source in sources if PasswordCredentials in kindsOf(source)]
+    if passwords and all(IVerifierSource.providedBy(source) for source in passwords):
         return VerifierChain(sources)
     return Chain(sources)

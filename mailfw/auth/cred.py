@@ -24,8 +24,8 @@ from zope.interface import implementer
 
 from mailfw.auth import hashes
 from mailfw.errors import AuthenticationFailed, AuthenticationUnavailable
-from mailfw.interfaces import IAuthContext, IAuthenticator, IAuthenticatorPlugin, IUserList
-from mailfw.values import Credentials, Identity, accountName
+from mailfw.interfaces import IAuthContext, IAuthenticator, IAuthenticatorPlugin, IIdentitySource, IUserList
+from mailfw.values import Credentials, Identity, PasswordCredentials, accountName
 
 T = TypeVar("T")
 Knows = Callable[[bytes], bool]
@@ -44,7 +44,7 @@ class CredChecker:
 
     async def authenticate(self, credentials: Credentials) -> Identity:
         """:raises AuthenticationFailed: :raises AuthenticationUnavailable: the checker raised what it should not."""
-        if not hashes.isPossible(credentials.password):
+        if not isinstance(credentials, PasswordCredentials) or not hashes.isPossible(credentials.password):
             raise AuthenticationFailed
         try:
             account = accountName(credentials.user, self._domain)
@@ -71,7 +71,7 @@ class CredChecker:
         return avatar is not checkers.ANONYMOUS
 
 
-@implementer(IUserList)
+@implementer(IUserList, IIdentitySource)
 class ListingCredChecker(CredChecker):
     """A checker of which we know how to ask it whether a user is there: then mail can be addressed to its users."""
 
@@ -85,6 +85,12 @@ class ListingCredChecker(CredChecker):
             return any(map(self._knows, self._namesOf(accountName(account, self._domain))))
         except ValueError:
             return False
+
+    async def identityOf(self, user: str) -> Identity:
+        """:raises AuthenticationFailed: the checker knows no such user."""
+        if not await self.hasAccount(user):
+            raise AuthenticationFailed
+        return Identity(accountName(user, self._domain))
 
     async def admins(self) -> list[str]:
         """twisted.cred knows of none."""

@@ -97,7 +97,7 @@ def _matchesPasslib(kind: str, stored: str, password: bytes) -> bool:
 def _findSystemCrypt() -> Callable[[str, str], str | None] | None:
     """crypt(3): in the standard library until Python 3.12, a package of its own since."""
     try:
-        import crypt_r  # type: ignore[import-untyped]
+        import crypt_r
 
         return cast("Callable[[str, str], str | None]", crypt_r.crypt)
     except ImportError:

@@ -1,5 +1,8 @@
 """Password hashing for a reactor: in threads, few at a time, and not twice in ten minutes for the same right password.
 
+A mail program that opens six connections at once is hashed once too: those who come with the same password for the same
+user share the operation under way. Unknown users share in the same way, so that nobody can tell them by it.
+
 What is remembered of a right password is a keyed digest of the *stored value and* the password. So there is nothing
 to invalidate: whoever changes a password changes its stored value; a suspended or removed account is seen in its row,
 which is read at every login.
@@ -19,6 +22,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from mailfw.auth import hashes
+from mailfw.auth.sharing import UnderWay
 from mailfw.errors import AuthenticationUnavailable
 
 T = TypeVar("T")
@@ -52,16 +56,17 @@ class RightPasswords:
 
     def add(self, stored: str, password: str) -> None:
         """Remember that they fit; the oldest is forgotten where there are too many."""
-        mark = self._mark(stored, password)
+        mark = self.mark(stored, password)
         self._until[mark] = self._now() + self._seconds
         self._until.move_to_end(mark)
         while len(self._until) > self._capacity or next(iter(self._until.values())) <= self._now():
             self._until.popitem(last=False)
 
     def __contains__(self, pair: tuple[str, str]) -> bool:
-        return self._until.get(self._mark(*pair), 0.0) > self._now()
+        return self._until.get(self.mark(*pair), 0.0) > self._now()
 
-    def _mark(self, stored: str, password: str) -> bytes:
+    def mark(self, stored: str, password: str) -> bytes:
+        """What stands for the pair: a digest that only this process can make."""
         row, secret = (text.encode("utf-8", "surrogatepass") for text in (stored, password))
         return hashlib.blake2b(b"%d:%b%b" % (len(row), row, secret), key=self._key, digest_size=32).digest()
 
@@ -84,6 +89,7 @@ class Hasher:
         self._secret = os.urandom(32)
         self._right = RightPasswords(now)
         self._places = DeferredSemaphore(threads or max(2, os.cpu_count() or 2))
+        self._comparing: UnderWay[tuple[str, bytes], bool] = UnderWay()
         self._damaged: set[str] = set()
 
     async def verify(self, stored: str, password: str) -> bool:
@@ -93,18 +99,19 @@ class Hasher:
         """
         if (stored, password) in self._right:
             return True
-        fits = await self._compare(stored, password)
+        fits = await self._compare("", stored, password)
         if fits:
             self._right.add(stored, password)
         return fits
 
-    async def pretend(self, stored: str, password: str) -> None:
+    async def pretend(self, user: str, stored: str, password: str) -> None:
         """Work as `verify` does, for a user who is not there.
 
+        :param user: the canonical name; those who come with the same one at once share the work.
         :param stored: another user's stored password, chosen by `decoy`; empty where there are no users. What comes
             out is dropped, and never remembered: else it would show by its speed that the password is somebody's.
         """
-        await self._compare(stored or _NOBODYS, password)
+        await self._compare(user or "-", stored or _NOBODYS, password)
 
     def decoy(self, user: str, count: int) -> int:
         """Which of `count` accounts stands in for a user who is not there: steady for a name, and unforeseeable.
@@ -122,7 +129,12 @@ class Hasher:
             raise AuthenticationUnavailable
         return await self._places.run(deferToThreadPool, self._reactor, self._reactor.getThreadPool(), work)
 
-    async def _compare(self, stored: str, password: str) -> bool:
+    async def _compare(self, pretender: str, stored: str, password: str) -> bool:
+        """:param pretender: the user who is not there; empty for a real one, whom the stored value stands for."""
+        key = (pretender, self._right.mark(stored, password))
+        return await self._comparing.share(key, lambda: self._hash(stored, password))
+
+    async def _hash(self, stored: str, password: str) -> bool:
         self.operations += 1
         try:
             return await self.run(lambda: hashes.verify(stored, password))

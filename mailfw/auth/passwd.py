@@ -26,8 +26,8 @@ from zope.interface import implementer
 from mailfw.auth import hashes
 from mailfw.auth.hashing import Hasher
 from mailfw.errors import AccountSuspended, AuthenticationFailed
-from mailfw.interfaces import IAuthContext, IAuthenticator, IAuthenticatorPlugin, IUserList
-from mailfw.values import Credentials, Identity, accountName
+from mailfw.interfaces import IAuthContext, IAuthenticator, IAuthenticatorPlugin, IIdentitySource, IUserList
+from mailfw.values import Credentials, Identity, PasswordCredentials, accountName
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -109,7 +109,7 @@ def parseFile(content: bytes, domain: str) -> Table:
     return Table(entries, tuple(entry.password for entry in entries.values()), tuple(mistakes))
 
 
-@implementer(IAuthenticator, IUserList)
+@implementer(IAuthenticator, IIdentitySource, IUserList)
 class PasswdFile:
     """The accounts of one file.
 
@@ -145,19 +145,26 @@ class PasswdFile:
 
     async def authenticate(self, credentials: Credentials) -> Identity:
         """:raises AuthenticationFailed: :raises AccountSuspended: :raises AuthenticationUnavailable:"""
-        if not hashes.isPossible(credentials.password):
+        if not isinstance(credentials, PasswordCredentials) or not hashes.isPossible(credentials.password):
             raise AuthenticationFailed
         table = await self._current()
-        try:
-            name = accountName(credentials.user, self._domain)
-        except ValueError:
-            name = ""
+        name = self._canonical(credentials.user)
         entry = table.entries.get(name)
         if entry is None:
             decoy = table.passwords[self._hasher.decoy(name, len(table.passwords))] if table.passwords else ""
-            await self._hasher.pretend(decoy, credentials.password)
+            await self._hasher.pretend(name, decoy, credentials.password)
             raise AuthenticationFailed
         if not await self._hasher.verify(entry.password, credentials.password) or not entry.isAllowedFrom(credentials.peer):
+            raise AuthenticationFailed
+        if entry.isSuspended:
+            raise AccountSuspended
+        return Identity(name)
+
+    async def identityOf(self, user: str) -> Identity:
+        """`allow_nets` is not asked: it is about passwords. :raises AuthenticationFailed: :raises AccountSuspended:"""
+        name = self._canonical(user)
+        entry = (await self._current()).entries.get(name)
+        if entry is None:
             raise AuthenticationFailed
         if entry.isSuspended:
             raise AccountSuspended
@@ -170,6 +177,13 @@ class PasswdFile:
     async def admins(self) -> list[str]:
         """The file names none."""
         return []
+
+    def _canonical(self, user: str) -> str:
+        """The name of the account that is meant; empty, as nobody is called, where none can have that name."""
+        try:
+            return accountName(user, self._domain)
+        except ValueError:
+            return ""
 
     # --- Reading it again
 

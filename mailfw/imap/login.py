@@ -81,7 +81,7 @@ async def login(session: Session, command: Login) -> Reply:
         user, password = command.user.decode("utf-8"), command.password.decode("utf-8")
     except UnicodeDecodeError:
         user, password = "", ""  # nobody's; it is looked at like any other, and takes as long
-    await _holdBack(session)
+    await _holdBack(session, user)
     try:
         identity = await session.logins.password(user, password, service=SERVICE, peer=session.channel.peerHost)
     except AuthenticationFailed as refusal:
@@ -96,11 +96,15 @@ async def authenticate(session: Session, command: Authenticate) -> Reply | None:
         return no("passwords may only come under TLS", b"PRIVACYREQUIRED")
     try:
         exchange = session.logins.begin(
-            command.mechanism, service=SERVICE, peer=channel.peerHost, mayUsePlaintext=channel.mayUsePlaintext()
+            command.mechanism,
+            service=SERVICE,
+            peer=channel.peerHost,
+            mayUsePlaintext=channel.mayUsePlaintext(),
+            binding=channel.channelBinding,
+            certificate=channel.peerCertificate,
         )
     except NotSupported as refusal:
         return no(refusal.text, b"CANNOT")
-    await _holdBack(session)
     dialogue = Authenticating(session, exchange)
     session.dialogue = dialogue
     return await dialogue.step(command.initialResponse)
@@ -118,6 +122,7 @@ class Authenticating:
         if line == b"*":
             await self._session.finish(bad("authentication cancelled"))
             return
+        await _holdBack(self._session, self._exchange.user)
         try:
             reply = await self._go(decodeResponse(line))
         except Refusal as refusal:
@@ -143,9 +148,9 @@ class Authenticating:
         """Nothing is held."""
 
 
-async def _holdBack(session: Session) -> None:
+async def _holdBack(session: Session, user: str) -> None:
     """Those who have failed before wait longer, answered nothing."""
-    await session.channel.pause(session.logins.delayFor(session.channel.peerHost))
+    await session.channel.pause(session.logins.delayFor(session.channel.peerHost, user))
 
 
 async def _enter(session: Session, identity: Identity) -> Reply:

@@ -27,6 +27,12 @@ LINE_LIMIT = 512 * 1024
 MAX_COMMAND = 2 * 1024 * 1024
 """Octets of a command in memory: its lines and its literals, messages apart."""
 
+LOGIN_LINE_LIMIT = 16 * 1024
+"""Octets of one line of somebody who has not logged in; a ticket in base64 is the longest that makes sense."""
+
+MAX_LOGIN = 64 * 1024
+"""Octets of such a command: what strangers can make a server remember is this times its connections."""
+
 MAX_LITERALS = 1000
 
 CONTINUE = b"+ Ready for the literal\r\n"
@@ -133,11 +139,13 @@ class CommandReader:
     """Reads one command after another.
 
     :ivar messageSize: octets that a message may have; 0 before login.
+    :ivar commandSize: octets that the rest of a command may have.
     """
 
     def __init__(self, openSpool: Callable[[], Spool], objection: Callable[[bytes], Reply | None]) -> None:
         """:param objection: why the command of that name may not come now, if it may not."""
         self.messageSize = 0
+        self.commandSize = MAX_COMMAND
         self._openSpool = openSpool
         self._objection = objection
         self._spools: list[Spool] = []
@@ -183,7 +191,7 @@ class CommandReader:
     def _take(self, piece: bytes) -> None:
         self._pieces.append(piece)
         self._size += len(piece)
-        if self._size > MAX_COMMAND:
+        if self._size > self.commandSize:
             self._refusal = bad("the command is too long", b"TOOBIG")
 
     # --- Literals --------------------------------------------------------------------------------------------------
@@ -204,7 +212,7 @@ class CommandReader:
             return None if announced.size <= self.messageSize else refused(MessageTooLarge())
         if len(self._literals) >= MAX_LITERALS:
             return bad("too many literals")
-        if self._size + announced.size > MAX_COMMAND:
+        if self._size + announced.size > self.commandSize:
             return bad("the literal is too large", b"TOOBIG")
         return None
 

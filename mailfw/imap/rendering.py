@@ -2,6 +2,9 @@
 
 A renderer is called with up to 500 rows at a time and yields octets, a message after another. What is in columns is
 only joined; octets of messages are read by range, a large section in pieces, each when the client has taken the last.
+
+No NUL ever leaves here (RFC 3501 §4.3.1, §9): files that other programs wrote may hold some, and clients' strings end there.
+Each is sent as 0x80, which stands for no character either; sizes and offsets stay.
 """
 
 from __future__ import annotations
@@ -172,7 +175,7 @@ class _Message:
     def __init__(self, columns: Sequence[Column], row: Row, trees: TreeKeeper) -> None:
         values = dict(zip(columns, row, strict=True))
         self._uid: int = row[0]
-        self._header: bytes = values.get(Column.HEADER, b"")
+        self._header: bytes = _withoutNUL(values.get(Column.HEADER, b""))
         self._content: IContent | None = values.get(Column.CONTENT)
         self._trees = trees
 
@@ -207,4 +210,8 @@ class _Message:
         octets = self._content.read(start, end - start)
         if len(octets) != end - start:
             raise Vanished()  # its length has been announced
-        return octets
+        return _withoutNUL(octets)
+
+
+def _withoutNUL(octets: bytes) -> bytes:
+    return octets.replace(b"\0", b"\x80")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.internet.task import deferLater
@@ -15,7 +15,18 @@ from zope.interface import implementer
 import mailfw
 from mailfw.imap.grammar.response import bad, bye
 from mailfw.imap.grammar.tokens import CommandText
-from mailfw.imap.reader import LINE_LIMIT, CommandReader, Declined, LiteralSink, OutOfStep, Ready, WantsLiteral
+from mailfw.imap.reader import (
+    LINE_LIMIT,
+    LOGIN_LINE_LIMIT,
+    MAX_COMMAND,
+    MAX_LOGIN,
+    CommandReader,
+    Declined,
+    LiteralSink,
+    OutOfStep,
+    Ready,
+    WantsLiteral,
+)
 from mailfw.imap.session import Session
 from mailfw.interfaces import IMailService
 from mailfw.net.connection import Connection, Listener
@@ -34,40 +45,15 @@ class IMAPServer(Connection):
 
     def __init__(self, context: ServiceContext, listener: Listener) -> None:
         super().__init__(context, listener)
-        self._pausing: Deferred[None] | None = None
         self._calls: set[IDelayedCall] = set()
         self._session = Session(self, context.store, context.logins, context.limits, context.hostname, IDENTIFICATION)
         self._reader = CommandReader(self._openSpool, self._session.objection)
 
     # --- What the session asks -------------------------------------------------------------------------------------
 
-    @property
-    def peerHost(self) -> str:
-        """Where the client is, as logins know it."""
-        return self.peer.host
-
-    def mayUsePlaintext(self) -> bool:
-        """Whether a password may come now."""
-        return self.context.mayUsePlaintext(self)
-
-    def mayStartTLS(self) -> bool:
-        """Whether STARTTLS would do."""
-        return self.context.tls is not None and not self.isTLS
-
     async def breathe(self) -> None:
         """Let other connections have their turn."""
         await deferLater(self.context.reactor, 0)
-
-    async def pause(self, seconds: float) -> None:
-        """Wait; ends at once when the connection is lost."""
-        if seconds > 0 and self.isOpen:
-            self._pausing = deferLater(self.context.reactor, seconds)
-            try:
-                await self._pausing
-            except CancelledError:
-                pass
-            finally:
-                self._pausing = None
 
     def later(self, seconds: float, call: Callable[[], object]) -> Callable[[], None]:
         """Call after so many seconds, if the connection is there then. Returns what prevents it."""
@@ -113,8 +99,6 @@ class IMAPServer(Connection):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)
-        if self._pausing is not None:
-            self._pausing.cancel()
         calls, self._calls = self._calls, set()
         for call in calls:
             call.cancel()
@@ -157,11 +141,9 @@ class IMAPServer(Connection):
         return self.context.spool.open()
 
     def _expectLiteral(self, prompt: bytes, sink: LiteralSink) -> None:
-        def progress() -> None:
-            self.setDeadline(self.context.limits.dataTimeout)
-
-        progress()
-        sink.progress = progress
+        if self._session.identity is not None:
+            self.beginFlow()
+            sink.progress = self.keepFlow
         if prompt:
             self.write(prompt)
         self.setSink(sink)
@@ -174,11 +156,13 @@ class IMAPServer(Connection):
     def _expectLine(self) -> None:
         session, limits = self._session, self.context.limits
         self.state = session.state.value
-        isLoggedIn = session.identity is not None
-        if session.identity is not None:
+        if session.identity is None:
+            self.lineLimit, self._reader.commandSize, self._reader.messageSize = LOGIN_LINE_LIMIT, MAX_LOGIN, 0
+            self.setLoginDeadline()
+        else:
             self.account = session.identity.account
-        self._reader.messageSize = limits.messageSize if isLoggedIn else 0
-        self.setDeadline(limits.idleTimeout if isLoggedIn else limits.loginTimeout)
+            self.lineLimit, self._reader.commandSize, self._reader.messageSize = LINE_LIMIT, MAX_COMMAND, limits.messageSize
+            self.setDeadline(limits.idleTimeout)
 
 
 @implementer(IMailService)

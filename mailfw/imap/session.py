@@ -73,6 +73,13 @@ class Channel(Protocol):
     def log(self) -> Any:
         """A logger whose events name the connection (a `twisted.logger.Logger`, which this room does not import)."""
 
+    @property
+    def peerCertificate(self) -> bytes | None:
+        """The client's verified certificate."""
+
+    def channelBinding(self, kind: str, /) -> bytes | None:
+        """What a login can be bound to."""
+
     def mayUsePlaintext(self) -> bool:
         """Whether a password may come now."""
 
@@ -251,7 +258,7 @@ class Session:
         if self.state is not State.NOT_AUTHENTICATED:
             return capability.afterLogin()
         mayUsePlaintext = self.channel.mayUsePlaintext()
-        mechanisms = self.logins.mechanisms(mayUsePlaintext)
+        mechanisms = self.logins.mechanisms(mayUsePlaintext, self.channel.channelBinding, self.channel.peerCertificate)
         return capability.beforeLogin(mechanisms, self.channel.mayStartTLS(), mayUsePlaintext)
 
     def capabilityCode(self) -> bytes:

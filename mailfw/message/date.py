@@ -25,6 +25,7 @@ _MONTH_FIRST = re.compile(  # asctime: Thu Feb 15 01:02:03 [zone] 2007
     rb"(?:[A-Za-z]++,?[ \t]++)?([A-Za-z]{3})[A-Za-z]*+[ \t]++(\d{1,2}),?[ \t]++" + _TIME + _ZONE + rb"[ \t]++(\d{4})"
 )
 _ISO = re.compile(rb"(\d{4})-(\d{2})-(\d{2})(?:[Tt \t]++" + _TIME + _ZONE + rb")?")
+_USUAL = re.compile(rb"(?:[A-Z][a-z]{2}, )?(\d{1,2} [A-Z][a-z]{2} \d{4}) ([01]\d|2[0-3]):([0-5]\d):([0-5]\d) ([+-]\d{4})(?!\d)")
 _COMMENT = re.compile(rb"\([^()]*+\)")
 _MAX_OCTETS = 200
 
@@ -57,6 +58,19 @@ def parse(value: bytes) -> datetime | None:
         return None
 
 
+def timestamp(value: bytes) -> float | None:
+    """The moment that a Date field names, seconds since the epoch, UTC; None where it is no date. `parse`, but several times as
+    fast for what nearly every program writes, because days and zones repeat."""
+    found = _USUAL.match(value)
+    if found is None:
+        moment = parse(value)
+        return None if moment is None else moment.timestamp()
+    midnight = _midnight(found[1])
+    if midnight is None:
+        return None
+    return midnight + int(found[2]) * 3600 + int(found[3]) * 60 + int(found[4]) - _zoneSeconds(found[5])
+
+
 def render(timestamp: float, offset: int = 0) -> bytes:
     """A date-time as RFC 5322 §3.3 has it.
 
@@ -77,6 +91,17 @@ def _year(text: bytes) -> int:
     if len(text) == 2:
         return year + (2000 if year < 50 else 1900)
     return year + 1900 if len(text) == 3 else year
+
+
+@functools.lru_cache(16384)
+def _midnight(day: bytes) -> float | None:
+    moment = parse(day)
+    return None if moment is None else moment.timestamp()
+
+
+@functools.lru_cache(256)
+def _zoneSeconds(zone: bytes) -> float:
+    return _zone(zone).utcoffset(None).total_seconds()
 
 
 @functools.lru_cache(256)

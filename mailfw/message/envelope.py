@@ -7,14 +7,19 @@
 A field that is absent is NIL, one that is empty is "". Of a field that is there twice the first counts; To, Cc and Bcc
 are joined. An address without a domain has "" as its host, for NIL would begin a group. Octets above 127 are sent as
 the message has them, in literals (see `wire`).
+
+What is stored is read again by `items`, so that sorting and threading need no header: as many items from the first one
+on as are asked for, each as it stands on the wire, literals turned into quoted strings.
 """
 
 from __future__ import annotations
 
+import enum
+import functools
 import re
 from collections.abc import Mapping
 
-from mailfw.message.address import MAX_ENTRIES, GroupEnd, Mailbox, entries
+from mailfw.message.address import MAX_ENTRIES, GroupEnd, GroupStart, Mailbox, entries
 from mailfw.message.header import unfold
 from mailfw.message.wire import nstring, string
 
@@ -29,7 +34,28 @@ _PLAIN_ADDRESS = re.compile(
     rb"[ \t]*+(?:,(?=[ \t]*+[^ \t,])|\Z)" % (_ATEXT, _ATEXT, _ATEXT)
 )
 _GROUP_END = b"(NIL NIL NIL NIL)"
-_DATE = re.compile(rb'\((?:NIL|"((?:[^"\\]++|\\.)*+)"|\{(\d++)\}\r\n)')
+
+_NIL = b"NIL"
+_NSTRING = rb'(?:"(?:[^"\\]++|\\.)*+"|NIL)'
+_ADDRESSES = rb"(?:\((?:\(%b %b %b %b\))++\)|NIL)" % ((_NSTRING,) * 4)
+_FIRST_ADDRESS = re.compile(rb"\(\((%b) (%b) (%b) (%b)\)" % ((_NSTRING,) * 4), re.DOTALL)
+_LITERAL = re.compile(rb'([^"{]++|"(?:[^"\\]++|\\.)*+")|\{(\d{1,10}+)\}\r\n', re.DOTALL)
+_QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
+
+
+class Item(enum.IntEnum):
+    """The items of an ENVELOPE, by their places."""
+
+    DATE = 0
+    SUBJECT = 1
+    FROM = 2
+    SENDER = 3
+    REPLY_TO = 4
+    TO = 5
+    CC = 6
+    BCC = 7
+    IN_REPLY_TO = 8
+    MESSAGE_ID = 9
 
 
 def envelope(fields: Mapping[bytes, bytes]) -> bytes:
@@ -72,14 +98,55 @@ def addressList(value: bytes) -> bytes:
     return b"(%b)" % b"".join(found) if found else b"NIL"
 
 
-def dateOf(wire: bytes) -> bytes | None:
-    """The Date field of the message whose ENVELOPE this is; None where it has none."""
-    found = _DATE.match(wire)
+def items(wire: bytes, last: Item) -> tuple[bytes, ...]:
+    """The items of a stored ENVELOPE up to and with `last`, for `text` and `firstAddress`; NIL each where it is none."""
+    pattern = _upTo(last)
+    found = pattern.match(wire) or pattern.match(_withoutLiterals(wire))
+    return found.groups() if found else (_NIL,) * (last + 1)
+
+
+def text(item: bytes) -> bytes | None:
+    """What an item that is a string holds; None for NIL."""
+    if item == _NIL:
+        return None
+    return _QUOTED_PAIR.sub(rb"\1", item[1:-1]) if b"\\" in item else item[1:-1]
+
+
+def firstAddress(item: bytes) -> Mailbox | GroupStart | None:
+    """The first address in an item that is a list of them; None where it is empty."""
+    found = _FIRST_ADDRESS.match(item)
     if found is None:
         return None
-    if found[2] is not None:
-        return wire[found.end() : found.end() + int(found[2])]
-    return None if found[1] is None else found[1].replace(b"\\", b"")
+    name, route, local, domain = map(text, found.groups())
+    if domain is None:
+        return GroupStart(local or b"")
+    return Mailbox(name, route, local or b"", domain)
+
+
+def dateOf(wire: bytes) -> bytes | None:
+    """The Date field of the message whose ENVELOPE this is; None where it has none."""
+    return text(items(wire, Item.DATE)[0])
+
+
+@functools.lru_cache(len(Item))
+def _upTo(last: Item) -> re.Pattern[bytes]:
+    groups = [b"(%b)" % (_ADDRESSES if Item.FROM <= item <= Item.BCC else _NSTRING) for item in Item if item <= last]
+    return re.compile(rb"\(" + b" ".join(groups), re.DOTALL)
+
+
+def _withoutLiterals(wire: bytes) -> bytes:
+    """An ENVELOPE with quoted strings in place of its literals, whatever octets they hold."""
+    pieces = []
+    at = 0
+    while found := _LITERAL.match(wire, at):
+        at = found.end()
+        if found[2] is None:
+            pieces.append(found[1])
+        else:
+            literal = wire[at : at + int(found[2])]
+            pieces.append(b'"%b"' % literal.replace(b"\\", b"\\\\").replace(b'"', b'\\"'))
+            at += len(literal)
+    return b"".join(pieces)
 
 
 def _anyAddressList(value: bytes) -> bytes:

@@ -45,6 +45,12 @@ class Summary:
     isReply: bool
     sentDate: datetime | None
 
+    @property
+    def ancestors(self) -> tuple[str, ...]:
+        """The messages above this one in its thread, from the root down: References, else the first id of In-Reply-To, for
+        more of them name no line of descent (RFC 5256 §3)."""
+        return self.references or self.inReplyTo[:1]
+
 
 def summarise(content: bytes) -> Summary:
     """Everything a store asks about a message at delivery."""

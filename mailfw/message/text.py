@@ -23,7 +23,7 @@ from mailfw.message.mime import Part
 
 # Normalising takes the square of the longest run of combining marks: pieces bound it.
 _PIECE = 512
-_WINDOW = 32768
+_WINDOW = 64 * _PIECE
 _MAX_GUESSES = 4
 _FOLDING = re.compile(rb"\r?\n(?=[ \t])")
 _ADDRESS_FIELDS = frozenset((b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc"))
@@ -49,24 +49,26 @@ class Needle:
     """What is looked for, made ready once for many messages.
 
     :ivar text: folded.
-    :ivar octets: the same in ASCII; None where it is not.
     """
 
     text: str
-    octets: bytes | None
 
     @classmethod
     def of(cls, text: str) -> Needle:
         """The needle for a text that somebody typed."""
-        folded = fold(text)
-        return cls(folded, folded.encode("ascii") if folded.isascii() else None)
+        return cls(fold(text))
 
     def isIn(self, text: str) -> bool:
-        """Whether `text`, not yet folded, holds it. A window at a time, so that folding never needs much memory."""
-        step = max(_WINDOW, len(self.text))
-        if len(text) <= step:
-            return self.text in fold(text)
-        return any(self.text in fold(text[at : at + step + len(self.text)]) for at in range(0, len(text), step))
+        """Whether the folded text holds it. A window at a time, so that folding never needs much memory."""
+        if text.isascii():
+            return self.text.isascii() and self.text in text.lower()
+        kept = ""
+        for at in range(0, len(text), _WINDOW):
+            window = kept + fold(text[at : at + _WINDOW])
+            if self.text in window:
+                return True
+            kept = window[max(0, len(window) + 1 - len(self.text)) :]
+        return False
 
     def isInHeader(self, header: bytes) -> bool:
         """Whether the decoded header holds it, names of fields included."""
@@ -78,27 +80,7 @@ class Needle:
 
     def isInBody(self, root: Part, content: bytes) -> bool:
         """Whether the text of the body holds it."""
-        guesses = _MAX_GUESSES
-        for part in root.walk():
-            if part is not root and self.isIn(_partNames(part)):
-                return True
-            if part.contentType.isMessage:
-                inner = part.children[0]
-                if self.isInHeader(content[inner.start : inner.bodyStart]):
-                    return True
-            if part.children or not _isText(part):
-                continue
-            octets = _decoded(part, content)
-            if octets.isascii() and _isASCIICompatible(part):
-                if self.octets is not None and self.octets in octets.lower():
-                    return True
-            elif guesses and not charset.isTelling(part.contentType.charset):
-                guesses -= 1
-                if self.isIn(charset.guess(octets)):
-                    return True
-            elif self.isIn(charset.decode(octets, part.contentType.charset)):
-                return True
-        return False
+        return any(map(self.isIn, bodyTexts(root, content)))
 
 
 def fieldTexts(header: bytes, name: bytes) -> Iterator[str]:
@@ -106,9 +88,14 @@ def fieldTexts(header: bytes, name: bytes) -> Iterator[str]:
     that what people see is found, however it is quoted and commented."""
     wanted = name.lower()
     for value in values(header, wanted):
-        yield words.decode(value)
-        if wanted in _ADDRESS_FIELDS:
-            yield "\n".join(map(address.display, address.entries(value)))
+        yield from valueTexts(wanted, value)
+
+
+def valueTexts(name: bytes, value: bytes) -> Iterator[str]:
+    """The same for one field, its name in lower case and its value unfolded."""
+    yield words.decode(value)
+    if name in _ADDRESS_FIELDS:
+        yield "\n".join(map(address.display, address.entries(value)))
 
 
 def headerText(header: bytes) -> str:
@@ -117,6 +104,27 @@ def headerText(header: bytes) -> str:
     if header.isascii() and b"=?" not in header:
         return header.decode("ascii")
     return "\n".join(map(words.decode, header.split(b"\n")))
+
+
+def bodyTexts(root: Part, content: bytes) -> Iterator[str]:
+    """The texts of the body, decoded. Whoever has found what he looks for need not ask for the rest."""
+    guesses = _MAX_GUESSES
+    for part in root.walk():
+        if part is not root:
+            yield _partNames(part)
+        if part.contentType.isMessage:
+            inner = part.children[0]
+            yield headerText(content[inner.start : inner.bodyStart])
+        if part.children or not _isText(part):
+            continue
+        octets = _decoded(part, content)
+        if octets.isascii() and _isASCIICompatible(part):
+            yield octets.decode("ascii")
+        elif guesses and not charset.isTelling(part.contentType.charset):
+            guesses -= 1
+            yield charset.guess(octets)
+        else:
+            yield charset.decode(octets, part.contentType.charset)
 
 
 def _isText(part: Part) -> bool:

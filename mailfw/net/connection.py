@@ -20,14 +20,16 @@ from collections.abc import Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IPushProducer
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mailfw.net import tls
 from mailfw.net.peer import peerOf
 from mailfw.values import Peer
 
@@ -122,6 +124,7 @@ def _begun(coroutine: Coroutine[Any, Any, None]) -> Deferred[None] | None:
     return Deferred.fromCoroutine(_resumed(coroutine, awaited))
 
 
+@implementer(IHandshakeListener)
 class Connection(TwistedProtocol):
     """What SMTP, POP3 and IMAP servers have in common; a subclass says what lines mean.
 
@@ -143,7 +146,8 @@ class Connection(TwistedProtocol):
         self.peer = Peer("")
         self.since = 0.0
         self.octetsIn = self.octetsOut = 0
-        self.log = Logger("mailfw." + type(self).__module__.split(".")[-2], source=self)
+        module = type(self).__module__
+        self.log = Logger(module.rpartition(".")[0] or module, source=self)
         self.lineEndedByCRLF = True
         self._buffer = b""  # input not looked at yet
         self._at = 0  # where in it the next line starts
@@ -153,6 +157,7 @@ class Connection(TwistedProtocol):
         self._waitingSize = 0
         self._sink: Sink | None = None
         self._isSinkNew = False  # one that wants no octets at all is done before any come
+        self._isGreeted = False
         self._isBusy = False
         self._isPaused = False
         self._isStopping = False
@@ -163,7 +168,10 @@ class Connection(TwistedProtocol):
         self._output = _Output(self)
         self._deadline: float | None = None
         self._deadlineCall: IDelayedCall | None = None
+        self._connectedAt = 0.0  # by the reactor's clock, as all deadlines
+        self._flowSince, self._flowFrom = 0.0, 0
         self._blockedSince = 0.0
+        self._pausing: Deferred[None] | None = None
         self._hangUpCall: IDelayedCall | None = None
 
     # --- What a subclass supplies ----------------------------------------------------------------------------------
@@ -254,6 +262,42 @@ class Connection(TwistedProtocol):
         self.isTLS = True
         return True
 
+    def channelBinding(self, kind: str) -> bytes | None:
+        """What a login can be bound to on this connection (RFC 5056): data of `tls-exporter` (RFC 9266) or
+        `tls-server-end-point` (RFC 5929); None: there is none of that kind."""
+        beneath = tls.tlsOf(self.transport)
+        return tls.channelBinding(beneath, kind) if beneath is not None else None
+
+    @property
+    def peerCertificate(self) -> bytes | None:
+        """The client's certificate, in DER, if it has shown one that an authority of ours issued."""
+        beneath = tls.tlsOf(self.transport)
+        return tls.verifiedCertificate(beneath) if beneath is not None else None
+
+    @property
+    def peerHost(self) -> str:
+        """Where the client is, as logins know it."""
+        return self.peer.host
+
+    def mayUsePlaintext(self) -> bool:
+        """Whether a password may come now."""
+        return self.context.mayUsePlaintext(self)
+
+    def mayStartTLS(self) -> bool:
+        """Whether STARTTLS would do."""
+        return self.context.tls is not None and not self.isTLS
+
+    async def pause(self, seconds: float) -> None:
+        """Wait; ends at once when the connection is lost."""
+        if seconds > 0 and self.isOpen:
+            self._pausing = deferLater(self.context.reactor, seconds)
+            try:
+                await self._pausing
+            except CancelledError:
+                pass
+            finally:
+                self._pausing = None
+
     def setDeadline(self, seconds: float | None) -> None:
         """Call `timedOut` after so many seconds unless this is called again before; None: no deadline."""
         clock = self.context.reactor
@@ -266,6 +310,23 @@ class Connection(TwistedProtocol):
             self._deadlineCall = clock.callLater(seconds, self._checkDeadline)
         elif call.getTime() > self._deadline:
             call.reset(seconds)
+
+    def setLoginDeadline(self) -> None:
+        """Call `timedOut` when the client has not logged in `Limits.loginTimeout` seconds after it came, whatever it says: else
+        whoever says something now and then holds a connection for ever, and is nobody."""
+        self.setDeadline(max(0.0, self._connectedAt + self.context.limits.loginTimeout - self.context.reactor.seconds()))
+
+    def beginFlow(self) -> None:
+        """A message begins to come: its octets may neither stop nor trickle in for ever (`keepFlow`)."""
+        self._flowSince, self._flowFrom = self.context.reactor.seconds(), self.octetsIn
+        self.keepFlow()
+
+    def keepFlow(self) -> None:
+        """Some of it came: it may fall `Limits.dataTimeout` seconds behind `Limits.minimumRate`, and no more."""
+        limits = self.context.limits
+        since = self.context.reactor.seconds() - self._flowSince
+        ahead = (self.octetsIn - self._flowFrom) / limits.minimumRate - since
+        self.setDeadline(max(0.0, limits.dataTimeout + min(0.0, ahead)))
 
     def close(self) -> None:
         """Send what is left and close; a client that does not take it is cut off after `Limits.writeTimeout`."""
@@ -320,11 +381,22 @@ class Connection(TwistedProtocol):
     def connectionMade(self) -> None:
         self.peer = peerOf(self._transport.getPeer())
         self.since = self.context.now()
+        self._connectedAt = self.context.reactor.seconds()
         if hasattr(self.transport, "setTcpNoDelay"):
             self._transport.setTcpNoDelay(True)
         self._transport.registerProducer(self._output, True)
         self.context.sessions.add(self)
-        self.greet()
+        if tls.tlsOf(self.transport) is None:
+            self.handshakeCompleted()
+        else:
+            self.setDeadline(self.context.limits.loginTimeout)
+
+    def handshakeCompleted(self) -> None:
+        """TLS is there, or nothing need be waited for. The greeting may say how to log in, which depends on what TLS says: a
+        client that read there of no -PLUS would be taken for the victim of somebody in the middle (RFC 5802 §6)."""
+        if not self._isGreeted:
+            self._isGreeted = True
+            self.greet()
 
     def dataReceived(self, data: bytes) -> None:
         self.octetsIn += len(data)
@@ -355,6 +427,8 @@ class Connection(TwistedProtocol):
         self._forgetInput()
         self.context.sessions.discard(self)
         self._output.resumeProducing()
+        if self._pausing is not None:
+            self._pausing.cancel()
         self._end()
 
     # --- The loop --------------------------------------------------------------------------------------------------

@@ -17,10 +17,10 @@ class Limits:
     :ivar loopbackExempt: connectionsPerAddress does not count loopback and Unix peers.
     :ivar commandTimeout: seconds that an SMTP client may take for its next command.
     :ivar dataTimeout: seconds in which some message data must come.
-    :ivar minimumRate: octets a second that a message must come at; it may fall `dataTimeout` behind.
+    :ivar minimumRate: octets a second that a message or a literal must come at; it may fall `dataTimeout` behind.
     :ivar idleTimeout: seconds an IMAP session may be silent. :ivar pop3IdleTimeout: the same for POP3.
     :ivar idleKeepAlive: seconds after which an IMAP client in IDLE is told that the server is still there.
-    :ivar loginTimeout: seconds that an IMAP or POP3 client has to log in.
+    :ivar loginTimeout: seconds that an IMAP or POP3 client has to log in, from the moment it connected.
     :ivar writeTimeout: seconds that a client may leave our output unread.
     :ivar badCommands: in a session, before it is closed. :ivar authFailures: likewise.
     :ivar spoolMemory: octets of a message under way kept in memory; what is longer goes to a file.
@@ -40,7 +40,7 @@ class Limits:
     idleTimeout: float = 1800.0
     pop3IdleTimeout: float = 600.0
     idleKeepAlive: float = 120.0
-    loginTimeout: float = 60.0
+    loginTimeout: float = 120.0
     writeTimeout: float = 120.0
     badCommands: int = 20
     authFailures: int = 5

@@ -97,12 +97,13 @@ class SessionRegistry:
             return done
         gone: Deferred[None] = Deferred()
         self._allGone = gone
-        cut = self._reactor.callLater(timeout, self._abortAll)
+        cut = self._reactor.callLater(timeout, self.cutOff)
         gone.addCallback(lambda _: cut.cancel() if cut.active() else None)
         for connection in self:
             connection.stop()
         return gone
 
-    def _abortAll(self) -> None:
+    def cutOff(self) -> None:
+        """End all sessions at once, whatever they are at."""
         for connection in self:
             connection.abort()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from typing import BinaryIO
 
 from mailfw.values import MessageSource
@@ -75,7 +76,6 @@ class Spool:
         self._chunks = []
         if self._file is not None:
             file, self._file = self._file, None
-            try:
-                file.close()
-            finally:
-                os.unlink(self._path)
+            with suppress(OSError):
+                file.close()  # it writes what is still in memory, for which there may be no room
+            os.unlink(self._path)

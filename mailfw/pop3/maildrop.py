@@ -4,9 +4,10 @@ Invariants:
 
 - Numbers, sizes and octets in all are those of the moment of login, whatever happens to the mailbox meanwhile
   (RFC 1939 §5). A message that somebody else expunged keeps its number, and reading it is refused.
-- Nothing changes in the store before `update`.
-- Memory is twelve octets a message; no listing is ever in memory as a whole, and none is made in longer stretches than
-  `LINES` lines.
+- Nothing changes in the store before `update`. Then what is marked is removed, and what was retrieved whole and stays has been
+  seen (docs/decisions/064).
+- Memory is twelve octets a message, and some for each retrieved or marked; no listing is ever in memory as a whole, and none
+  is made in longer stretches than `LINES` lines.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 from mailfw.errors import InUse, Refusal, Vanished
 from mailfw.interfaces import IAccount, IMailbox, IMailStore, Row
 from mailfw.pop3.multiline import Top
-from mailfw.values import ALL_UIDS, Column, Expunge, UIDSet
+from mailfw.values import ALL_UIDS, Column, Expunge, Flag, FlagChange, Operation, SetFlags, UIDSet
 
 INBOX = "INBOX"
 
@@ -80,6 +81,7 @@ class Maildrop:
         self._uids = uids
         self._sizes = sizes
         self._deleted: set[int] = set()
+        self._retrieved: set[int] = set()
         self.messages = len(uids)
         self.octets = sum(sizes)
 
@@ -131,6 +133,7 @@ class Maildrop:
         """The whole message. :raises NoSuchMessage: :raises Vanished:"""
         async for data in self._read(number, CHUNK):
             yield data
+        self._retrieved.add(number)
 
     async def top(self, number: int, lines: int) -> AsyncGenerator[bytes, None]:
         """Its header, the empty line, and so many lines of its body. :raises NoSuchMessage: :raises Vanished:"""
@@ -154,12 +157,30 @@ class Maildrop:
         self._deleted.clear()
 
     async def update(self) -> None:
-        """Remove what is marked, exactly that, all or nothing; what somebody else removed before is no error."""
-        if not self._deleted:
-            return
-        uids = UIDSet.fromUIDs(sorted(self._uids[number - 1] for number in self._deleted))
-        validity = self._mailbox.info.uidValidity
-        await self._account.apply([Expunge(INBOX, uids, onlyDeleted=False, uidValidity=validity)])
+        """Remove what is marked, exactly that, all or nothing; what somebody else removed before is no error.
+
+        That others cannot be given \\Seen is no error either where there is nothing to remove: nobody has asked for it.
+        """
+        operations: list[Operation] = []
+        if seen := self._retrieved - self._deleted:
+            operations.append(
+                SetFlags(INBOX, self._uidSet(seen), FlagChange.ADD, frozenset((Flag.SEEN,)), uidValidity=self._validity)
+            )
+        if self._deleted:
+            operations.append(Expunge(INBOX, self._uidSet(self._deleted), onlyDeleted=False, uidValidity=self._validity))
+        try:
+            if operations:
+                await self._account.apply(operations)
+        except Refusal:
+            if self._deleted:
+                raise
+
+    @property
+    def _validity(self) -> int:
+        return self._mailbox.info.uidValidity
+
+    def _uidSet(self, numbers: Iterable[int]) -> UIDSet:
+        return UIDSet.fromUIDs(sorted(self._uids[number - 1] for number in numbers))
 
     def _uid(self, number: int) -> int:
         if number > len(self._uids) or number in self._deleted:

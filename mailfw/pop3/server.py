@@ -12,9 +12,6 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from attrs import frozen
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.protocol import connectionDone
-from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -42,34 +39,15 @@ class POP3Server(Connection):
 
     def __init__(self, context: ServiceContext, listener: Listener) -> None:
         super().__init__(context, listener)
-        self._pausing: Deferred[None] | None = None
         self._session = POP3Session(self, context.store, context.logins, self.leases, context.limits, context.hostname)
 
     # --- What the session asks -------------------------------------------------------------------------------------
 
-    @property
-    def peerHost(self) -> str:
-        """Where the client is, as logins know it."""
-        return self.peer.host
-
-    def mayUsePlaintext(self) -> bool:
-        """Whether a password may come now."""
-        return self.context.mayUsePlaintext(self)
-
-    def mayStartTLS(self) -> bool:
-        """Whether STLS would do."""
-        return self.context.tls is not None and not self.isTLS
-
     async def pause(self, seconds: float) -> None:
         """Wait. :raises Gone: the client has not waited."""
-        if seconds > 0 and self.isOpen:
-            self._pausing = deferLater(self.context.reactor, seconds)
-            try:
-                await self._pausing
-            except CancelledError:
-                raise Gone() from None
-            finally:
-                self._pausing = None
+        await super().pause(seconds)
+        if not self.isOpen:
+            raise Gone()
 
     # --- What the connection asks ----------------------------------------------------------------------------------
 
@@ -94,11 +72,6 @@ class POP3Server(Connection):
 
     def connectionEnded(self) -> None:
         self._session.close()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        super().connectionLost(reason)
-        if self._pausing is not None:
-            self._pausing.cancel()
 
     @classmethod
     def refusal(cls, text: str) -> bytes:
@@ -135,12 +108,15 @@ class POP3Server(Connection):
         self.write(reply.line() + b"\r\n")
 
     def _expectCommand(self) -> None:
-        session, limits = self._session, self.context.limits
+        session = self._session
         self.lineLimit = RESPONSE_LIMIT if session.isChallenging else Connection.lineLimit
         self.state = session.state.value
         if session.identity is not None:
             self.account = session.identity.account
-        self.setDeadline(limits.pop3IdleTimeout if session.state is State.TRANSACTION else limits.loginTimeout)
+        if session.state is State.TRANSACTION:
+            self.setDeadline(self.context.limits.pop3IdleTimeout)
+        else:
+            self.setLoginDeadline()
 
     async def _stream(self, reply: Reply, body: AsyncGenerator[bytes, None]) -> None:
         """Send a multi-line response as fast as the client takes it. The reply goes out with the first piece of the body."""

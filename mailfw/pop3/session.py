@@ -53,6 +53,13 @@ class Channel(Protocol):
     def mayUsePlaintext(self) -> bool:
         """Whether a password may come now."""
 
+    @property
+    def peerCertificate(self) -> bytes | None:
+        """The client's verified certificate."""
+
+    def channelBinding(self, kind: str, /) -> bytes | None:
+        """What a login can be bound to."""
+
     def mayStartTLS(self) -> bool:
         """Whether STLS would do."""
 
@@ -206,6 +213,8 @@ class POP3Session:
             service=SERVICE,
             peer=self._channel.peerHost,
             mayUsePlaintext=self._channel.mayUsePlaintext(),
+            binding=self._channel.channelBinding,
+            certificate=self._channel.peerCertificate,
         )
         return await self._proceed(exchange, command.initialResponse)
 
@@ -244,7 +253,8 @@ class POP3Session:
             raise BadCommand("not without TLS")
 
     def _mechanisms(self) -> tuple[str, ...]:
-        return self._logins.mechanisms(self._channel.mayUsePlaintext())
+        channel = self._channel
+        return self._logins.mechanisms(channel.mayUsePlaintext(), channel.channelBinding, channel.peerCertificate)
 
     async def _stls(self, command: grammar.STLS) -> Answer:
         if not self._channel.mayStartTLS():

@@ -10,6 +10,6 @@ Invariants:
 - A message longer than `steps.MESSAGE_LIMIT` is refused unread.
 - Nothing here imports Twisted or does I/O; the clock, the random source and the authenticator come in from outside.
 
-Mechanisms: `plain` (PLAIN, LOGIN), `scram` (SCRAM-SHA-256, SCRAM-SHA-1 and their -PLUS forms). One that is added later
-(EXTERNAL, OAUTHBEARER, …) is a class with `start` and `respond`, and a line in `exchange.MECHANISMS`.
+Mechanisms: `plain` (PLAIN, LOGIN), `scram` (SCRAM-SHA-256, SCRAM-SHA-1 and their -PLUS forms), `bearer` (OAUTHBEARER,
+XOAUTH2), `external` (EXTERNAL). One that is added later is a class with `start` and `respond`, and lines in `exchange`'s tables.
 """

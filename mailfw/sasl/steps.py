@@ -7,14 +7,14 @@ from typing import Protocol
 
 from attrs import field, frozen
 
-from mailfw.errors import AuthenticationFailed
+from mailfw.errors import AuthenticationFailed, TokenRefused
 from mailfw.sasl.verifier import Verifier
 
 SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-1")
 """The hashes that we speak SCRAM with, the better one first; each has a -PLUS form."""
 
-MESSAGE_LIMIT = 4096
-"""Octets in one message of any mechanism so far, before base64."""
+MESSAGE_LIMIT = 9216
+"""Octets in one message of any mechanism, before base64: what a line of 12,288 holds (RFC 4954 §4). Some tokens need it."""
 USER_LIMIT = 512
 """Octets in a user name or an authorization identity."""
 PASSWORD_LIMIT = 1024
@@ -43,6 +43,26 @@ class NeedPassword:
 
     user: str
     password: str = field(repr=False)
+    authorizeAs: str = ""
+
+
+@frozen
+class NeedToken:
+    """Everything depends on whether this bearer token is right.
+
+    :ivar user: the account that the client asks for, empty for the one that the token is for.
+    :ivar explain: the challenge that tells a client why its token was refused; its answer says nothing more.
+    """
+
+    user: str
+    token: str = field(repr=False)
+    explain: Callable[[TokenRefused], bytes] = field(eq=False, repr=False)
+
+
+@frozen
+class NeedCertificate:
+    """The client's certificate is to say who that is. :ivar authorizeAs: the account asked for, empty for the certificate's."""
+
     authorizeAs: str = ""
 
 
@@ -81,7 +101,9 @@ class Failed:
     isMalformed: bool = False
 
 
-Step = Challenge | NeedPassword | NeedVerifier | Succeeded | Failed
+Claim = NeedPassword | NeedToken | NeedCertificate | Succeeded
+"""All has been said, and somebody must decide whether to believe it."""
+Step = Challenge | NeedVerifier | Claim | Failed
 
 
 class ServerMechanism(Protocol):

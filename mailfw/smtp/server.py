@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from attrs import frozen
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.protocol import connectionDone
-from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -31,9 +28,6 @@ class SMTPServer(Connection):
 
     def __init__(self, context: ServiceContext, listener: Listener) -> None:
         super().__init__(context, listener)
-        self._pausing: Deferred[None] | None = None
-        self._bodySince = 0.0
-        self._bodyFrom = 0
         self._stopsAfterBody = False
         self._session = Session(self, context, self.role)
 
@@ -47,25 +41,6 @@ class SMTPServer(Connection):
         if not hasattr(tls, "get_protocol_version_name"):
             return "TLS" if self.isTLS else ""
         return f"{tls.get_protocol_version_name()} {tls.get_cipher_name() or ''}".rstrip()
-
-    def mayUsePlaintext(self) -> bool:
-        """Whether a password may come now."""
-        return self.context.mayUsePlaintext(self)
-
-    def mayStartTLS(self) -> bool:
-        """Whether STARTTLS would do."""
-        return self.context.tls is not None and not self.isTLS
-
-    async def pause(self, seconds: float) -> None:
-        """Wait; ends at once when the connection is lost."""
-        if seconds > 0 and self.isOpen:
-            self._pausing = deferLater(self.context.reactor, seconds)
-            try:
-                await self._pausing
-            except CancelledError:
-                pass
-            finally:
-                self._pausing = None
 
     def faulted(self, what: str) -> None:
         """Log the exception being handled."""
@@ -106,10 +81,11 @@ class SMTPServer(Connection):
     def dataReceived(self, data: bytes) -> None:
         super().dataReceived(data)
         if self._session.expects is Expects.BODY:
-            self._expectMore()
+            self.keepFlow()
 
     def lineTooLong(self) -> None:
-        self._say(reply(500, "5.5.6", "line too long"))
+        """RFC 5321 §4.5.3.1.4; the exchange of AUTH has a code of its own (RFC 4954 §4)."""
+        self._say(reply(500, "5.5.6" if self._session.expects is Expects.RESPONSE else "5.5.2", "line too long"))
 
     def timedOut(self) -> None:
         self._say(reply(421, "4.4.2", "too slow"))
@@ -130,11 +106,6 @@ class SMTPServer(Connection):
 
     def connectionEnded(self) -> None:
         self._session.end()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        super().connectionLost(reason)
-        if self._pausing is not None:
-            self._pausing.cancel()
 
     @classmethod
     def refusal(cls, text: str) -> bytes:
@@ -159,10 +130,9 @@ class SMTPServer(Connection):
             if session.identity is not None:
                 self.account = session.identity.account
         elif expects is Expects.BODY:
-            self._bodySince, self._bodyFrom = self.context.reactor.seconds(), self.octetsIn
             assert session.sink is not None
             self.setSink(session.sink)
-            self._expectMore()
+            self.beginFlow()
         elif expects is Expects.NOTHING:
             self.hangUp()
         elif self.startTLS():
@@ -170,13 +140,6 @@ class SMTPServer(Connection):
             self.account = ""
             self._session = Session(self, self.context, self.role)
             self.setDeadline(self.context.limits.commandTimeout)
-
-    def _expectMore(self) -> None:
-        """A message's octets may neither stop coming nor trickle in for ever: it may fall `dataTimeout` behind `minimumRate`."""
-        limits = self.context.limits
-        since = self.context.reactor.seconds() - self._bodySince
-        ahead = (self.octetsIn - self._bodyFrom) / limits.minimumRate - since
-        self.setDeadline(max(0.0, limits.dataTimeout + min(0.0, ahead)))
 
 
 class SubmissionServer(SMTPServer):

@@ -73,6 +73,13 @@ class Channel(Protocol):
     def tlsName(self) -> str:
         """Version and cipher of TLS, for the Received field; empty in the clear."""
 
+    @property
+    def peerCertificate(self) -> bytes | None:
+        """The client's verified certificate."""
+
+    def channelBinding(self, kind: str, /) -> bytes | None:
+        """What a login can be bound to."""
+
     def hasInput(self) -> bool:
         """Whether the client has already sent more than the command at hand."""
 
@@ -238,7 +245,9 @@ class Session:
     # --- AUTH ------------------------------------------------------------------------------------------------------
 
     def _mechanisms(self, mayUsePlaintext: bool) -> tuple[str, ...]:
-        return self._context.logins.mechanisms(mayUsePlaintext) if self.role.offersLogin else ()
+        if not self.role.offersLogin:
+            return ()
+        return self._context.logins.mechanisms(mayUsePlaintext, self._channel.channelBinding, self._channel.peerCertificate)
 
     async def _auth(self, command: Auth) -> Reply:
         """RFC 4954 §4."""
@@ -258,6 +267,8 @@ class Session:
             service=self.role.name,
             peer=self._channel.peer.host,
             mayUsePlaintext=mayUsePlaintext,
+            binding=self._channel.channelBinding,
+            certificate=self._channel.peerCertificate,
         )
         return await self._proceed(command.initial)
 

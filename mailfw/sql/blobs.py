@@ -88,9 +88,9 @@ class FileBlobs:
 
     def _makeFolder(self, folder: str) -> None:
         if not os.path.isdir(folder):
-            os.makedirs(folder, 0o700, exist_ok=True)
-            _syncFolder(self._directory)
-            _syncFolder(os.path.dirname(self._directory) or ".")
+            for one in (self._directory, folder):
+                os.makedirs(one, 0o700, exist_ok=True)
+                _syncFolder(os.path.dirname(one) or ".")
 
 
 @implementer(IBlobStore)

@@ -152,8 +152,11 @@ class Writer:
             execute("COMMIT" if isChanged else "ROLLBACK")
         except Exception as error:
             explained = self._explained(error)
-            if self._connection.in_transaction:
-                execute("ROLLBACK")
+            try:
+                if self._connection.in_transaction:
+                    execute("ROLLBACK")
+            except Exception as second:  # the thread must live, and tell everybody; what follows will fail likewise, or be well
+                self._explained(second)
             for job in jobs:
                 job.error = job.error or explained
             self._rolledBack()

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from mailfw.errors import NotSupported
-from mailfw.interfaces import IAccount
+from mailfw.errors import NotSupported, UIDValidityChanged
+from mailfw.interfaces import IAccount, Row
 from mailfw.values import (
     Append,
     Appended,
@@ -20,6 +20,7 @@ from mailfw.values import (
     Move,
     NewMessage,
     Operation,
+    UIDSet,
 )
 
 _COLUMNS = (Column.UID, Column.FLAGS, Column.INTERNAL_DATE, Column.CONTENT)
@@ -42,6 +43,8 @@ class Across:
             raise NotSupported("a copy to another account stands alone")
         target = await self._openAccount(operation.account)
         mailbox = await source.open(operation.mailbox)
+        if operation.uidValidity not in (0, mailbox.info.uidValidity):
+            raise UIDValidityChanged()
         messages: list[tuple[int, NewMessage]] = []
         async for items in mailbox.rows(operation.uids, _COLUMNS, _read):
             messages += items
@@ -50,13 +53,10 @@ class Across:
         assert isinstance(appended, Appended)
         uids = tuple(uid for uid, _ in messages)
         if isinstance(operation, Move):
-            moved = type(operation.uids).fromUIDs(uids)
+            moved = UIDSet.fromUIDs(uids)
             await source.apply([Expunge(operation.mailbox, moved, False, operation.uidValidity)])
         return Copied(appended.uidValidity, uids, appended.uids, appended.modSeq)
 
 
-def _read(rows: Sequence[tuple[object, ...]]) -> list[tuple[int, NewMessage]]:
-    return [
-        (uid, NewMessage(MessageSource(content.read()), flags, date))  # type: ignore[attr-defined, arg-type, misc]
-        for uid, flags, date, content in rows
-    ]
+def _read(rows: Sequence[Row]) -> list[tuple[int, NewMessage]]:
+    return [(uid, NewMessage(MessageSource(content.read()), flags, date)) for uid, flags, date, content in rows]

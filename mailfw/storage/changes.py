@@ -18,7 +18,7 @@ _STATUS = """SELECT id, uid_validity, uid_next, modseq, messages, unseen, delete
 _UIDS = "SELECT uid FROM message WHERE mailbox = ? AND uid >= ? ORDER BY uid"
 _FIRST_UNSEEN = f"SELECT uid FROM message WHERE mailbox = ? AND flags & {SEEN} = 0 ORDER BY uid LIMIT 1"
 _KEYWORDS = "SELECT name FROM keyword WHERE mailbox = ? ORDER BY folded"
-_CHANGED = "SELECT uid, modseq, flags, keywords FROM message WHERE mailbox = ? AND modseq > ?"
+_CHANGED = "SELECT uid, modseq, flags, keywords FROM message WHERE mailbox = ? AND modseq > ? ORDER BY uid"
 _VANISHED = "SELECT low, high FROM vanished WHERE mailbox = ? AND modseq > ?"
 _ACCOUNT = "SELECT modseq FROM account WHERE id = ?"
 _NAMES = """SELECT name FROM mailbox WHERE account = ? AND name IS NOT NULL AND modseq > ?
@@ -105,7 +105,7 @@ def changesSince(connection: Connection, mailbox: int, modSeq: int) -> Changes:
     now = counters(connection, mailbox)
     if modSeq >= now.modSeq:
         return Changes(now.modSeq, now.uidNext)
-    rows = sorted(connection.execute(_CHANGED, (mailbox, modSeq)).fetchall())
+    rows = connection.execute(_CHANGED, (mailbox, modSeq))
     changed = tuple([MessageChange(uid, number, decode(bits, keywords)) for uid, number, bits, keywords in rows])
     vanished = UIDSet.fromRanges(connection.execute(_VANISHED, (mailbox, modSeq)).fetchall())
     return Changes(now.modSeq, now.uidNext, changed, vanished, modSeq >= now.vanishedFloor)

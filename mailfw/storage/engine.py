@@ -13,7 +13,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from attrs import frozen
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from mailfw.errors import Refusal, Unavailable
 from mailfw.sql import Connection, Database
@@ -36,7 +38,7 @@ _ACCOUNT = "SELECT id FROM account WHERE name = ?"
 _ADD_ACCOUNT = "INSERT INTO account (name, modseq, uid_validity) VALUES (?, 0, 0)"
 _DERIVED = """UPDATE email SET format = ?, header_size = ?, message_id = ?, refs = ?, subject = ?, sent_date = ?, envelope = ?,
     structure = ?, digest = ? WHERE id = ?"""
-_VIEWS = 200
+_VIEWED_UIDS = 4_000_000  # in all views that are kept: 16 MB
 
 
 @frozen
@@ -73,6 +75,7 @@ class Engine:
         database.settled = bells.release
         self._accounts: dict[str, AccountRef] = {}
         self._views: dict[int, View] = {}
+        self._viewed = 0
         self._recent: dict[int, int] = {}
         self.source = self._source()
         self._housekeeping = housekeeping
@@ -84,9 +87,10 @@ class Engine:
         """The account of that canonical name, made with its first mailboxes where it is not there yet."""
         found = self._accounts.get(name)
         if found is None:
+            accountName(name)
             row = await self.database.read(lambda connection: connection.execute(_ACCOUNT, (name,)).fetchone())
             key = await self.database.write(partial(self._accountKey, name)) if row is None else row[0]
-            bounded(self._accounts)  # type: ignore[arg-type]  # only its size matters
+            bounded(self._accounts)
             found = self._accounts[name] = AccountRef(name, key)
         return found
 
@@ -94,14 +98,14 @@ class Engine:
         """In the writer: the account's key, with what a new account starts with."""
         key = self._caches.accounts.get(name)
         if key is None:
-            row = connection.execute(_ACCOUNT, (name,)).fetchone()
+            row = connection.execute(_ACCOUNT, (accountName(name),)).fetchone()
             key = int(row[0]) if row is not None else self._makeAccount(name, connection)
-            bounded(self._caches.accounts)  # type: ignore[arg-type]  # only its size matters
+            bounded(self._caches.accounts)
             self._caches.accounts[name] = key
         return key
 
     def _makeAccount(self, name: str, connection: Connection) -> int:
-        key = connection.execute(_ADD_ACCOUNT, (accountName(name),)).lastrowid
+        key = connection.execute(_ADD_ACCOUNT, (name,)).lastrowid
         assert key is not None
         tx = self.transaction(connection, key)
         for operation in tree.DEFAULTS:
@@ -127,8 +131,8 @@ class Engine:
             results, touched = await self.database.write(
                 partial(self._apply, account, work), partial(_prepare, arriving) if arriving else None
             )
-        except BaseException:
-            self._dropBlobs(arriving)
+        except Exception as error:
+            self._dropBlobs(arriving, error)
             raise
         self.ring(account.name, touched)
         return results
@@ -146,7 +150,7 @@ class Engine:
             run = self._deliver if len(targets) == 1 else self._deliverAll
             done = await self.database.write(partial(run, arriving, targets), arriving.prepare)
         except Exception as error:
-            self._dropBlobs([arriving])
+            self._dropBlobs([arriving], error)
             return [self.refused(error)] * len(targets)
         return [self._delivered(target, one) for target, one in zip(targets, done, strict=True)]
 
@@ -190,7 +194,7 @@ class Engine:
     def refused(self, error: Exception) -> Outcome:
         """What becomes of a delivery that raised."""
         if not isinstance(error, Refusal):
-            self.log.error("a delivery failed: {error!r}", error=error, log_failure=None)
+            self.log.failure("a delivery failed", Failure(error))  # type: ignore[no-untyped-call]
             error = Unavailable()
         return Outcome(Fate.DEFERRED if error.isTemporary else Fate.FAILED, error)
 
@@ -199,7 +203,10 @@ class Engine:
         if sum(one.source.size for one in arriving) > BLOB_FROM:
             await self.database.read(lambda _: _prepare(arriving))
 
-    def _dropBlobs(self, arriving: Sequence[Arriving]) -> None:
+    def _dropBlobs(self, arriving: Sequence[Arriving], error: Exception) -> None:
+        """What failed needs no blobs. What was only not waited for may yet be committed: then they must stay."""
+        if isinstance(error, CancelledError):
+            return
         refs = [one.laid.body.decode() for one in arriving if one.laid is not None and one.laid.encoding == BLOB]
         blobs = self.blobs
         if refs and blobs is not None:
@@ -231,7 +238,7 @@ class Engine:
         return items
 
     def _notWritten(self, failure: Any) -> None:  # Failure, which is generic in no useful way
-        self.log.warn("what was derived from messages could not be kept: {error}", error=failure.value)
+        self.log.warn("the store could not write down what can wait: {error}", error=failure.value)
 
     def content(self, email: int, content: int, size: int) -> StoredContent:
         """The handle of a content, to be read inside a read job."""
@@ -257,10 +264,11 @@ class Engine:
         return self._views.get(mailbox)
 
     def keepView(self, view: View) -> None:
-        """Keep it for the next session; the oldest makes room."""
-        self._views.pop(view.counters.id, None)
-        while len(self._views) >= _VIEWS:
-            del self._views[next(iter(self._views))]
+        """Keep it for the next session; those that were not asked for longest make room."""
+        former = self._views.pop(view.counters.id, None)
+        self._viewed += _weight(view) - (_weight(former) if former is not None else 0)
+        while self._viewed > _VIEWED_UIDS and self._views:
+            self._viewed -= _weight(self._views.pop(next(iter(self._views))))
         self._views[view.counters.id] = view
 
     def recentFrom(self, mailbox: int, stored: int) -> int:
@@ -269,7 +277,7 @@ class Engine:
 
     def claimRecent(self, mailbox: int, uidNext: int) -> None:
         """Messages below are not recent any more; written down when there is time, so that a restart mostly knows."""
-        bounded(self._recent)  # type: ignore[arg-type]  # only its size matters
+        bounded(self._recent)
         self._recent[mailbox] = uidNext
         statement = "UPDATE mailbox SET recent = ? WHERE id = ? AND recent < ?"
         self.database.write(lambda connection: connection.execute(statement, (uidNext, mailbox, uidNext)).rowcount).addErrback(
@@ -298,6 +306,10 @@ _ROWS = Rows()
 def _prepare(arriving: Sequence[Arriving]) -> None:
     for one in arriving:
         one.prepare()
+
+
+def _weight(view: View) -> int:
+    return len(view.uids) + 100
 
 
 def writeDerived(stale: Sequence[Stale], connection: Connection) -> None:

@@ -25,6 +25,7 @@ _BITS = {
     Flag.DRAFT.lower(): DRAFT,
 }
 _NAMES = {SEEN: Flag.SEEN, ANSWERED: Flag.ANSWERED, FLAGGED: Flag.FLAGGED, DELETED: Flag.DELETED, DRAFT: Flag.DRAFT}
+SYSTEM_FLAGS = frozenset(_NAMES.values())
 _CACHE_SIZE = 10_000
 
 NO_FLAGS: frozenset[str] = frozenset()

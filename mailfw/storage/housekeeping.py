@@ -6,6 +6,7 @@ Work is done in small jobs between which the writer serves others. A job that is
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -20,6 +21,7 @@ INTERVAL = 300.0  # seconds between rounds
 PIECE = 200  # rows in one job
 VANISHED_LIMIT = 20_000  # ranges of UIDs remembered for each mailbox
 ORPHAN_AGE = 3600.0  # seconds after which a blob without a row was forgotten by a crash
+RARELY = 86400.0  # seconds between looks at all blobs and all logs; the first comes with the first round
 
 _DUE = "SELECT mailbox, uid, email FROM expunged WHERE until <= ? ORDER BY until LIMIT ?"
 _END_GRACE = "DELETE FROM expunged WHERE mailbox = ? AND uid = ?"
@@ -37,11 +39,11 @@ _FORGET = "DELETE FROM email WHERE id = ?"
 _UNSHARE = "UPDATE sharing SET emails = emails - 1 WHERE content = ? RETURNING emails"
 _FORGET_SHARING = "DELETE FROM sharing WHERE content = ?"
 _DROP = "DELETE FROM content WHERE id = ? RETURNING encoding, body"
-_LONG_LOGS = "SELECT mailbox FROM vanished GROUP BY mailbox HAVING COUNT(*) > ? LIMIT 1"
+_LONG_LOGS = "SELECT mailbox FROM vanished GROUP BY mailbox HAVING COUNT(*) > ?"
 _CUT = "SELECT modseq FROM vanished WHERE mailbox = ? ORDER BY modseq DESC LIMIT 1 OFFSET ?"
 _SET_FLOOR = "UPDATE mailbox SET vanished_floor = ? WHERE id = ?"
 _FORGET_LOG = "DELETE FROM vanished WHERE mailbox = ? AND modseq <= ?"
-_BLOBS = f"SELECT body FROM content WHERE encoding = {BLOB}"
+_IS_NAMED = f"SELECT 1 FROM content WHERE encoding = {BLOB} AND body = ?"
 
 
 class Housekeeping:
@@ -57,6 +59,7 @@ class Housekeeping:
         self._loop = LoopingCall(self._round)
         self._loop.clock = clock
         self._running: Deferred[None] | None = None
+        self._rarely = 0.0
 
     def start(self) -> None:
         """Begin; the first round comes after the first interval."""
@@ -75,13 +78,16 @@ class Housekeeping:
 
     async def tidy(self) -> None:
         """One round."""
-        for job in (self._endGrace, self._clearMailbox, self._cutLog):
-            while True:
+        for job in (self._endGrace, self._clearMailbox):
+            isMore = True
+            while isMore and self._loop.running:
                 isMore, refs = await self._database.write(job)
                 await self._drop(refs)
-                if not isMore or not self._loop.running:
-                    break
-        await self._dropOrphans()
+        if self._now() >= self._rarely and self._loop.running:
+            self._rarely = self._now() + RARELY
+            for mailbox in await self._database.read(_longLogs):
+                await self._database.write(partial(_cutLog, mailbox))
+            await self._dropOrphans()
 
     async def _drop(self, refs: list[str]) -> None:
         blobs = self._blobs
@@ -105,28 +111,29 @@ class Housekeeping:
                 connection.execute(statement, (mailbox,))
         return True, release(connection, [email for _, email in found])
 
-    def _cutLog(self, connection: Connection) -> tuple[bool, list[str]]:
-        row = connection.execute(_LONG_LOGS, (VANISHED_LIMIT,)).fetchone()
-        if row is None:
-            return False, []
-        floor = connection.execute(_CUT, (row[0], VANISHED_LIMIT // 2)).fetchone()[0]
-        connection.execute(_SET_FLOOR, (floor, row[0]))
-        connection.execute(_FORGET_LOG, (row[0], floor))
-        return True, []
-
     async def _dropOrphans(self) -> None:
         blobs = self._blobs
         if blobs is None:
             return
         before = self._now() - ORPHAN_AGE
-        old = await self._database.read(lambda _: set(blobs.orphans(before)))
-        if old:
-            used = await self._database.read(_namedBlobs)
-            await self._drop(sorted(old - used))
+        await self._drop(
+            await self._database.read(lambda connection: [ref for ref in blobs.orphans(before) if not _isNamed(connection, ref)])
+        )
 
 
-def _namedBlobs(connection: Connection) -> set[str]:
-    return {body.decode() for (body,) in connection.execute(_BLOBS)}
+def _isNamed(connection: Connection, ref: str) -> bool:
+    return connection.execute(_IS_NAMED, (ref.encode(),)).fetchone() is not None
+
+
+def _longLogs(connection: Connection) -> list[int]:
+    return [row[0] for row in connection.execute(_LONG_LOGS, (VANISHED_LIMIT,))]
+
+
+def _cutLog(mailbox: int, connection: Connection) -> None:
+    """Forget the older half; who asks for changes from before is told that the log is incomplete."""
+    floor = connection.execute(_CUT, (mailbox, VANISHED_LIMIT // 2)).fetchone()[0]
+    connection.execute(_SET_FLOOR, (floor, mailbox))
+    connection.execute(_FORGET_LOG, (mailbox, floor))
 
 
 def release(connection: Connection, emails: list[int]) -> list[str]:

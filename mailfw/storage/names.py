@@ -67,9 +67,14 @@ def keyword(name: str) -> str:
 
     :raises InvalidName: it is no atom, or too long.
     """
-    if len(name) > KEYWORD_LENGTH or not _KEYWORD.fullmatch(name):
+    if not isKeyword(name):
         raise InvalidName("a keyword is an atom of at most 128 characters")
     return name
+
+
+def isKeyword(name: str) -> bool:
+    """Whether it can be a keyword."""
+    return len(name) <= KEYWORD_LENGTH and _KEYWORD.fullmatch(name) is not None
 
 
 def accountName(name: str) -> str:

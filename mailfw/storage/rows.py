@@ -33,7 +33,12 @@ CROSSING = 256 * 1024
 ITEM = 500  # what an item counts that is not bytes
 
 _CONTENT = (Column.CONTENT, Column.HEADER, Column.PREVIEW)
-_DERIVED = {Column.ENVELOPE: "e.envelope", Column.BODY_STRUCTURE: "e.structure", Column.HEADER: "e.header_size"}
+_DERIVED = {
+    Column.ENVELOPE: "e.envelope",
+    Column.BODY_STRUCTURE: "e.structure",
+    Column.HEADER: "e.header_size",
+    Column.REFERENCES: "e.refs",
+}
 _PLAIN = {
     Column.UID: ("m.uid",),
     Column.FLAGS: ("m.flags", "m.keywords"),
@@ -216,6 +221,7 @@ class Reading(Generic[T]):
             "e.envelope": derived.envelope,
             "e.structure": derived.structure,
             "e.header_size": derived.headerSize,
+            "e.refs": derived.references,
         }
         return tuple(new.get(field, value) for field, value in zip(self._query.fields, raw, strict=True))
 
@@ -236,6 +242,9 @@ class Reading(Generic[T]):
         if column is Column.UIDL:
             uidl, places = self._source.uidl, [at(field) for field in self._source.uidlColumns]
             return lambda raw: uidl(*[raw[place] for place in places])
+        if column is Column.REFERENCES:
+            references = at("e.refs")
+            return lambda raw: tuple(raw[references].split("\n")) if raw[references] else ()
         if column is Column.HEADER:
             size = at("e.header_size")
             return lambda raw: self._content(raw).read(0, raw[size])

@@ -42,6 +42,7 @@ _FIRST = (
         structure {octets})""",
     """CREATE TABLE content (
         id INTEGER PRIMARY KEY, encoding INTEGER NOT NULL, header {octets} NOT NULL, body {octets} NOT NULL)""",
+    """CREATE INDEX content_blob ON content (body) WHERE encoding = 2""",
     """CREATE TABLE sharing (content INTEGER PRIMARY KEY, emails INTEGER NOT NULL)""",
     """CREATE TABLE thread (
         account INTEGER NOT NULL, digest INTEGER NOT NULL, thread INTEGER NOT NULL,

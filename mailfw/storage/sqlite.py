@@ -19,7 +19,7 @@ from mailfw.storage.housekeeping import Housekeeping
 from mailfw.storage.schema import SCHEMA
 from mailfw.storage.store import Store
 
-SHARDS = 4
+SHARDS = 2
 MAX_SHARDS = 64
 
 _SHARDS = """INSERT INTO setting (name, value) VALUES ('shards', ?)

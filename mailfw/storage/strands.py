@@ -12,6 +12,10 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
+
+from mailfw.errors import Unavailable
+from mailfw.sql.sqlite import isSystemFault
 
 T = TypeVar("T")
 THREADS = 16
@@ -22,10 +26,13 @@ _Work = tuple[Deferred[Any], Callable[[], Any]]
 class Strands:
     """Runs jobs in up to `THREADS` threads, or inline at once. For the reactor's thread."""
 
+    log = Logger()
+
     def __init__(self, reactor: Any, isInline: bool) -> None:
         # reactor: IReactorFromThreads, an interface that is not typed upstream
         self._reactor = reactor
         self._isInline = isInline
+        self._isClosed = False
         self._lock = threading.Condition()
         self._waiting: dict[str, deque[_Work]] = {}
         self._ready: SimpleQueue[str | None] = SimpleQueue()
@@ -33,11 +40,13 @@ class Strands:
 
     def run(self, strand: str, job: Callable[[], T]) -> Deferred[T]:
         """Do `job` after whatever was asked for this strand before."""
+        if self._isClosed:
+            return fail(Unavailable("the server is stopping"))
         if self._isInline:
             try:
                 return succeed(job())
             except Exception as error:
-                return fail(error)
+                return fail(self._explained(error))
         waiting: Deferred[T] = Deferred()
         with self._lock:
             queue = self._waiting.get(strand)
@@ -58,7 +67,7 @@ class Strands:
             try:
                 value = job()
             except Exception as error:
-                self._reactor.callFromThread(waiting.errback, error)
+                self._reactor.callFromThread(waiting.errback, self._explained(error))
             else:
                 self._reactor.callFromThread(waiting.callback, value)
             with self._lock:
@@ -70,8 +79,18 @@ class Strands:
                     del self._waiting[strand]
                     self._lock.notify_all()
 
+    def _explained(self, error: Exception) -> Exception:
+        """Refusals and faults of ours as they are; the system's troubles as Unavailable."""
+        if not isSystemFault(error):
+            return error
+        self.log.error("files could not be used: {error}", error=error)
+        unavailable = Unavailable()
+        unavailable.__cause__ = error
+        return unavailable
+
     def close(self) -> Deferred[None]:
         """End the threads once all that was asked for is done."""
+        self._isClosed = True
         if self._isInline:
             return succeed(None)
         closed: Deferred[None] = Deferred()

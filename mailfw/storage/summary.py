@@ -47,13 +47,13 @@ def derive(content: bytes) -> Derived:
     summary = summarise(content)
     subject = _text(summary.baseSubject)
     messageId = _text(summary.messageId)
-    references = [_text(one) for one in (summary.references or summary.inReplyTo)[-_REFERENCES:]]
+    references = [_text(one) for one in summary.ancestors[-_REFERENCES:]]
     salt = subject.casefold().encode()
     return Derived(
         FORMAT_VERSION,
         summary.headerSize,
         messageId,
-        " ".join(references),
+        "\n".join(references),
         subject,
         _seconds(summary.sentDate),
         summary.envelope,

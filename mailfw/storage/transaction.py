@@ -8,21 +8,24 @@ read after `BEGIN IMMEDIATE`, so under the only write lock there is; a dialect t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from attrs import define
 
 from mailfw.errors import LimitExceeded, NoSuchMailbox, UIDValidityChanged
 from mailfw.sql import Connection
 from mailfw.storage.content import Arriving
-from mailfw.storage.flags import DELETED, SEEN, encode
-from mailfw.storage.names import mailboxName
+from mailfw.storage.flags import DELETED, SEEN, SYSTEM_FLAGS, encode
+from mailfw.storage.names import isKeyword, mailboxName
 from mailfw.values import UIDSet
 
 KEYWORDS = 200  # in one mailbox
 MAX_UID = 0xFFFFFFFF
 _CACHE_SIZE = 20_000
-_THREAD_KEYS = 12
+K = TypeVar("K")
+V = TypeVar("V")
+_THREAD_KEYS = 12  # of the nearest references, that a message is found by
+_SPARSE = 64  # ranges
 
 
 class MailboxRef(NamedTuple):
@@ -111,7 +114,7 @@ class Caches:
         self.keywords.clear()
 
 
-def bounded(cache: dict[object, object]) -> None:
+def bounded(cache: dict[K, V]) -> None:
     """Make room in a cache that has grown too large."""
     if len(cache) >= _CACHE_SIZE:
         cache.clear()
@@ -134,6 +137,9 @@ _MESSAGES = """SELECT uid, modseq, flags, keywords, internal_date, size, email F
 _NAME_OF_KEYWORD = "SELECT name FROM keyword WHERE account = ? AND folded = ? LIMIT 1"
 _ADD_KEYWORD = "INSERT INTO keyword (account, folded, mailbox, name) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _COUNT_KEYWORDS = "SELECT COUNT(*) FROM keyword WHERE mailbox = ?"
+_USED_KEYWORDS = "SELECT DISTINCT keywords FROM message WHERE mailbox = ? AND keywords <> ''"
+_FOLDED_KEYWORDS = "SELECT folded FROM keyword WHERE mailbox = ?"
+_FORGET_KEYWORD = "DELETE FROM keyword WHERE account = ? AND folded = ? AND mailbox = ?"
 
 
 class Transaction:
@@ -169,7 +175,7 @@ class Transaction:
             row = self.connection.execute(_MAILBOX, key).fetchone()
             if row is None:
                 return None
-            bounded(self.caches.mailboxes)  # type: ignore[arg-type]  # only its size matters
+            bounded(self.caches.mailboxes)
             found = self.caches.mailboxes[key] = MailboxRef(*row)
         return found
 
@@ -291,11 +297,27 @@ class Transaction:
         found = self.caches.keywords.get((mailbox, keywords))
         if found is None:
             names = {name.casefold(): self._keyword(mailbox, name) for name in sorted(keywords)}
-            if self.connection.execute(_COUNT_KEYWORDS, (mailbox,)).fetchone()[0] > KEYWORDS:
-                raise LimitExceeded("the mailbox has too many different keywords")
-            bounded(self.caches.keywords)  # type: ignore[arg-type]  # only its size matters
+            if self._countKeywords(mailbox) > KEYWORDS:
+                self._forgetUnused(mailbox, names)
+                if self._countKeywords(mailbox) > KEYWORDS:
+                    raise LimitExceeded("the mailbox has too many different keywords")
+            bounded(self.caches.keywords)
             found = self.caches.keywords[mailbox, keywords] = " ".join(sorted(names.values()))
         return found
+
+    def bearable(self, mailbox: int, flags: frozenset[str]) -> frozenset[str]:
+        """Of flags that another program has given, those that can be kept: it cannot be refused any more, and must not be able to
+        shut a mailbox by what it writes beside a message."""
+        if flags <= SYSTEM_FLAGS:
+            return flags
+        known = {folded for (folded,) in self.connection.execute(_FOLDED_KEYWORDS, (mailbox,))}
+        kept = set(flags & SYSTEM_FLAGS)
+        for flag in sorted(filter(isKeyword, flags)):
+            folded = flag.casefold()
+            if folded in known or len(known) < KEYWORDS:
+                kept.add(flag)
+                known.add(folded)
+        return frozenset(kept)
 
     def _keyword(self, mailbox: int, name: str) -> str:
         folded = name.casefold()
@@ -304,13 +326,23 @@ class Transaction:
         self.connection.execute(_ADD_KEYWORD, (self.account, folded, mailbox, known))
         return known
 
+    def _countKeywords(self, mailbox: int) -> int:
+        return int(self.connection.execute(_COUNT_KEYWORDS, (mailbox,)).fetchone()[0])
+
+    def _forgetUnused(self, mailbox: int, wanted: Iterable[str]) -> None:
+        """Make room among the keywords of a mailbox: those go that no message has."""
+        used = set(wanted)
+        for (text,) in self.connection.execute(_USED_KEYWORDS, (mailbox,)):
+            used.update(name.casefold() for name in text.split())
+        known = {row[0] for row in self.connection.execute(_FOLDED_KEYWORDS, (mailbox,))}
+        unused = [(self.account, folded, mailbox) for folded in known - used]
+        self.connection.executemany(_FORGET_KEYWORD, unused)
+        self.caches.keywords.clear()
+
     def knownKeywords(self, keywords: Iterable[str]) -> frozenset[str]:
         """Those of the keywords that the account ever used, in its own case."""
         rows = (self.connection.execute(_NAME_OF_KEYWORD, (self.account, one.casefold())).fetchone() for one in keywords)
         return frozenset(str(row[0]) for row in rows if row is not None)
-
-
-_SPARSE = 64
 
 
 def clipped(connection: Connection, mailbox: int, uids: UIDSet) -> Iterator[tuple[int, int]]:

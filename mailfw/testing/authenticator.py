@@ -1,11 +1,12 @@
-"""`AuthenticatorContract`: what `interfaces.IAuthenticator` promises, as tests that a plugin's author runs.
+"""`AuthenticatorContract` and `TokenContract`: what `interfaces.IAuthenticator` promises, as tests that a plugin's author runs.
 
 >>> class TestMine(AuthenticatorContract):
 ...     def openAuthenticator(self, accounts):
 ...         return MyAuthenticator(accounts)
 
-A source that waits for more than its own thread overrides `run`. What a source offers beyond IAuthenticator (users, aliases,
-verifiers) is tested where it provides the interface, and passed over, by a skip that says so, where it does not.
+`TokenContract` is for sources that judge bearer tokens. A source that waits for more than its own thread overrides `run`.
+What a source offers beyond IAuthenticator (users, aliases, names, quotas, verifiers) is tested where it provides the interface,
+and passed over, by a skip that says so, where it does not.
 """
 
 from __future__ import annotations
@@ -22,12 +23,21 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from mailfw.errors import AuthenticationFailed
-from mailfw.interfaces import IAliases, IAuthContext, IAuthenticator, IUserList, IVerifierSource
+from mailfw.errors import AuthenticationFailed, TokenRefused
+from mailfw.interfaces import (
+    IAliases,
+    IAuthContext,
+    IAuthenticator,
+    ICredentialKinds,
+    IIdentitySource,
+    IQuotas,
+    IUserList,
+    IVerifierSource,
+)
 from mailfw.sasl.steps import SCRAM
 from mailfw.sasl.verifier import Verifier
 from mailfw.testing.fakes import START
-from mailfw.values import Identity, PasswordCredentials
+from mailfw.values import CertificateCredentials, Credentials, Identity, PasswordCredentials, Quota, TokenCredentials
 
 T = TypeVar("T")
 
@@ -178,6 +188,34 @@ class AuthenticatorContract:
     def test_hostileUsers(self, source: IAuthenticator, user: str) -> None:
         self.refusal(source, user, "correct horse")
 
+    def test_otherCredentialsAreRefusedAtOnce(self, source: IAuthenticator) -> None:
+        kinds = ICredentialKinds(source).kinds if ICredentialKinds.providedBy(source) else (PasswordCredentials,)
+        assert PasswordCredentials in kinds
+        before = self.operations(source)
+        others: list[Credentials] = [TokenCredentials("mbrain", "correct horse"), CertificateCredentials("mbrain", b"0")]
+        for credentials in others:
+            if type(credentials) not in kinds:
+                with pytest.raises(AuthenticationFailed):
+                    self.run(source.authenticate(credentials))
+        assert self.operations(source) == before
+
+    def test_namesItsAccounts(self, source: IAuthenticator) -> None:
+        if not IIdentitySource.providedBy(source):
+            pytest.skip("the source does not know accounts by name")
+        assert verifyObject(IIdentitySource, source)
+        for account in ACCOUNTS:
+            assert self.run(source.identityOf(account.upper())) == self.logIn(source, account, ACCOUNTS[account])
+        for user in (*HOSTILE_USERS, "nobody", "anna"):
+            with pytest.raises(AuthenticationFailed):
+                self.run(source.identityOf(user))
+
+    def test_tellsQuotas(self, source: IAuthenticator) -> None:
+        if not IQuotas.providedBy(source):
+            pytest.skip("the source keeps no quotas")
+        assert verifyObject(IQuotas, source)
+        for account in (*ACCOUNTS, *HOSTILE_USERS, "nobody@example.org"):
+            assert self.run(source.quotaOf(account)) == Quota()
+
     def test_listsItsUsers(self, source: IAuthenticator) -> None:
         if not IUserList.providedBy(source):
             pytest.skip("the source lists no users")
@@ -211,3 +249,76 @@ class AuthenticatorContract:
         for user in (*HOSTILE_USERS, "nobody"):
             with pytest.raises(AuthenticationFailed):
                 self.run(source.identify(user))
+
+
+HOSTILE_TOKENS = ("", " ", ".", "..", "null", "\0", "\r\n", "ü", "\ud800", "*", "a b", "=" * 100, "%s{0}", "x" * 100_000)
+
+
+class TokenContract:
+    """Subclass, and supply `openAuthenticator`, `token` and `badTokens`."""
+
+    def openAuthenticator(self) -> IAuthenticator:
+        """A source that judges tokens, of `DOMAIN` and example.net."""
+        raise NotImplementedError
+
+    def token(self, account: str) -> str:
+        """A token that is good for this account now."""
+        raise NotImplementedError
+
+    def badTokens(self) -> Mapping[str, str]:
+        """Tokens that name mbrain@example.org and are not good, by what is wrong with them."""
+        raise NotImplementedError
+
+    def run(self, waiting: Coroutine[Any, Any, T]) -> T:
+        """The result of a coroutine of the source's."""
+        return resultOf(waiting)
+
+    @pytest.fixture
+    def source(self) -> IAuthenticator:
+        """A fresh source."""
+        return self.openAuthenticator()
+
+    def logIn(self, source: IAuthenticator, token: str, user: str = "") -> Identity:
+        """One login."""
+        return self.run(source.authenticate(TokenCredentials(user, token, "imap", "192.0.2.1")))
+
+    def test_providesItsInterfaces(self, source: IAuthenticator) -> None:
+        assert verifyObject(IAuthenticator, source)
+        assert verifyObject(ICredentialKinds, source)
+        assert TokenCredentials in ICredentialKinds(source).kinds
+
+    @pytest.mark.parametrize("account", ACCOUNTS)
+    def test_rightToken(self, source: IAuthenticator, account: str) -> None:
+        for _ in range(3):
+            assert self.logIn(source, self.token(account)).account == account
+
+    def test_theTokenSaysWhoThatIsAndNotTheUser(self, source: IAuthenticator) -> None:
+        for user in ("jsmith@example.org", *HOSTILE_USERS):
+            try:
+                identity = self.logIn(source, self.token("mbrain@example.org"), user)
+            except AuthenticationFailed:
+                continue  # a source may look at the user too
+            assert identity.account == "mbrain@example.org"
+
+    def test_badTokens(self, source: IAuthenticator) -> None:
+        bad = self.badTokens()
+        assert bad
+        for name, token in bad.items():
+            with pytest.raises(TokenRefused) as caught:
+                self.logIn(source, token, "mbrain@example.org")
+            assert str(caught.value) == "authentication failed", name
+
+    @pytest.mark.parametrize("token", HOSTILE_TOKENS, ids=lambda token: ascii(token[:12]))
+    def test_hostileTokens(self, source: IAuthenticator, token: str) -> None:
+        with pytest.raises(TokenRefused) as caught:
+            self.logIn(source, token, "mbrain@example.org")
+        assert not token.strip() or token not in caught.value.reason or len(token) < 3
+
+    def test_otherCredentialsAreRefusedAtOnce(self, source: IAuthenticator) -> None:
+        kinds = ICredentialKinds(source).kinds
+        token = self.token("mbrain@example.org")
+        others: list[Credentials] = [PasswordCredentials("mbrain", token), CertificateCredentials("mbrain", token.encode())]
+        for credentials in others:
+            if type(credentials) not in kinds:
+                with pytest.raises(AuthenticationFailed):
+                    self.run(source.authenticate(credentials))

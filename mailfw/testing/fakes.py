@@ -27,6 +27,7 @@ from mailfw.values import (
     Identity,
     MessageSource,
     Outcome,
+    PasswordCredentials,
     Peer,
     Recipient,
     Resolution,
@@ -69,7 +70,7 @@ class FakeAuthenticator:
     async def authenticate(self, credentials: Credentials) -> Identity:
         """:raises AuthenticationFailed: wrong name or password."""
         account = self.canonical(credentials.user)
-        if self.passwords.get(account) != credentials.password:
+        if not isinstance(credentials, PasswordCredentials) or self.passwords.get(account) != credentials.password:
             raise AuthenticationFailed()
         return Identity(account, isAdmin=account in self.administrators)
 

@@ -260,3 +260,37 @@ def test_whatTheExampleShowsCommentedOutIsRightToo(tmp_path: Path) -> None:
     assert configuration.addresses.catchAll == {"example.org": "jsmith@example.org"}
     assert (configuration.auth, configuration.log, configuration.manhole) == (Auth(), Log(), Manhole())
     assert configuration.netLimits() == Limits()
+
+
+def test_mastersAndClientCertificates(tmp_path: Path) -> None:
+    for name in ("server", "clients"):
+        ensureCertificate(str(tmp_path / f"{name}.pem"), str(tmp_path / f"{name}.key"), "mail.example.org")
+    auth = '[auth]\nmasters = ["Support@example.org"]\nmaster_separator = "%"\nsources = ["accounts:", "certificate:"]\n'
+    tls = '[tls]\ncertificate = "server.pem"\nkey = "server.key"\n'
+    data = f'data = "{tmp_path}"\n'
+    configuration = read(tmp_path, SMALL + data + auth + tls + 'client_ca = "clients.pem"\n')
+    assert (configuration.auth.masters, configuration.auth.masterSeparator) == (["Support@example.org"], "%")
+    assert configuration.tls is not None
+    assert configuration.tls.clientCA == str(tmp_path / "clients.pem")
+    assert mistakes(tmp_path, SMALL + data + auth + tls) == [
+        'line 7: auth.sources: "certificate:" needs [tls] client_ca, so that clients are asked for theirs'
+    ]
+    bad = auth.replace('"Support@example.org"', '"support"').replace('"%"', '"@"')
+    assert mistakes(tmp_path, SMALL + data + bad + tls + 'client_ca = "clients.key"\n') == [
+        "line 5: auth.masters: 'support' is not an address",
+        'line 6: auth.master_separator: "@" is no delimiter: write one character such as "+", or "" for none',
+        f"line 9: tls: {tmp_path}/clients.key holds no PEM certificate",
+    ]
+
+
+def test_anOAuthProviderIsCheckedWithTheRest(tmp_path: Path) -> None:
+    text = SMALL + '[auth]\nsources = ["accounts:", "oauth:"]\n[plugin.oauth]\njwks = "http://id.example.org/keys"\nisuer = "x"\n'
+    assert mistakes(tmp_path, text) == [
+        'line 6: plugin.oauth.jwks: "http://id.example.org/keys" must begin with https, for it leads to another machine',
+        'line 7: unknown key "isuer" – did you mean "issuer"?',
+    ]
+    text = text.replace("http:", "https:").replace("isuer", "issuer")
+    assert mistakes(tmp_path, text) == [
+        "line 5: plugin.oauth: jwks needs issuer and audience, for a token may be another's or for others"
+    ]
+    assert read(tmp_path, text + 'audience = ["mail"]\n').plugin["oauth"]["audience"] == ["mail"]

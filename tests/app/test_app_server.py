@@ -63,6 +63,25 @@ def test_developmentModeServesMailAtOnceAndStopsGracefully(start: Any, tmp_path:
     assert not (tmp_path / "mailfw-data" / "control").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_aSecondSignalCutsSessionsOff(start: Any, number: int) -> None:
+    """The first would wait for a message that is coming in, up to stop_timeout."""
+    server = start(services=("smtp",))
+    server.waitFor("mailfw is up")
+    with server.connect("smtp") as client, client.makefile("rb") as lines:
+        for line in (b"", b"HELO test", b"MAIL FROM:<a@example.org>", b"RCPT TO:<mbrain@localhost>", b"DATA"):
+            client.sendall(line and line + b"\r\n")
+            assert lines.readline()[:1] in b"23"
+        server.process.send_signal(number)
+        server.waitFor("stopping$")
+        server.process.send_signal(number)
+        server.waitFor("stopping at once")
+        server.process.send_signal(number)
+        assert server.process.wait(5) == -number
+    assert not any("Traceback" in line for line in server.lines)
+    assert any(line.endswith("stopped") for line in server.lines)
+
+
 def test_everythingInTheDataDirectoryIsPrivate(start: Any, tmp_path: Path) -> None:
     server = start()
     server.waitFor("mailfw is up")

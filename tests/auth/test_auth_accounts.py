@@ -18,7 +18,7 @@ from mailfw.errors import AccountSuspended, AuthenticationFailed, InvalidName, R
 from mailfw.sasl.exchange import Logins
 from mailfw.sasl.scram import ScramClient
 from mailfw.testing.authenticator import AuthContext, resultOf
-from mailfw.values import Identity, PasswordCredentials
+from mailfw.values import Identity, PasswordCredentials, Quota
 
 
 class Desk:
@@ -80,7 +80,8 @@ def test_anAccountIsThereAndStays(desk):
     assert (account.name, account.isAdmin, account.isSuspended, account.quota) == ("mbrain@example.org", True, False, 1 << 30)
     assert account.created == desk.context.now()
     assert desk.logIn("mbrain", "mailfw") == Identity("mbrain@example.org", isAdmin=True)
-    assert desk.quotaOf("mbrain@example.org") == 1 << 30
+    assert desk.quotaOf("mbrain@example.org") == Quota(1 << 30)
+    assert desk.quotaOf("nobody@example.org") == Quota()
 
 
 def test_theFileIsForNobodyElse(mbrain):
@@ -162,7 +163,6 @@ def test_removedAccountsAreGoneAtOnce(mbrain):
         ("addAppPassword", ["telephone"]),
         ("listAppPasswords", []),
         ("removeAppPassword", ["telephone"]),
-        ("quotaOf", []),
     ],
 )
 def test_verbsNameTheAccountThatIsMissing(mbrain, verb, more):
@@ -179,6 +179,17 @@ def test_adminsAreTheOldestFirstAndNotSuspended(desk):
 
 
 # --- App passwords ---
+
+
+def test_anAppPasswordIsNoGoodForAnothersAccount(mbrain):
+    appPassword = mbrain.addAppPassword("mbrain", "telephone")
+    for password, isGood in (("mailfw", True), (appPassword, False)):
+        waiting = mbrain.source.authenticate(PasswordCredentials("mbrain", password, "imap", isForAnother=True))
+        if isGood:
+            assert resultOf(waiting).account == "mbrain@example.org"
+        else:
+            with pytest.raises(AuthenticationFailed):
+                resultOf(waiting)
 
 
 def test_anAppPasswordLogsInBesideTheOther(mbrain):

@@ -6,11 +6,20 @@ import pytest
 from zope.interface import implementer
 
 from mailfw.auth.chain import chain
-from mailfw.errors import AccountSuspended, AuthenticationFailed, AuthenticationUnavailable
-from mailfw.interfaces import IAliases, IAuthenticator, IClosable, IUserList, IVerifierSource
+from mailfw.errors import AccountSuspended, AuthenticationFailed, AuthenticationUnavailable, TokenRefused
+from mailfw.interfaces import (
+    IAliases,
+    IAuthenticator,
+    IClosable,
+    ICredentialKinds,
+    IIdentitySource,
+    IQuotas,
+    IUserList,
+    IVerifierSource,
+)
 from mailfw.sasl.verifier import Verifier
 from mailfw.testing.authenticator import resultOf
-from mailfw.values import Identity, PasswordCredentials
+from mailfw.values import CertificateCredentials, Identity, PasswordCredentials, Quota, TokenCredentials
 
 CREDENTIALS = PasswordCredentials("mbrain", "mailfw")
 MBRAIN, ADMIN = Identity("mbrain@example.org"), Identity("mbrain@example.org", isAdmin=True)
@@ -133,3 +142,95 @@ def test_everySourceIsAskedForAVerifierWhoeverHasIt():
     assert resultOf(whole.verifier("mbrain", "SCRAM-SHA-256")) == ONE
     assert resultOf(whole.verifier("mbrain", "SCRAM-SHA-1")) is None
     assert [part.asked for part in parts] == [2, 2]
+
+
+# --- Tokens and certificates ---
+
+TOKEN = TokenCredentials("", "token")
+
+
+@implementer(ICredentialKinds)
+class TokenSource(Source):
+    kinds = frozenset({TokenCredentials})
+
+
+@implementer(IIdentitySource)
+class Naming(Source):
+    """Answers passwords with `answer`, and names with `named`."""
+
+    def __init__(self, named):
+        super().__init__(NO())
+        self.named = named
+
+    async def identityOf(self, user):
+        if isinstance(self.named, Exception):
+            raise self.named
+        return self.named
+
+
+def test_aSourceIsAskedOnlyForWhatItJudges():
+    passwords, tokens = Source(MBRAIN), TokenSource(MBRAIN)
+    whole = chain([passwords, tokens])
+    assert whole.kinds == {PasswordCredentials, TokenCredentials}
+    resultOf(whole.authenticate(TOKEN))
+    assert (passwords.isAsked, tokens.isAsked) == (False, True)
+    tokens.isAsked = False
+    resultOf(whole.authenticate(CREDENTIALS))
+    assert (passwords.isAsked, tokens.isAsked) == (True, False)
+    with pytest.raises(AuthenticationFailed):
+        resultOf(whole.authenticate(CertificateCredentials("", b"")))
+
+
+@pytest.mark.parametrize(
+    ("others", "outcome"),
+    [
+        ([], MBRAIN),
+        ([Source(NO())], MBRAIN),
+        ([Naming(ADMIN)], ADMIN),
+        ([Naming(NO())], NO),
+        ([Naming(NO()), Naming(ADMIN)], ADMIN),
+        ([Naming(SUSPENDED()), Naming(ADMIN)], SUSPENDED),
+        ([Naming(MBRAIN), Naming(SUSPENDED())], MBRAIN),
+        ([Naming(AWAY()), Naming(ADMIN)], AWAY),
+    ],
+)
+def test_whetherThereIsSuchAnAccountIsSaidByWhoKnowsAccounts(others, outcome):
+    waiting = chain([*others, TokenSource(MBRAIN)]).authenticate(TOKEN)
+    if isinstance(outcome, Identity):
+        assert resultOf(waiting) == outcome
+    else:
+        with pytest.raises(outcome) as caught:
+            resultOf(waiting)
+        assert caught.type is outcome
+
+
+def test_aSourceOfTokensDoesNotEndScram():
+    whole = chain([Verifying(MBRAIN, {"SCRAM-SHA-256": ONE}), TokenSource(ADMIN)])
+    assert "SCRAM-SHA-256" in whole.mechanisms()
+    assert resultOf(whole.identify("mbrain")) == MBRAIN
+    assert not IVerifierSource.providedBy(chain([Verifying(MBRAIN, {}), Source(NO()), TokenSource(ADMIN)]))
+    assert not IVerifierSource.providedBy(chain([TokenSource(ADMIN)]))
+
+
+def test_whyATokenWasRefusedIsKept():
+    with pytest.raises(TokenRefused) as caught:
+        resultOf(chain([TokenSource(TokenRefused("expired")), TokenSource(NO())]).authenticate(TOKEN))
+    assert caught.value.reason == "expired"
+    with pytest.raises(AuthenticationUnavailable):
+        resultOf(chain([TokenSource(TokenRefused("expired")), TokenSource(AWAY())]).authenticate(TOKEN))
+
+
+@implementer(IQuotas)
+class Keeping(Source):
+    def __init__(self, quota):
+        super().__init__(NO())
+        self.quota = quota
+
+    async def quotaOf(self, account):
+        return self.quota
+
+
+def test_quotasAreOfTheFirstWhoHasSetOne():
+    first, second = Quota(messages=10), Quota(1 << 30)
+    assert resultOf(chain([Source(NO()), Keeping(Quota()), Keeping(first), Keeping(second)]).quotaOf("x@y")) == first
+    assert resultOf(chain([Source(NO()), Keeping(Quota())]).quotaOf("x@y")) == Quota()

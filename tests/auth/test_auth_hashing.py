@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 
 from mailfw.auth import hashes, hashing
 from mailfw.auth.hashing import Hasher, RightPasswords
+from mailfw.auth.sharing import UnderWay
 from mailfw.errors import AuthenticationUnavailable
 from mailfw.testing.authenticator import resultOf
 
@@ -75,8 +76,8 @@ def test_passwordsAreNotHeld(clock):
 
 def test_pretendingIsWorkAndIsForgotten(hasher):
     for _ in range(2):
-        resultOf(hasher.pretend(STORED, "mailfw"))
-    resultOf(hasher.pretend("", "mailfw"))
+        resultOf(hasher.pretend("nobody", STORED, "mailfw"))
+    resultOf(hasher.pretend("nobody", "", "mailfw"))
     assert hasher.operations == 3
     assert resultOf(hasher.verify(STORED, "mailfw"))
     assert hasher.operations == 4
@@ -133,3 +134,45 @@ async def test_tooManyWaitingArePutOff(monkeypatch):
     release.set()
     assert await gatherResults(waiting) == [True] * 4
     assert await hasher.verify(STORED, "one more")
+
+
+@pytest_twisted.ensureDeferred
+async def test_thoseWhoComeAtOnceShareTheWork(monkeypatch):
+    hasher = Hasher(reactor, reactor.seconds)
+    release = threading.Event()
+    monkeypatch.setattr(hashes, "verify", lambda stored, password: release.wait(10) and password == "mailfw")
+    right = [Deferred.fromCoroutine(hasher.verify(STORED, "mailfw")) for _ in range(5)]
+    wrong = [Deferred.fromCoroutine(hasher.verify(STORED, "wrong")) for _ in range(5)]
+    others = [Deferred.fromCoroutine(hasher.verify("{PLAIN}x", "mailfw")) for _ in range(5)]
+    release.set()
+    assert await gatherResults(right + wrong + others) == [True] * 5 + [False] * 5 + [True] * 5
+    assert hasher.operations == 3
+    assert not await hasher.verify(STORED, "wrong")
+    assert hasher.operations == 4
+
+
+@pytest_twisted.ensureDeferred
+async def test_unknownUsersShareAsKnownOnesDo(monkeypatch):
+    """Else whoever asks twice at once would see from the time which names are real."""
+    hasher = Hasher(reactor, reactor.seconds)
+    release = threading.Event()
+    monkeypatch.setattr(hashes, "verify", lambda stored, password: release.wait(10))
+    pretended = [("nobody", "mailfw"), ("nobody", "mailfw"), ("nobody", "wrong"), ("somebody", "mailfw")]
+    waiting = [Deferred.fromCoroutine(hasher.pretend(user, STORED, password)) for user, password in pretended]
+    waiting.append(Deferred.fromCoroutine(hasher.verify(STORED, "mailfw")))
+    release.set()
+    await gatherResults(waiting)
+    assert hasher.operations == 4
+
+
+@pytest_twisted.ensureDeferred
+async def test_whatFailsFailsForAllWhoShare():
+    sharing, under = UnderWay(), Deferred()
+    waiting = [Deferred.fromCoroutine(sharing.share("key", lambda: under)) for _ in range(3)]
+    under.errback(AuthenticationUnavailable())
+    for each in waiting:
+        with pytest.raises(AuthenticationUnavailable):
+            await each
+    again = Deferred()
+    again.callback("new")
+    assert await sharing.share("key", lambda: again) == "new"

@@ -123,7 +123,7 @@ def test_flags_given_by_the_fetch_itself_are_told_once():
 
 @given(st.integers(0, 3 * PIECE), st.integers(0, 3 * PIECE), st.integers(1, 3 * PIECE))
 def test_any_part_of_any_size_is_exact(size, start, length):
-    octets = b"A: b\r\n\r\n" + bytes(range(256)) * (size // 256 + 1)
+    octets = b"A: b\r\n\r\n" + bytes(range(1, 256)) * (size // 255 + 1)
     octets = octets[: size + 8]
     answer = rendered(b"BODY[]<%d.%d>" % (start, length), Content(octets))
     part = octets[start : start + length]
@@ -177,3 +177,10 @@ def test_a_large_message_fetched_part_by_part_is_looked_through_once():
 def test_every_item_has_a_column_and_a_format():
     for attribute in Attribute:
         assert attribute.value in rendered(attribute.value)
+
+
+@pytest.mark.parametrize("item", [b"BODY[]", b"BODY[TEXT]", b"BODY[HEADER]", b"BODY[HEADER.FIELDS (X)]", b"BODY[1]<0.2>"])
+def test_no_nul_is_sent(item):
+    said = rendered(item, Content(b"Subject: \0s\r\nX: \0\r\n\r\nb\0dy\r\n"))
+    assert b"\0" not in said and b"\x80" in said
+    assert said.endswith(b")\r\n") and int(said.partition(b"{")[2].partition(b"}")[0]) == len(said.partition(b"\r\n")[2]) - 3

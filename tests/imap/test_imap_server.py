@@ -162,14 +162,52 @@ def test_lines_may_end_in_lf_alone(client):
     assert client.send(b"a LOGIN {6+}\njsmith mailfw\nb NOOP\n").count(b" OK ") == 2
 
 
-def test_a_message_that_comes_too_slowly(world, client):
+def test_a_message_that_stops_coming(world, client):
     client.logIn()
-    client.say(b"a APPEND INBOX {1000}")
+    client.say(b"a APPEND INBOX {1000000}")
+    limits = world.context.limits
     for _ in range(5):
-        world.advance(world.context.limits.dataTimeout - 1)
-        assert client.send(b"x") == b""
-    world.advance(world.context.limits.dataTimeout + 1)
+        world.advance(limits.dataTimeout - 1)
+        assert client.send(b"x" * int(limits.minimumRate * limits.dataTimeout)) == b""
+    world.advance(limits.dataTimeout + 1)
     assert client.said().startswith(b"* BYE ")
+    assert client.transport.isClosed
+
+
+def test_a_message_that_trickles_in_octet_by_octet(world, client):
+    client.logIn()
+    client.say(b"a APPEND INBOX {1000000}")
+    for _ in range(int(world.context.limits.dataTimeout / 10) + 1):
+        assert not client.transport.isClosed
+        world.advance(10)
+        client.transport.send(b"x")
+    assert client.said().startswith(b"* BYE ")
+    assert client.transport.isClosed
+
+
+@pytest.mark.parametrize("words", [b"a NOOP\r\n", b"a AUTHENTICATE PLAIN\r\n*\r\n", b"x"])
+def test_who_says_something_now_and_then_must_log_in_all_the_same(world, client, words):
+    client.send(b"a LOGIN {1000}\r\n" if words == b"x" else b"")
+    for _ in range(12):
+        assert not client.transport.isClosed
+        client.transport.send(words)
+        world.advance(world.context.limits.loginTimeout / 12)
+    assert b"* BYE nothing" in client.said()
+    assert client.transport.isClosed
+
+
+def test_the_deadline_for_logging_in_ends_with_it(world, client):
+    world.advance(world.context.limits.loginTimeout - 1)
+    client.logIn()
+    world.advance(world.context.limits.idleTimeout - 1)
+    assert client.say(b"a NOOP").startswith(b"a OK")
+
+
+def test_strangers_make_the_server_remember_little(client):
+    said = client.send(b"a LOGIN {60000+}\r\n" + b"x" * 60_000 + b" {60000+}\r\n" + b"x" * 60_000 + b"\r\n")
+    assert b"a BAD [TOOBIG]" in said
+    client.send(b"b NOOP " + b"x" * 17_000)
+    assert client.transport.isClosed
 
 
 def test_a_full_disk_under_a_literal(world, client, monkeypatch):

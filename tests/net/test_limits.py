@@ -1,12 +1,14 @@
 """Peers, counts per address, and the spool."""
 
 import os
+import resource
 
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.logger import Logger, formatEvent
 
-from mailfw.net.connection import Connection, Listener
-from mailfw.net.factory import MailFactory
+from mailfw.net.connection import LINGER, Connection, Listener
+from mailfw.net.factory import LINGERING, MailFactory
 from mailfw.net.limits import Limits
 from mailfw.net.peer import peerOf
 from mailfw.net.spool import SpoolDirectory
@@ -80,6 +82,45 @@ def test_connections_in_all_are_bounded():
     assert dial(world, here).take() == b"421 too many connections\r\n"
 
 
+class Unshaken(MemoryTransport):
+    """TLS whose handshake the client does not begin: nothing can be said, and so nothing is over."""
+
+    def loseConnection(self):
+        pass
+
+
+def refused(factory):
+    """Who comes to a server that is full, and says nothing."""
+    address = IPv4Address("TCP", "192.0.2.1", 1)
+    return Unshaken(factory.buildProtocol(address), address).connect()
+
+
+def test_who_is_refused_and_begins_no_handshake_is_cut_off():
+    world = World(limits=Limits(connections=0))
+    factory = MailFactory(Polite, world.context, Listener("polite", isTLS=True))
+    clients = [refused(factory) for _ in range(LINGERING + 10)]
+    assert [client.isClosed for client in clients] == [False] * LINGERING + [True] * 10
+    world.advance(LINGER)
+    assert all(client.isClosed for client in clients)
+    assert not refused(factory).isClosed
+    world.advance(LINGER)
+    assert not world.clock.getDelayedCalls()
+
+
+def test_a_flood_of_refused_connections_does_not_fill_the_log(monkeypatch):
+    world = World(limits=Limits(connections=0))
+    lines = []
+    monkeypatch.setattr(MailFactory, "log", Logger(observer=lambda event: lines.append(formatEvent(event))))
+    factory = MailFactory(Polite, world.context, Listener("polite"))
+    for _ in range(1000):
+        factory.buildProtocol(IPv4Address("TCP", "192.0.2.1", 7))
+    world.advance(1)
+    factory.buildProtocol(IPv4Address("TCP", "192.0.2.2", 8))
+    assert len(lines) == 2
+    assert "too many connections" in lines[0]
+    assert "999 more" in lines[1] and "192.0.2.2" in lines[1]
+
+
 @pytest.mark.parametrize("pieces", [[], [b"abc"], [b"a" * 9, b"b" * 3], [b"x" * 10, b"y" * 20, b"z"]])
 def test_a_spool_returns_what_was_written(tmp_path, pieces):
     directory = SpoolDirectory(str(tmp_path / "spool"), memory=16)
@@ -104,4 +145,20 @@ def test_spool_files_of_a_killed_process_are_removed_and_nobody_else_can_read_th
     (name,) = os.listdir(tmp_path)
     assert os.stat(tmp_path / name).st_mode & 0o777 == 0o600
     directory.prepare()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_spool_on_a_full_disk_is_discarded_without_a_word(tmp_path):
+    """What its file has not yet taken is written when it is closed, and fails once more."""
+    directory = SpoolDirectory(str(tmp_path), memory=1000)
+    spool = directory.open()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(OSError):
+            for _ in range(10):
+                spool.write(b"x" * 100_000)
+        spool.discard()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert os.listdir(tmp_path) == []

@@ -13,7 +13,7 @@ from mailfw.errors import UIDValidityChanged, Vanished
 from mailfw.interfaces import IMailStore
 from mailfw.pop3.server import pop3
 from mailfw.testing.world import World
-from mailfw.values import Column, Expunge, Expunged, MailboxInfo, UIDSet
+from mailfw.values import Column, Expunged, FlagsSet, MailboxInfo, SetFlags, UIDSet
 
 MESSAGES = [
     b"Subject: one\r\n\r\nfirst\r\n.dot\r\n",
@@ -50,9 +50,12 @@ class OneMailbox:
         self.fail()
         results = []
         for operation in operations:
-            assert isinstance(operation, Expunge) and not operation.onlyDeleted
+            assert isinstance(operation, SetFlags) or not operation.onlyDeleted
             if operation.uidValidity != self.info.uidValidity:
                 raise UIDValidityChanged()
+            if isinstance(operation, SetFlags):
+                results.append(FlagsSet((), UIDSet(), UIDSet(), 1))
+                continue
             gone = [uid for uid in self.messages if uid in operation.uids]
             for uid in gone:
                 del self.messages[uid]

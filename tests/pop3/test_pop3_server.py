@@ -1,6 +1,7 @@
 """POP3 as a client in memory sees it: states, rules, faults, limits."""
 
 import base64
+import contextlib
 import itertools
 import re
 
@@ -15,6 +16,7 @@ from mailfw.pop3.maildrop import CHUNK
 from mailfw.pop3.server import pop3s
 from mailfw.sasl.client import chooseMechanism
 from mailfw.sasl.exchange import Logins
+from mailfw.values import Identity
 
 
 def lines(data: bytes) -> list[bytes]:
@@ -62,6 +64,9 @@ def test_aGuardHoldsBackALoginAndNobodyElse(world, connect):
         def delayFor(self, peer, user=""):
             return 8.0 if user == "jsmith" else 0.0
 
+        async def admit(self, user, peer):
+            return contextlib.nullcontext()
+
         def failed(self, *what):
             self.what = what
 
@@ -76,7 +81,7 @@ def test_aGuardHoldsBackALoginAndNobodyElse(world, connect):
     assert quick.logIn(b"mbrain").endswith(b"+OK 0 messages (0 octets)\r\n")
     world.advance(8)
     assert lines(slow.said()) == [b"+OK 3 messages (90 octets)", b"+OK 3 90"]
-    assert guard.what == ("jsmith@localhost", "pop3", "127.0.0.1")
+    assert guard.what == (Identity("jsmith@localhost"), "pop3", "127.0.0.1")
 
 
 def test_aClientThatLeavesWhileItIsHeldBackLeavesNothingBehind(world, connect):
@@ -443,7 +448,16 @@ def test_anIdleClientIsLeftWithoutAWord(world, connect):
 
 def test_whoDoesNotLogInIsLeftSooner(world, connect):
     client = connect()
-    world.advance(61)
+    world.advance(121)
+    assert client.transport.isClosed
+
+
+def test_whoAsksNowAndThenMustLogInAllTheSame(world, connect):
+    client = connect()
+    for _ in range(12):
+        assert not client.transport.isClosed
+        client.say(b"CAPA")
+        world.advance(10)
     assert client.transport.isClosed
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 from attrs import define, field
 from hypothesis import given
@@ -15,7 +17,7 @@ from mailfw.sasl.scram import ScramClient
 from mailfw.sasl.steps import MESSAGE_LIMIT, SCRAM, MalformedResponse
 from mailfw.sasl.verifier import Verifier
 from mailfw.sasl.wire import decodeInitialResponse, decodeResponse, encode
-from mailfw.values import Identity, accountName
+from mailfw.values import CertificateCredentials, Identity, PasswordCredentials, TokenCredentials, accountName
 
 
 def run(coroutine):
@@ -65,15 +67,27 @@ class Accounts:
 @define
 class Guard:
     heard: list = field(factory=list)
+    turns: list = field(factory=list)
 
     def delayFor(self, peer, user=""):
         return 2.0 if peer == "192.0.2.66" else 0.0
 
+    async def admit(self, user, peer):
+        return self.turn(user)
+
+    @contextmanager
+    def turn(self, user):
+        before = len(self.heard)
+        try:
+            yield
+        finally:
+            self.turns.append((user, len(self.heard) - before))
+
     def failed(self, user, service, peer, reason):
         self.heard.append(("failed", user, service, peer, reason))
 
-    def succeeded(self, account, service, peer):
-        self.heard.append(("succeeded", account, service, peer))
+    def succeeded(self, identity, service, peer):
+        self.heard.append(("succeeded", identity, service, peer))
 
 
 @pytest.fixture
@@ -114,7 +128,8 @@ MBRAIN = Identity("mbrain@example.org")
 def test_everyMechanismLogsIn(logins, guard, kind, sendsInitial, user):
     client = ScramClient(kind, user, "mailfw") if isinstance(kind, str) else kind(user, "mailfw")
     assert converse(logins, client, sendsInitial) == MBRAIN
-    assert guard.heard == [("succeeded", "mbrain@example.org", "imap", "192.0.2.1")]
+    assert guard.heard == [("succeeded", MBRAIN, "imap", "192.0.2.1")]
+    assert guard.turns == [(user, 1)]
 
 
 @pytest.mark.parametrize("kind", [PlainClient, LoginClient, *SCRAM])
@@ -126,6 +141,7 @@ def test_everyMechanismRefusesInTheSameWords(logins, guard, kind, user, password
     assert caught.type is AuthenticationFailed
     assert str(caught.value) == "authentication failed"
     assert guard.heard == [("failed", user, "imap", "192.0.2.1", "wrong password or unknown user")]
+    assert guard.turns == [(user, 1)]
 
 
 @pytest.mark.parametrize("kind", [PlainClient, "SCRAM-SHA-256"])
@@ -245,10 +261,17 @@ def binding(kind):
 
 
 def test_offersWhatTheConnectionAllows(logins, accounts):
-    assert logins.mechanisms(True, binding) == MECHANISMS
+    plus = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "LOGIN")
+    assert logins.mechanisms(True, binding) == plus
+    assert logins.mechanisms(True, lambda kind: None) == plus[2:]
     assert logins.mechanisms(True) == ("SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "LOGIN")
     assert logins.mechanisms(False) == ("SCRAM-SHA-256", "SCRAM-SHA-1")
     assert Logins(accounts).mechanisms(True, binding) == ("PLAIN", "LOGIN")
+    everything = Logins(accounts, accounts, kinds=[PasswordCredentials, TokenCredentials, CertificateCredentials])
+    assert everything.mechanisms(True, binding, b"certificate") == MECHANISMS
+    assert everything.mechanisms(True) == ("SCRAM-SHA-256", "SCRAM-SHA-1", "OAUTHBEARER", "XOAUTH2", "PLAIN", "LOGIN")
+    assert everything.mechanisms(False, None, b"certificate") == ("EXTERNAL", "SCRAM-SHA-256", "SCRAM-SHA-1")
+    assert Logins(accounts, kinds=[TokenCredentials]).mechanisms(True, None, b"certificate") == ("OAUTHBEARER", "XOAUTH2")
     accounts.mechanisms = lambda: ()
     assert logins.mechanisms(True) == ("PLAIN", "LOGIN")
 
@@ -331,7 +354,7 @@ def test_equalsSignIsAnEmptyInitialResponse():
         decodeResponse(b"=")
 
 
-@pytest.mark.parametrize("line", [b"*", b"AA", b"AAA", b"AA==AA==", b"A A=", b"AB==", b"AAAA\r\n", b"AAA-", b"A" * 8000])
+@pytest.mark.parametrize("line", [b"*", b"AA", b"AAA", b"AA==AA==", b"A A=", b"AB==", b"AAAA\r\n", b"AAA-", b"A" * 12292])
 def test_badBase64IsMalformed(line):
     with pytest.raises(MalformedResponse):
         decodeResponse(line)

@@ -137,6 +137,35 @@ async def testAFullDiskIsUnavailableAndLeavesNothingBehind(tmp_path: Path, isInl
     await database.close()
 
 
+class Failing:
+    """A connection on whose disk neither a commit nor its taking back succeeds, twice."""
+
+    def __init__(self, real: Connection) -> None:
+        self._real = real
+        self._faults = ["COMMIT", "ROLLBACK"] * 2
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def execute(self, statement: str, *arguments: Any) -> Any:
+        if self._faults and statement == self._faults[0]:
+            del self._faults[0]
+            raise sqlite3.OperationalError("disk I/O error")
+        return self._real.execute(statement, *arguments)
+
+
+@pytest_twisted.ensureDeferred
+async def testTheWriterOutlivesADiskThatFailsTwice(tmp_path: Path, isInline: bool) -> None:
+    database = opened(tmp_path / "a", isInline)
+    database._writer._connection = Failing(database._connection)  # type: ignore[assignment]
+    for text in ("one", "two", "three", "four"):
+        with pytest.raises(Unavailable):
+            await database.write(insert(text))
+    await database.write(insert("five"))
+    assert await database.read(words) == ["five"]
+    await database.close()
+
+
 @pytest_twisted.ensureDeferred
 async def testAReaderCannotWrite(tmp_path: Path) -> None:
     database = opened(tmp_path / "a")

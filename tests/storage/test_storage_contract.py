@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from mailfw.interfaces import IMailStore, IStoreContext
 from mailfw.storage.memory import memory
 from mailfw.storage.sqlite import sqlite
@@ -12,7 +10,7 @@ from mailfw.testing.store import MailStoreContract
 
 class TestSQLite(MailStoreContract):
     def openStore(self, directory: str, context: IStoreContext) -> IMailStore:
-        return sqlite.openStore(os.path.join(directory, "mail"), context)
+        return sqlite.openStore("mail?shards=2", context)
 
 
 class TestMemory(MailStoreContract):

@@ -65,7 +65,10 @@ class Mark:
 
 @define
 class Effects:
-    """All that some operations do to files, by phases."""
+    """All that some operations do to files, by phases.
+
+    :ivar sizes: how many messages are in a folder from which some are dropped, before anything is done.
+    """
 
     makes: list[str] = field(factory=list)
     adds: list[Add] = field(factory=list)
@@ -73,6 +76,7 @@ class Effects:
     drops: list[Held | Add] = field(factory=list)
     renames: list[tuple[str, str]] = field(factory=list)
     deletes: list[str] = field(factory=list)
+    sizes: dict[str, int] = field(factory=dict)
 
     @property
     def count(self) -> int:

@@ -10,7 +10,7 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import LoopingCall
 
-from mailfw.errors import NoSuchMailbox, Vanished
+from mailfw.errors import NoSuchMailbox, NotSupported, Vanished
 from mailfw.interfaces import ISimpleFlags, ISimpleFolders, ISimpleStore
 from mailfw.sql import Connection, Database, Undo
 from mailfw.storage import tree
@@ -20,7 +20,7 @@ from mailfw.storage.changes import counters
 from mailfw.storage.engine import AccountRef, Engine, writeDerived
 from mailfw.storage.flags import encode
 from mailfw.storage.housekeeping import Housekeeping
-from mailfw.storage.names import accountName, mailboxName
+from mailfw.storage.names import INBOX, accountName, mailboxName
 from mailfw.storage.rows import Reading, Source, Stale
 from mailfw.storage.simple.content import FileContent, uidl
 from mailfw.storage.simple.effects import Add, Effects, Files, Rehearsed
@@ -29,17 +29,29 @@ from mailfw.storage.simple.perform import Performance
 from mailfw.storage.simple.reconcile import Context, Reconciler, Touched
 from mailfw.storage.strands import Strands
 from mailfw.storage.transaction import IPlace, bounded
-from mailfw.values import Append, Create, Fate, MessageSource, NewMessage, Operation, Outcome, Result, Target, canonicalFlag
+from mailfw.values import (
+    Append,
+    Create,
+    Fate,
+    MessageSource,
+    NewMessage,
+    Operation,
+    Outcome,
+    Rename,
+    Result,
+    Target,
+    canonicalFlag,
+)
 
 T = TypeVar("T")
 
 WATCH_INTERVAL = 5.0  # seconds between looks at the folders of watched accounts
+TREE_LOOKS = 6  # looks for each time that the folders themselves are listed
 
 _ACCOUNT = "SELECT id FROM account WHERE name = ?"
 _ADD_ACCOUNT = "INSERT INTO account (name, modseq, uid_validity) VALUES (?, 0, 0)"
 _INTENTS = "SELECT id, plan FROM intent WHERE account = ? ORDER BY id"
 _FORGET_INTENT = "DELETE FROM intent WHERE id = ?"
-_NAMES = "SELECT name FROM mailbox WHERE account = ? AND name IS NOT NULL ORDER BY id"
 _NAME = "SELECT name FROM mailbox WHERE id = ?"
 _MESSAGE = """SELECT b.name, f.name, f.locator, m.internal_date, m.size FROM message m JOIN mailbox b ON b.id = m.mailbox
     JOIN file f ON f.mailbox = m.mailbox AND f.uid = m.uid WHERE m.mailbox = ? AND m.uid = ?"""
@@ -69,6 +81,7 @@ class SimpleEngine(Engine):
         self._watch = LoopingCall(self._look)
         self._watch.clock = reactor
         self._looking: set[str] = set()
+        self._watched: dict[int, tuple[int, set[str]]] = {}  # how often an account was looked at, and the names it has
 
     # --- Accounts
 
@@ -81,15 +94,16 @@ class SimpleEngine(Engine):
         """In the strand: what a crash left is ended, folders are mailboxes."""
         ref = self._opened.get(name)
         if ref is None:
+            accountName(name)
             row = self.database.readHere(lambda connection: connection.execute(_ACCOUNT, (name,)).fetchone())
             isNew = row is None
-            ref = AccountRef(name, self.database.call(partial(_addAccount, accountName(name))) if row is None else row[0])
+            ref = AccountRef(name, self.database.call(partial(_addAccount, name)) if row is None else row[0])
             self._recover(ref)
             if isNew and ISimpleFolders.providedBy(self._store):
                 for default in tree.DEFAULTS[1:]:
                     ISimpleFolders(self._store).createFolder(name, default.name)
             self._reconciler.tree(name, ref.key, isNew)
-            bounded(self._opened)  # type: ignore[arg-type]  # only its size matters
+            bounded(self._opened)
             self._opened[name] = ref
         return ref
 
@@ -146,7 +160,10 @@ class SimpleEngine(Engine):
         ref = self._open(target.account)
         name = mailboxName(target.mailbox)
         if self.database.readHere(lambda connection: tree.info(connection, ref.key, name)) is None:
-            self._applyHere(ref, [Create(name)])
+            try:
+                self._applyHere(ref, [Create(name)])
+            except NotSupported:
+                name = INBOX  # mail is not lost because the store has no such folder
         results, touched = self._applyHere(ref, [Append(name, (NewMessage(message, target.flags),))])
         return results[0], touched
 
@@ -168,7 +185,7 @@ class SimpleEngine(Engine):
 
     def _follow(self, ref: AccountRef, operation: Operation) -> Touched:
         """Before messages are chosen, what other programs did to them is noticed."""
-        name = getattr(operation, "mailbox", None)
+        name = operation.name if isinstance(operation, Rename) else getattr(operation, "mailbox", None)
         return {} if name is None else self._reconciler.folder(ref.name, ref.key, mailboxName(name))
 
     def _single(self, ref: AccountRef, work: Sequence[Step]) -> Effects | None:
@@ -176,11 +193,13 @@ class SimpleEngine(Engine):
         operation = work[0].operation if len(work) == 1 else None
         if not isinstance(operation, Append) or len(operation.messages) != 1:
             return None
+        message = operation.messages[0]
+        _, keywords = encode(message.flags)
+        if keywords:
+            return None  # there may be too many of them
         name = mailboxName(operation.mailbox)
         if self.database.readHere(lambda connection: tree.info(connection, ref.key, name)) is None:
             raise NoSuchMailbox()
-        message = operation.messages[0]
-        encode(message.flags)
         flags = frozenset(map(canonicalFlag, message.flags))
         assert message.internalDate is not None
         return Effects(adds=[Add(name, message.source, flags, message.internalDate)])
@@ -206,7 +225,11 @@ class SimpleEngine(Engine):
             if not performance.intent or not self._end(ref, performance.intent, self._planOf(performance.intent), performance):
                 self._opened[ref.name] = ref
                 raise
-        done = self.database.call(partial(self._complete, ref, work, performance))
+        try:
+            done = self.database.call(partial(self._complete, ref, work, performance))
+        except Exception:
+            performance.undo()
+            raise
         self._opened[ref.name] = ref
         for folder in current:
             self._reconciler.believe(ref.name, ref.key, folder)
@@ -256,6 +279,7 @@ class SimpleEngine(Engine):
         watched = [self._opened[name] for name in self.bells.watched() if name in self._opened]
         if not self.bells.watched():
             self._watch.stop()
+            self._watched.clear()
         for ref in watched:
             if ref.name not in self._looking:
                 self._looking.add(ref.name)
@@ -271,8 +295,14 @@ class SimpleEngine(Engine):
             self._looking.discard(ref.name)
 
     def _lookHere(self, ref: AccountRef) -> Touched:
-        touched = self._refreshTreeHere(ref)
-        for (name,) in self.database.readHere(lambda connection: connection.execute(_NAMES, (ref.key,)).fetchall()):
+        """Mostly only tokens are asked for; whether there are other folders, only every few looks."""
+        looks, names = self._watched.get(ref.key, (0, set()))
+        touched: Touched = {}
+        if looks % TREE_LOOKS == 0:
+            touched |= self._refreshTreeHere(ref)
+            names = self._reconciler.names(ref.key)
+        self._watched[ref.key] = (looks + 1, names)
+        for name in sorted(names):
             touched |= self._reconciler.folder(ref.name, ref.key, name)
         return touched
 

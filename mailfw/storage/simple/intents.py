@@ -8,36 +8,41 @@ intent supplies the flags that the format cannot keep.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from attrs import define, frozen
 
 from mailfw.interfaces import ISimpleFlags, ISimpleFolders, ISimpleStore
-from mailfw.storage.simple.effects import Effects
+from mailfw.storage.simple.effects import Add, Effects, Held
 from mailfw.values import Entry
 
 Flags = dict[tuple[str, str], frozenset[str]]
 
 
 def write(effects: Effects) -> str:
-    """The effects as text; to be written again whenever more keys were chosen."""
+    """The effects as text; to be written again whenever more keys were chosen. Messages that are added only to be removed again
+    (`passing`) are told apart: they need not be there for all to have been added."""
+    passing = [one for one in effects.drops if isinstance(one, Add)]
+    staying = [one for one in effects.adds if one not in passing]
     return json.dumps(
         {
             "makes": effects.makes,
-            "count": len(effects.adds),
-            "adds": [[add.folder, add.key, sorted(add.flags)] for add in effects.adds if add.key],
+            "count": len(staying),
+            "adds": [[add.folder, add.key, sorted(add.flags)] for add in staying if add.key],
+            "passing": [[add.folder, add.key] for add in passing if add.key],
             "marks": [[one.message.folder, _key(one.message), sorted(one.flags)] for one in effects.marks],
-            "drops": [[one.folder, _key(one)] for one in effects.drops],
+            "drops": [[one.folder, one.entry.key] for one in effects.drops if isinstance(one, Held)],
+            "sizes": effects.sizes,
             "renames": effects.renames,
             "deletes": effects.deletes,
         }
     )
 
 
-def _key(message: Any) -> str:  # Held or Add
-    entry = message.entry
-    return str(entry.key if entry is not None else message.key)
+def _key(message: Held | Add) -> str:
+    return message.key if isinstance(message, Add) else message.entry.key
 
 
 @frozen
@@ -73,15 +78,16 @@ class Recovery:
         adds = plan["adds"]
         isForward = len(adds) == plan["count"] and all(self._entry(folder, key) is not None for folder, key, _ in adds)
         if not isForward:
-            for folder, key, _ in adds:
+            for folder, key in [*(one[:2] for one in adds), *plan["passing"]]:
                 self._drop(folder, key)
             self._unmake(plan["makes"])
             return Ended(False, {}, ())
         flags: Flags = {(folder, key): frozenset(some) for folder, key, some in adds + plan["marks"]}
         for folder, key, some in plan["marks"]:
             self._mark(folder, key, frozenset(some))
-        for folder, key in plan["drops"]:
+        for folder, key in plan["passing"]:
             self._drop(folder, key)
+        self._dropAll(plan["drops"])
         renames = tuple((old, new) for old, new in plan["renames"])
         self._renameFolders(renames)
         self._deleteFolders(plan["deletes"])
@@ -99,6 +105,16 @@ class Recovery:
         for name in reversed(names):
             if name in there and not list(self.store.scan(self.account, name)):
                 ISimpleFolders(self.store).deleteFolder(self.account, name)
+
+    def _dropAll(self, drops: list[tuple[str, str]]) -> None:
+        """Remove what is still to be removed. A folder in which nothing is left to do is let alone: where keys are digests, the
+        key of a message that was removed may be that of an equal one now."""
+        left: Counter[str] = Counter(folder for folder, _ in drops)
+        came = Counter(folder for folder, _, _ in self.plan["adds"])
+        for folder, key in drops:
+            self._entry(folder, key)
+            if len(self._scans[folder]) > self.plan["sizes"][folder] + came[folder] - left[folder]:
+                self._drop(folder, key)
 
     def _drop(self, folder: str, key: str) -> None:
         entry = self._entry(folder, key)

@@ -20,6 +20,7 @@ GROUP_OCTETS = 16 * 1024 * 1024  # of messages that are copied, held in memory a
 
 _ADD_INTENT = "INSERT INTO intent (account, plan) VALUES (?, ?)"
 _SET_INTENT = "UPDATE intent SET plan = ? WHERE id = ?"
+_SIZE = "SELECT messages FROM mailbox WHERE account = ? AND name = ?"
 _FORGET_INTENT = "DELETE FROM intent WHERE id = ?"
 
 
@@ -40,6 +41,8 @@ class Performance:
     def run(self) -> None:
         """Change the files. When this raises, `intent` says whether something may be half done."""
         effects, account = self.effects, self.account
+        for folder in {one.folder for one in effects.drops}:
+            effects.sizes[folder] = self._size(folder)
         self._note()
         for name in effects.makes:
             ISimpleFolders(self.store).createFolder(account, name)
@@ -56,10 +59,22 @@ class Performance:
         for name in effects.deletes:
             ISimpleFolders(self.store).deleteFolder(account, name)
 
+    def undo(self) -> None:
+        """The state could not be completed: take messages out again that were only added, so that no repeat doubles them. What
+        cannot be taken back stays, and so does the intent."""
+        effects = self.effects
+        if not (effects.marks or effects.drops or effects.renames or effects.deletes):
+            for folder, adds in _byFolder(effects.adds, lambda one: one.folder):
+                self.store.remove(self.account, folder, [_entry(one) for one in adds])
+
     def forget(self, connection: Connection) -> None:
         """In the transaction that completes the state: the intent is fulfilled."""
         if self.intent:
             connection.execute(_FORGET_INTENT, (self.intent,))
+
+    def _size(self, folder: str) -> int:
+        row = self.database.readHere(lambda connection: connection.execute(_SIZE, (self.key, folder)).fetchone())
+        return 0 if row is None else int(row[0])
 
     def _note(self) -> None:
         """Write down what is going to happen, with the keys that are chosen by now."""

@@ -6,6 +6,7 @@ keys that are gone become vanished, flags that were changed outside get a MODSEQ
 What we change ourselves changes the token too. Scanning for that would make every delivery cost a scan, so the token after our
 own work is believed for `BELIEVED` seconds if the one before it was known; another program's change that fell into the
 milliseconds between is found at the first look after that.
+A store that has no token at the moment (its files have just changed) is scanned at every look, large folders with rests between.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
+from time import monotonic
 
 from attrs import define, field, frozen
 from twisted.logger import Logger
@@ -29,6 +31,8 @@ from mailfw.storage.transaction import MailboxRef, Stored, Transaction, bounded
 from mailfw.values import Create, Delete, Entry, MessageSource
 
 BELIEVED = 30.0  # seconds
+SLOW = 0.02  # seconds for a scan
+RESTS = 10.0  # scans of slow folders take at most a tenth of the time
 PIECE = 1000  # new messages in one transaction
 
 _FOREVER = float("inf")
@@ -83,6 +87,7 @@ class Reconciler:
         self._store = context.store
         self._database = context.database
         self._tokens: dict[tuple[int, str], tuple[str, float]] = {}
+        self._rests: dict[tuple[int, str], float] = {}
         self._kept = None if context.kept is None else frozenset(flag.lower() for flag in context.kept)
 
     # --- Folders
@@ -90,10 +95,14 @@ class Reconciler:
     def tree(self, account: str, key: int, isNew: bool = False) -> Touched:
         """The mailboxes are the store's folders, and INBOX."""
         folders = {INBOX} | {name for name in self._store.folders(account) if self._isName(account, name)}
-        known = {row[0] for row in self._database.readHere(lambda found: found.execute(_NAMES, (key,)).fetchall())}
+        known = self.names(key)
         if folders == known:
             return {}
         return self._database.call(partial(self._follow, key, sorted(folders - known), sorted(known - folders), isNew))
+
+    def names(self, key: int) -> set[str]:
+        """The mailboxes that the state has."""
+        return {row[0] for row in self._database.readHere(lambda found: found.execute(_NAMES, (key,)).fetchall())}
 
     def _follow(self, key: int, came: Sequence[str], went: Sequence[str], isNew: bool, connection: Connection) -> Touched:
         tx = self._context.transaction(connection, key, Files(Effects()))
@@ -120,7 +129,9 @@ class Reconciler:
     def isCurrent(self, account: str, key: int, folder: str) -> bool:
         """Whether nobody has changed the folder since the state last followed it."""
         token = self._store.token(account, folder)
-        return bool(token) and self._known(key, folder) == token
+        if not token:
+            return monotonic() < self._rests.get((key, folder), 0.0)
+        return self._known(key, folder) == token
 
     def believe(self, account: str, key: int, folder: str) -> None:
         """We changed a folder that was current: it still is, for a while."""
@@ -129,6 +140,12 @@ class Reconciler:
             until = self._context.now() + BELIEVED
         self._tokens[key, folder] = (self._store.token(account, folder), until)
 
+    def _rest(self, key: int, folder: str, spent: float) -> None:
+        """A folder that is slow to scan, and has no token now, is not scanned again for some times as long."""
+        if spent > SLOW:
+            bounded(self._rests)
+            self._rests[key, folder] = monotonic() + RESTS * spent
+
     def _known(self, key: int, folder: str) -> str:
         known = self._tokens.get((key, folder))
         if known is None:
@@ -136,7 +153,7 @@ class Reconciler:
             known = ("", _FOREVER)
             if mailbox is not None:
                 known = (self._stored(mailbox.id)[1:], _FOREVER)
-            bounded(self._tokens)  # type: ignore[arg-type]  # only its size matters
+            bounded(self._tokens)
             self._tokens[key, folder] = known
         token, until = known
         return token if self._context.now() < until else ""
@@ -157,11 +174,15 @@ class Reconciler:
 
         :param hints: key → flags that the state is to have for a message, as far as the format does not say.
         """
-        mailbox = self._find(key, folder)
-        if mailbox is None or (not hints and self.isCurrent(account, key, folder)):
+        if not hints and self.isCurrent(account, key, folder):
             return {}
+        mailbox = self._find(key, folder)
+        if mailbox is None:
+            return {}
+        begun = monotonic()
         token = self._store.token(account, folder)  # before the scan: what changes during it is found next time
         entries = list(self._store.scan(account, folder))
+        self._rest(key, folder, monotonic() - begun)
         rows = self._database.readHere(lambda found: found.execute(_FILES, (mailbox.id,)).fetchall())
         touched: Touched = {}
         if ISimpleUIDs.providedBy(self._store) and not self._stored(mailbox.id):
@@ -206,9 +227,10 @@ class Reconciler:
         messages.remove(tx, mailbox, found.gone)
         after = []
         for stored, wanted in zip(found.before, found.wanted, strict=True):
-            bits, keywords = tx.flags(mailbox.id, wanted)
+            bits, keywords = tx.flags(mailbox.id, tx.bearable(mailbox.id, wanted))
             after.append(stored._replace(bits=bits, keywords=keywords))
-        messages.mark(tx, mailbox, found.before, after)
+        changed = [pair for pair in zip(found.before, after, strict=True) if pair[0] != pair[1]]
+        messages.mark(tx, mailbox, [old for old, _ in changed], [new for _, new in changed])
         connection.executemany(_MOVE, [(locator, mailbox.id, uid) for locator, uid in found.moved])
         connection.execute(_SET_TOKEN, ("=" + token, mailbox.id))
         return tx.touched
@@ -236,10 +258,10 @@ class Reconciler:
     ) -> Touched:
         adds = [Add(mailbox.name, one.source, frozenset(), entry.internalDate, entry.key, entry) for entry, one in arrivals]
         tx = self._context.transaction(connection, key, Files(Effects(adds=adds)))
-        rows = [
-            (arriving, self._wanted(hints.get(entry.key, frozenset()), entry.flags), entry.internalDate or None)
-            for entry, arriving in arrivals
-        ]
+        rows = []
+        for entry, arriving in arrivals:
+            wanted = self._wanted(hints.get(entry.key, frozenset()), entry.flags)
+            rows.append((arriving, tx.bearable(mailbox.id, wanted), entry.internalDate or None))
         messages.append(tx, mailbox, rows, uids=uids)
         return tx.touched
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from twisted.internet.defer import Deferred, gatherResults
 
+from mailfw.errors import Unavailable
 from mailfw.testing.promises.home import (
     OTHER,
     OWNER,
@@ -26,6 +28,7 @@ from mailfw.values import (
     Create,
     Delete,
     Expunge,
+    Fate,
     FlagChange,
     MessageChange,
     MessageSource,
@@ -224,6 +227,17 @@ class ChangePromises(Promises):
             end()
 
     # --- Restarts
+
+    @promise
+    async def testAClosedStoreIsUnavailable(self, home: Home) -> None:
+        account, inbox = await home.inbox()
+        await home.store.close()
+        (outcome,) = await home.store.deliver(MessageSource(message(1)), [Target(OWNER)])
+        assert outcome.fate is Fate.DEFERRED
+        for attempt in (account.mailboxes, inbox.status, lambda: account.apply([Create("New")]), lambda: inbox.read(1)):
+            with pytest.raises(Unavailable):
+                await attempt()
+        await home.store.close()
 
     @promise
     async def testEverythingIsAsItWasAfterAnEndAndAfterACrash(self, home: Home) -> None:

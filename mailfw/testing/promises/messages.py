@@ -290,6 +290,18 @@ class MessagePromises(Promises):
     # --- Copy and move
 
     @promise
+    async def testAppendingTooManyKeywordsLeavesNothingBehind(self, home: Home) -> None:
+        account, _ = await home.inbox()
+        await append(account, message(1))
+        with pytest.raises(LimitExceeded):
+            await append(account, message(2), flags=frozenset(f"$Word{number}" for number in range(1000)))
+        home.clock.advance(60)  # whatever a store believes of its files, it looks again
+        assert await contents(await account.open("INBOX")) == {1: message(1)}
+        await append(account, message(3))
+        assert sorted((await contents(await account.open("INBOX"))).values()) == sorted((message(1), message(3)))
+        await assertCountersAreTrue(account)
+
+    @promise
     async def testACopyIsTheSameEmailWithItsFlagsAndDates(self, home: Home) -> None:
         account, inbox = await home.inbox()
         new = NewMessage(MessageSource(message(1)), frozenset({"\\Flagged", "$Work"}), 1_000_000_000.0)

@@ -40,6 +40,14 @@ class ReadingPromises(Promises):
         assert row[Column.CONTENT] == (row[Column.SIZE], b"John")
         for column, kind in ((Column.EMAIL_ID, str), (Column.THREAD_ID, str), (Column.UIDL, str), (Column.SAVE_DATE, float)):
             assert isinstance(row[column], kind) and row[column]
+        assert row[Column.REFERENCES] == ()
+
+    @promise
+    async def testReferencesAreThoseOfTheHeaderFromTheRootDown(self, home: Home) -> None:
+        account, inbox = await home.inbox()
+        for header in (b"References: <a@x>\r\n <b@x>\r\nIn-Reply-To: <c@x>\r\n", b"In-Reply-To: <c@x> <d@x>\r\n"):
+            await append(account, header + message(1))
+        assert await read(inbox, Column.REFERENCES) == [(("a@x", "b@x"),), (("c@x",),)]
 
     @promise
     async def testColumnsComeInTheOrderInWhichTheyWereAskedFor(self, home: Home) -> None:
