@@ -6,28 +6,28 @@ one delay are told. A report goes into the queue in the transaction that settles
 
 from __future__ import annotations
 
-import enum
+import time
 from collections.abc import Callable, Sequence
+from secrets import token_hex
 
 from attrs import frozen
 
-from mailfw.delivery.queue import Entry, QueuedMessage, Report, Submission
+from mailfw.delivery.queue import QueuedMessage, Report, Submission
+from mailfw.message import report
+from mailfw.message.dsn import Action, DeliveryStatus, RecipientStatus, fromORCPT
+from mailfw.message.header import hasHeaderEnd
 from mailfw.values import Envelope, MessageSource, Recipient
 
 RETURNED = 50 << 10
 """Octets up to which a message comes back whole where its sender did not say (RET)."""
 
+LARGEST = 1 << 20
+"""Octets above which no message comes back whole: its header tells which it was."""
 
-class Action(enum.Enum):
-    """What became of a message for a recipient (RFC 3464 §2.3.3)."""
+HEADER = 64 << 10
+"""Octets of a large message in which its header is looked for."""
 
-    FAILED = "failed"
-    DELAYED = "delayed"
-    DELIVERED = "delivered"
-    RELAYED = "relayed"
-
-
-_ASKED = {Action.FAILED: "failure", Action.DELAYED: "delay", Action.DELIVERED: "success", Action.RELAYED: "success"}
+_ASKED = {Action.FAILED: "failure", Action.DELAYED: "delay"}
 
 
 @frozen
@@ -40,58 +40,78 @@ class Tidings:
 
     recipient: Recipient
     action: Action
-    status: str = ""
+    status: str
     reply: str = ""
     host: str = ""
-    tried: float = 0.0
+    tried: float | None = None
     retryUntil: float | None = None
 
 
 def isAsked(envelope: Envelope, tidings: Tidings) -> bool:
     """Whether the sender is to be told (RFC 3461 §4.1)."""
-    if envelope.sender is None or "never" in tidings.recipient.notify:
+    asked = tidings.recipient.notify
+    if envelope.sender is None or "never" in asked:
         return False
-    word = _ASKED[tidings.action]
-    return word in tidings.recipient.notify or (not tidings.recipient.notify and word != "success")
-
-
-@frozen
-class Notice:
-    """One report that is to be written.
-
-    :ivar isWhole: the message comes back whole, and not its header alone (RET, RFC 3461 §4.3).
-    """
-
-    message: QueuedMessage
-    tidings: tuple[Tidings, ...]
-    isWhole: bool
-
-
-Render = Callable[[Notice, MessageSource], MessageSource]
-"""Writes a report about a message; `message.dsn` does."""
+    word = _ASKED.get(tidings.action, "success")
+    return word in asked or (not asked and word != "success")
 
 
 class Bouncer:
-    """Decides what is told, and has it written."""
+    """Writes what has to be told.
 
-    def __init__(self, render: Render) -> None:
-        self._render = render
+    :param hostname: who tells it.
+    """
+
+    def __init__(self, hostname: str, now: Callable[[], float] = time.time) -> None:
+        self._hostname = hostname
+        self._now = now
 
     def reports(self, message: QueuedMessage, tidings: Sequence[Tidings], content: MessageSource) -> list[Report]:
         """What goes to the sender: one report for all of it, or none."""
-        told = tuple(each for each in tidings if isAsked(message.envelope, each))
-        if not told or message.envelope.sender is None:
+        envelope = message.envelope
+        told = [each for each in tidings if isAsked(envelope, each)]
+        if not told or envelope.sender is None:
             return []
-        isFailure = any(each.action is Action.FAILED for each in told)
-        wanted = message.envelope.returns.lower() or ("full" if message.size <= RETURNED else "hdrs")
-        notice = Notice(message, told, isFailure and wanted == "full")
-        report = self._render(notice, content)
-        sender = message.envelope.sender
-        to = Recipient(sender, frozenset(("never",)))
-        isUTF8 = message.envelope.isSMTPUTF8 or not sender.isASCII
-        return [(Submission(Envelope(None, (to,), isSMTPUTF8=isUTF8, is8Bit=isUTF8)), report)]
+        returns = "hdrs"
+        if any(each.action is Action.FAILED for each in told) and message.size <= LARGEST:
+            returns = envelope.returns.lower() or ("full" if message.size <= RETURNED else "hdrs")
+        isUTF8 = envelope.isSMTPUTF8 or not envelope.sender.isASCII
+        octets = report.render(
+            DeliveryStatus(
+                reporter=self._hostname,
+                recipients=tuple(map(_statusOf, told)),
+                envelopeId=envelope.envelopeId,
+                arrival=message.arrived,
+            ),
+            envelope.sender,
+            content.read() if returns == "full" else _header(content),
+            returns=returns,
+            moment=self._now(),
+            messageId=f"{token_hex(12)}@{self._hostname}",
+            isUTF8=isUTF8,
+        )
+        to = (Recipient(envelope.sender, frozenset(("never",))),)
+        sent = Envelope(None, to, isSMTPUTF8=isUTF8, is8Bit=not octets.isascii())
+        return [(Submission(sent), MessageSource(octets))]
 
 
-def failure(entry: Entry, status: str, reply: str, host: str, now: float) -> Tidings:
-    """That a recipient is given up."""
-    return Tidings(entry.recipient, Action.FAILED, status, reply, host, now)
+def _statusOf(tidings: Tidings) -> RecipientStatus:
+    return RecipientStatus(
+        address=str(tidings.recipient.address),
+        action=tidings.action,
+        status=tidings.status,
+        original=fromORCPT(tidings.recipient.original),
+        reply=tidings.reply,
+        host=tidings.host,
+        lastAttempt=tidings.tried,
+        retryUntil=tidings.retryUntil,
+    )
+
+
+def _header(content: MessageSource) -> bytes:
+    seen = b""
+    for piece in content.chunks(HEADER):
+        seen += piece
+        if len(seen) >= HEADER or hasHeaderEnd(seen):
+            break
+    return seen

@@ -29,13 +29,21 @@ class LocalDelivery:
 
         However many recipients lead to a mailbox, it gets the message once.
         """
+        return [merged(outcomes) for outcomes in await self.deliverEach(message, sender, groups)]
+
+    async def deliverEach(
+        self, message: MessageSource, sender: Address | None, groups: Sequence[Sequence[Target]]
+    ) -> list[list[Outcome]]:
+        """As `deliver`, with an outcome for each target of each group."""
         targets: dict[tuple[str, str], Target] = {}
         for group in groups:
             for target in group:
                 targets.setdefault((target.account, target.mailbox), target)
+        if not targets:
+            return [[] for _ in groups]
         outcomes = await self._bring(message.withPrefix(returnPath(sender)), list(targets.values()))
         found = dict(zip(targets, outcomes, strict=True))
-        return [merged([found[target.account, target.mailbox] for target in group]) for group in groups]
+        return [[found[target.account, target.mailbox] for target in group] for group in groups]
 
     async def _bring(self, message: MessageSource, targets: Sequence[Target]) -> list[Outcome]:
         try:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from attrs import frozen
 
 from mailfw import errors
-from mailfw.delivery.bounce import Action, Tidings
+from mailfw.delivery.bounce import Tidings
 from mailfw.delivery.queue import Entry, Settlement
 from mailfw.delivery.schedule import Schedule
+from mailfw.message.dsn import Action
 from mailfw.values import Fate, Outcome
 
 EXPIRED = "4.4.7"

@@ -83,6 +83,7 @@ class RemoteConnection(Protocol):
         self._isLast = True
         self._isTLS = False
         self._isHanging = False
+        self._isRefused = False
         self._isAuthenticating = False
         self._transport: Any = None
         self._mail = ""
@@ -169,15 +170,22 @@ class RemoteConnection(Protocol):
         return ""
 
     def _doBdat(self, line: str) -> str:
-        words = line.split()
+        size = int(line.split()[1])
+        if self._remote.answer(line) is not None:
+            self._reply(line, "")
+            self._sink, self._isRefused = ChunkCounter(lambda piece: None, size), True
+            return ""
         self._isLast = "LAST" in line.upper()
-        self._sink = ChunkCounter(self._content.append, int(words[1]))
-        if words[1] == "0":
+        self._sink = ChunkCounter(self._content.append, size)
+        if not size:
             self._sink = None
             self._messageEnded()
         return ""
 
     def _messageEnded(self) -> None:
+        if self._isRefused:
+            self._isRefused = False
+            return
         if not self._isLast:
             self._reply(".", "250 2.0.0 go on")
             return

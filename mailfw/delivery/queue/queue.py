@@ -63,12 +63,26 @@ class Queue:
 
     # --- Coming in -------------------------------------------------------------------------------------------------
 
-    async def enqueue(self, submissions: Sequence[Submission], content: MessageSource) -> list[int]:
-        """Keep a message for all these envelopes; on disk when this returns. → ids of the messages, in their order."""
-        add = await self._prepared(submissions, content)
-        ids = await self._database.write(add)
+    async def enqueue(
+        self, submissions: Sequence[Submission], content: MessageSource, reports: Sequence[Report] = ()
+    ) -> list[int]:
+        """Keep a message for all these envelopes, and reports with it; on disk when this returns, all of it or nothing.
+
+        :returns: ids of the messages, in the order of their envelopes.
+        """
+        adding = [await self._prepared([submission], told) for submission, told in reports]
+        if submissions:
+            adding.append(await self._prepared(submissions, content))
+
+        def job(connection: Connection) -> list[int]:
+            ids: list[int] = []
+            for add in adding:
+                ids = add(connection)
+            return ids
+
+        ids = await self._database.write(job if len(adding) != 1 else adding[0])
         self._ring()
-        return ids
+        return ids if submissions else []
 
     async def _prepared(self, submissions: Sequence[Submission], content: MessageSource) -> Callable[[Connection], list[int]]:
         """The job that adds a content, its blob on disk."""
@@ -92,7 +106,12 @@ class Queue:
     def watch(self, bell: Bell) -> Callable[[], None]:
         """Call `bell` in the reactor's thread whenever something may be due sooner than was known. Returns what ends that."""
         self._bells.append(bell)
-        return lambda: self._bells.remove(bell)
+
+        def end() -> None:
+            if bell in self._bells:
+                self._bells.remove(bell)
+
+        return end
 
     def _ring(self) -> None:
         for bell in list(self._bells):
