@@ -36,21 +36,20 @@ from mailfw.delivery.verdict import Verdict, settled, statusOf
 from mailfw.errors import Refusal, Unavailable, Unreachable, Vanished
 from mailfw.values import Address, Fate, MessageSource, Outcome, Target
 
-LEASE = 900.0
-"""Seconds of a lease; it is renewed thrice in that time."""
-
 AT_ONCE, EACH = 500, 200
 """Recipients that are leased at once: of all lanes, of one lane."""
 
 
 @frozen
 class RelayLimits:
-    """:ivar deliveries: under way at a time, all lanes together.
+    """:ivar lease: seconds of a lease; it is renewed thrice in that time.
+    :ivar deliveries: under way at a time, all lanes together.
     :ivar perLane: of one lane; it begins with `initial`.
     :ivar leased: recipients that are taken from the queue at a time.
     :ivar rest: seconds that a lane rests when it cannot be reached the first time; twice as many each time, up to `longestRest`.
     """
 
+    lease: float = 900.0
     deliveries: int = 100
     perLane: int = 20
     initial: int = 5
@@ -135,7 +134,7 @@ class Relay:
     def start(self) -> None:
         """Begin with what is due."""
         self._unwatch = self._queue.watch(self.wake)
-        self._renewing.start(LEASE / 3, now=False)
+        self._renewing.start(self._limits.lease / 3, now=False)
         self.wake()
 
     async def stop(self, seconds: float = 10.0) -> None:
@@ -162,7 +161,7 @@ class Relay:
     async def bounce(self, filter: Filter, text: str = "returned by the administrator") -> int:
         """Return what the filter means to its senders, now, whatever its state. → how many recipients."""
         count, after = 0, 0
-        while entries := await self._queue.seize(filter, self._owner, self._now() + LEASE, after):
+        while entries := await self._queue.seize(filter, self._owner, self._now() + self._limits.lease, after):
             for message in {entry.message.id: entry.message for entry in entries}.values():
                 job = [entry for entry in entries if entry.message.id == message.id]
                 outcome = Outcome(Fate.FAILED, Refusal(text), text, "5.0.0")
@@ -202,7 +201,7 @@ class Relay:
         room = self._limits.leased - len(self._taken)
         while room > 0 and not self._isStopping:
             busy = self._busy()
-            until = self._now() + LEASE
+            until = self._now() + self._limits.lease
             entries = await self._queue.lease(self._owner, until, min(room, AT_ONCE), EACH, busy)
             if self._isStopping:
                 await self._queue.giveBack(self._owner, entries)
@@ -210,6 +209,8 @@ class Relay:
                 break
             jobs: dict[tuple[int, str, bool], _Job] = {}
             for entry in entries:
+                if entry.id in self._taken:
+                    continue  # its lease ran out under our hands; now it has a new one
                 self._taken[entry.id] = entry
                 key = (entry.message.id, entry.lane, entry.target is None)
                 jobs.setdefault(key, _Job([])).entries.append(entry)
@@ -260,7 +261,7 @@ class Relay:
 
     def _renew(self) -> None:
         if self._taken:
-            self._launch(self._queue.renew(self._owner, list(self._taken.values()), self._now() + LEASE))
+            self._launch(self._queue.renew(self._owner, list(self._taken.values()), self._now() + self._limits.lease))
 
     async def _giveBack(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
