@@ -1,13 +1,14 @@
 # Nothing but Python 3.11 or newer (with its venv module) and make is needed; everything is kept in .venv.
 #   make run      start in development mode           make test     all tests, the long loops short
 #   make check    tests, ruff, mypy, import-linter    make prove    the long loops in full
+#   make bench    what single rooms can do, and how long one client keeps another waiting
 # Another Python: make run PYTHON=python3.12
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test check prove clean
+.PHONY: run test check prove bench clean
 
 run: $(VENV)/.run
 	$(BIN)/twistd -n mailfw
@@ -23,6 +24,13 @@ check: $(VENV)/.check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q
+
+bench: $(VENV)/.test
+	$(BIN)/python bench/message.py
+	$(BIN)/python bench/smtp.py
+	$(BIN)/python bench/store.py --store sqlite
+	$(BIN)/python bench/store.py --store maildir
+	$(BIN)/python bench/stall.py --messages 20000
 
 clean:
 	rm -rf $(VENV)

@@ -78,7 +78,7 @@ class Source:
         if self.file:
             raw, text = _parse(self.file)
         else:
-            raw = development.configuration()
+            raw = development.configuration(self.options.get(("domains",)))
         for path, value in self.options.items():
             _override(raw, path, copy.deepcopy(value))
         places = _Places(text, self.options)

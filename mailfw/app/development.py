@@ -35,12 +35,17 @@ PORTS = {
 }
 
 
-def configuration() -> dict[str, Any]:
-    """What a file would say."""
+def configuration(domains: Sequence[str] | None = None) -> dict[str, Any]:
+    """What a file would say.
+
+    :param domains: when others are chosen.
+    """
+    domains = domains or ["localhost"]
     return {
         "hostname": "localhost",
-        "domains": ["localhost"],
+        "domains": [*domains],
         "data": DATA,
+        "addresses": {"postmaster": f"{ACCOUNTS[0]}@{domains[0]}"},
         "listen": [{"service": service, "endpoint": f"localhost:{port}"} for service, port in PORTS.items()],
     }
 

@@ -179,7 +179,7 @@ _COUNTERS: Mapping[StatusItem, Callable[[MailboxStatus], int]] = {
 async def status(session: Session, command: Status) -> Reply:
     """RFC 3501 §6.3.10"""
     mailbox = await session.account.open(command.mailbox)
-    counters = await mailbox.status()
+    counters = session.recency(await mailbox.status())
     words = []
     for item in command.items:
         number = await _recent(mailbox, counters) if item is StatusItem.RECENT else _COUNTERS[item](counters)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from mailfw.imap.grammar.mailboxes import Select
 from mailfw.imap.grammar.messages import Check, Close, Unselect
 from mailfw.imap.grammar.response import Reply, ok
@@ -22,6 +24,7 @@ async def select(session: Session, command: Select) -> Reply:
         session.channel.write(ok("the previous mailbox is closed", b"CLOSED").render())
     mailbox = await session.account.open(command.mailbox)
     snapshot = await mailbox.snapshot(claimRecent=not command.isReadOnly)
+    snapshot = evolve(snapshot, status=session.recency(snapshot.status))
     view = SelectedMailbox(mailbox, snapshot, command.isReadOnly)
     session.select(view)
     session.channel.write(_described(view, snapshot))

@@ -17,6 +17,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 
+from mailfw.imap.contexts import Contexts
 from mailfw.imap.grammar import response
 from mailfw.imap.grammar.sequence import SequenceSet
 from mailfw.imap.grammar.tokens import BadSyntax
@@ -35,6 +36,8 @@ class SelectedMailbox:
     :ivar modSeq: what happened up to here is in the view.
     :ivar hasArrivals: messages came while it was selected, and were told of as \\Recent.
     :ivar isRung: something may have happened since.
+    :ivar contexts: the searches whose results the client follows.
+    :ivar saved: UIDs, ascending, of what the last SEARCH saved for `$` (RFC 5182 §2.1).
     """
 
     def __init__(self, mailbox: IMailbox, snapshot: Snapshot, isReadOnly: bool) -> None:
@@ -48,6 +51,8 @@ class SelectedMailbox:
         self.isRung = False
         self.hasArrivals = False
         self.trees = TreeKeeper()
+        self.saved = array("I")
+        self.contexts = Contexts()
         self._keywords = frozenset(snapshot.keywords)
         self._gone = UIDSet()
         self._told: dict[int, int] = {}
@@ -81,6 +86,8 @@ class SelectedMailbox:
 
         :raises BadSyntax: a sequence number above EXISTS, or `*` in an empty mailbox.
         """
+        if messages.isSaved:
+            return self.savedUIDs
         if isUID:
             known = UIDSet(((1, self.lastUID),)) if self.lastUID else UIDSet()
             return messages.resolve(self.lastUID) & known
@@ -88,6 +95,11 @@ class SelectedMailbox:
         if numbers.first < 1 or numbers.last > self.count:
             raise BadSyntax("there is no message with that number")
         return self.uidsOfNumbers(numbers)
+
+    @property
+    def savedUIDs(self) -> UIDSet:
+        """What `$` stands for: UIDs mean the same whatever was expunged since (RFC 5182 §2.1)."""
+        return UIDSet.fromUIDs(self.saved) - self._gone
 
     def uidsOfNumbers(self, numbers: UIDSet) -> UIDSet:
         """The UIDs of messages by number, as ranges from the first to the last of each range."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IReactorThreads
 from twisted.internet.protocol import connectionDone
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -27,6 +28,7 @@ from mailfw.imap.reader import (
     Ready,
     WantsLiteral,
 )
+from mailfw.imap.recent import Recency
 from mailfw.imap.session import Session
 from mailfw.interfaces import IMailService
 from mailfw.net.connection import Connection, Listener
@@ -34,19 +36,27 @@ from mailfw.net.context import ServiceContext
 from mailfw.net.factory import MailFactory
 from mailfw.net.spool import Spool
 
+T = TypeVar("T")
+
 IDENTIFICATION = (("name", "mailfw"), ("version", mailfw.__version__))
 """What ID answers (RFC 2971 §3.3)."""
 
 
 class IMAPServer(Connection):
-    """One IMAP connection."""
+    """One IMAP connection.
+
+    :cvar recency: what this process's sessions have told as \\Recent, on all listeners together.
+    """
 
     lineLimit = LINE_LIMIT
+    recency = Recency()
 
     def __init__(self, context: ServiceContext, listener: Listener) -> None:
         super().__init__(context, listener)
         self._calls: set[IDelayedCall] = set()
-        self._session = Session(self, context.store, context.logins, context.limits, context.hostname, IDENTIFICATION)
+        self._session = Session(
+            self, context.store, context.logins, context.limits, context.hostname, IDENTIFICATION, self.recency
+        )
         self._reader = CommandReader(self._openSpool, self._session.objection)
 
     # --- What the session asks -------------------------------------------------------------------------------------
@@ -71,6 +81,15 @@ class IMAPServer(Connection):
         delayed: IDelayedCall = self.context.reactor.callLater(seconds, due)
         self._calls.add(delayed)
         return cancel
+
+    def now(self) -> float:
+        return self.context.now()
+
+    async def think(self, work: Callable[[], T]) -> T:
+        reactor = self.context.reactor
+        if not IReactorThreads.providedBy(reactor):
+            return work()
+        return await deferToThreadPool(reactor, reactor.getThreadPool(), work)
 
     # --- What the connection asks ----------------------------------------------------------------------------------
 

@@ -14,17 +14,33 @@ from typing import Any, Protocol, TypeVar
 from attrs import evolve
 
 from mailfw.errors import NoSuchMailbox, Refusal, UIDValidityChanged, Unavailable
-from mailfw.imap import append, capability, copy, expunge, fetch, idle, login, mailboxes, search, select, store
+from mailfw.imap import (
+    append,
+    capability,
+    copy,
+    expunge,
+    fetch,
+    idle,
+    login,
+    mailboxes,
+    multisearch,
+    search,
+    select,
+    sort,
+    store,
+    thread,
+)
 from mailfw.imap.grammar import response
 from mailfw.imap.grammar.commands import SYNTAX, UNKNOWN_COMMAND, Unreadable, parse
 from mailfw.imap.grammar.response import Condition, Reply, bad, bye, ok, refused
 from mailfw.imap.grammar.tokens import BadSyntax, CommandText
+from mailfw.imap.recent import Recency
 from mailfw.imap.selected import SelectedMailbox
 from mailfw.imap.states import ASKS_FOR_NEWS, COMMANDS, KEEPS_NUMBERS, State
 from mailfw.interfaces import IAccount, IMailStore
 from mailfw.net.limits import Limits
 from mailfw.sasl.exchange import Logins
-from mailfw.values import Changes, Identity, Result, SetFlags, UIDSet
+from mailfw.values import Changes, Identity, MailboxStatus, Result, SetFlags, UIDSet
 from mailfw.values import Copy as CopyMessages
 from mailfw.values import Expunge as ExpungeMessages
 from mailfw.values import Move as MoveMessages
@@ -47,6 +63,9 @@ HANDLERS: Mapping[type, Handler] = {
     **append.HANDLERS,
     **fetch.HANDLERS,
     **search.HANDLERS,
+    **multisearch.HANDLERS,
+    **sort.HANDLERS,
+    **thread.HANDLERS,
     **store.HANDLERS,
     **copy.HANDLERS,
     **expunge.HANDLERS,
@@ -104,6 +123,12 @@ class Channel(Protocol):
     def later(self, seconds: float, call: Callable[[], object]) -> Callable[[], None]:
         """Call after so many seconds, if the connection is there then. Returns what prevents it."""
 
+    def now(self) -> float:
+        """Seconds since the epoch, UTC."""
+
+    async def think(self, work: Callable[[], T]) -> T:
+        """Do work that needs nothing but the processor, while others have their turns; → what it returns."""
+
     def hangUp(self) -> None:
         """Close once everything is sent."""
 
@@ -129,6 +154,7 @@ class Session:
     :ivar tag: of the command under way.
     :ivar dialogue: who takes the next line, where it is no command.
     :param identification: what ID answers, field and value.
+    :param recency: what this session and others on the same stores have told as \\Recent.
     """
 
     def __init__(
@@ -139,6 +165,7 @@ class Session:
         limits: Limits,
         hostname: str,
         identification: Iterable[tuple[str, str]] = (),
+        recency: Recency | None = None,
     ) -> None:
         self.state = State.NOT_AUTHENTICATED
         self.channel = channel
@@ -151,6 +178,7 @@ class Session:
         self.selected: SelectedMailbox | None = None
         self.dialogue: Dialogue | None = None
         self.authFailures = 0
+        self._recency = recency or Recency()
         self._account: IAccount | None = None
         self._unwatch: Callable[[], None] = lambda: None
         self.tag = b"*"
@@ -341,6 +369,7 @@ class Session:
                 await view.mailbox.snapshot(claimRecent=True)
             except Refusal as refusal:
                 self.channel.log.debug("recent messages could not be claimed: {refusal}", refusal=refusal)
+            self._recency.claimed(self.store, self._owner, view.mailbox.info.mailboxId)
 
     def selectedIsGone(self) -> None:
         """The selected mailbox was deleted: there is no way to tell a client that but to end (RFC 2180 §3.3)."""
@@ -385,9 +414,27 @@ class Session:
         view.isRung = False
         changes = await self._changes(view)
         if changes.isComplete:
-            await self.send(view.update(changes, mayExpunge, isUID))
+            await self._tell(view, changes, mayExpunge, isUID)
         else:
             await self._catchUp(view, changes, mayExpunge, isUID)
+        if view.contexts:
+            await view.contexts.changed(self, changes)
+        if view.hasArrivals and not view.isReadOnly:
+            self._recency.told(self.store, self._owner, view.mailbox.info.mailboxId, view.lastUID)
+
+    def recency(self, status: MailboxStatus) -> MailboxStatus:
+        """A mailbox's counters, with no message \\Recent that this client or another has been told of."""
+        return self._recency.adjust(self.store, self._owner, status)
+
+    @property
+    def _owner(self) -> str:
+        assert self.identity is not None
+        return self.identity.account
+
+    async def _tell(self, view: SelectedMailbox, changes: Changes, mayExpunge: bool, isUID: bool) -> None:
+        """What goes from the results that the client follows is told while its number still means it."""
+        self.channel.write(view.contexts.gone(changes.vanished, view.uids))
+        await self.send(view.update(changes, mayExpunge, isUID))
 
     async def lookOut(self) -> None:
         """Learn which messages others have expunged, without telling the client yet."""
@@ -408,5 +455,5 @@ class Session:
         flags.
         """
         snapshot = await view.mailbox.snapshot()
-        await self.send(view.update(view.compare(snapshot, changes), mayExpunge, isUID))
+        await self._tell(view, view.compare(snapshot, changes), mayExpunge, isUID)
         await fetch.tellFlags(self, UIDSet(((1, view.lastUID),)))

@@ -33,14 +33,16 @@ COMMANDS = _table(
     (_ANY, b"CAPABILITY, NOOP, LOGOUT, ID"),
     (_BEFORE_LOGIN, b"STARTTLS, AUTHENTICATE, LOGIN"),
     (_LOGGED_IN, b"SELECT, EXAMINE, CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE, LIST, LSUB, NAMESPACE, STATUS"),
-    (_LOGGED_IN, b"ENABLE, APPEND, IDLE"),
+    (_LOGGED_IN, b"ENABLE, APPEND, IDLE, ESEARCH"),
     (_SELECTED, b"CHECK, CLOSE, UNSELECT, EXPUNGE, SEARCH, FETCH, STORE, COPY, MOVE"),
+    (_SELECTED, b"SORT, THREAD, UID SORT, UID THREAD, CANCELUPDATE"),
     (_SELECTED, b"UID EXPUNGE, UID SEARCH, UID FETCH, UID STORE, UID COPY, UID MOVE"),
 )
 """The states in which each command is valid."""
 
-KEEPS_NUMBERS = _names(b"FETCH, STORE, SEARCH")
-"""Commands during which no EXPUNGE is sent, for it would change what the numbers in them mean (RFC 3501 §7.4.1)."""
+KEEPS_NUMBERS = _names(b"FETCH, STORE, SEARCH, SORT, THREAD")
+"""Commands during which no EXPUNGE is sent, for it would change what the numbers in them mean (RFC 3501 §7.4.1,
+RFC 5256 §3)."""
 
 ASKS_FOR_NEWS = _names(
     b"NOOP, CHECK, IDLE, APPEND, EXPUNGE, STORE, COPY, MOVE, UID EXPUNGE, UID STORE, UID COPY, UID MOVE"

@@ -7,9 +7,10 @@ numbers are turned into UIDs before, and so is all that only a session knows (\\
 from __future__ import annotations
 
 import enum
+import re
 from datetime import date
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mailfw.values import UIDSet
 
@@ -140,24 +141,28 @@ class Header:
     """A field of that name holds the text; the empty text asks only for the field. SUBJECT, FROM, TO, CC and BCC are this too.
 
     :ivar name: in any case.
+    :ivar isFuzzy: the text is one word, and what looks nearly like it will do (RFC 6203).
     """
 
     name: str
     text: str
+    isFuzzy: bool = False
 
 
 @frozen
 class Body:
-    """The text of the body holds this."""
+    """The text of the body holds this. :ivar isFuzzy: as in `Header`."""
 
     text: str
+    isFuzzy: bool = False
 
 
 @frozen
 class Text:
-    """The header or the text of the body holds this."""
+    """The header or the text of the body holds this. :ivar isFuzzy: as in `Header`."""
 
     text: str
+    isFuzzy: bool = False
 
 
 Criterion = (
@@ -181,3 +186,12 @@ Criterion = (
     | Body
     | Text
 )
+
+
+def fuzzy(leaf: Criterion) -> Criterion:
+    """What asks for a text, so that messages that nearly match do too: each word for itself, wherever it stands. What asks for
+    anything else stays as it is, for nearly the same size, day or flag helps nobody."""
+    if not isinstance(leaf, Header | Body | Text):
+        return leaf
+    words = re.findall(r"\w+", leaf.text)
+    return And(tuple(evolve(leaf, text=word, isFuzzy=True) for word in words)) if words else leaf

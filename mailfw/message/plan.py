@@ -13,7 +13,7 @@ import enum
 
 from attrs import frozen
 
-from mailfw.message import criteria, text
+from mailfw.message import criteria, fuzzy, text
 from mailfw.message.criteria import Criterion
 from mailfw.message.header import MAX_OCTETS, scan
 from mailfw.message.mime import Part
@@ -108,9 +108,9 @@ def _plan(criterion: Criterion, depth: int) -> Plan | None:
         case criteria.Header():
             return _planHeader(criterion)
         case criteria.Body():
-            return _contains(Place.BODY, criterion.text)
+            return _planText(Place.BODY, criterion)
         case criteria.Text():
-            return _contains(Place.MESSAGE, criterion.text)
+            return _planText(Place.MESSAGE, criterion)
     return None
 
 
@@ -131,11 +131,17 @@ def _planNot(criterion: Criterion, depth: int) -> Plan | None:
 def _planHeader(criterion: criteria.Header) -> Plan | None:
     name = criterion.name.lower()
     isTelling = name.isascii() and name not in _ORDINARY
-    return _all([
-        found
-        for wanted in (criterion.text, name if isTelling else "")
-        if (found := _contains(Place.HEADER, wanted)) is not None
-    ])  # fmt: skip
+    chosen = (_planText(Place.HEADER, criterion), _contains(Place.HEADER, name) if isTelling else None)
+    return _all([found for found in chosen if found is not None])
+
+
+def _planText(place: Place, leaf: criteria.Header | criteria.Body | criteria.Text) -> Plan | None:
+    """What looks nearly like a word has at least the beginning of it or the end (`fuzzy.pieces`)."""
+    if not leaf.isFuzzy:
+        return _contains(place, leaf.text)
+    plans = [_contains(place, piece) for piece in fuzzy.pieces(leaf.text)]
+    found = [each for each in plans if each is not None]
+    return AnyOf(tuple(found)) if found and len(found) == len(plans) else None
 
 
 def _contains(place: Place, wanted: str) -> Plan | None:

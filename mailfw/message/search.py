@@ -1,8 +1,8 @@
 """Evaluates search criteria on messages: what is cheap to know is asked first, and content only when nothing else decides.
 
 `compile` turns a criterion into steps in a row, each a test with the step that follows when it holds and when it does not: so
-evaluation never recurses, and stops at the first step that decides. A store can run it twice: `decide` on the columns that cost
-nothing to read, and `matches` on those messages that this left open.
+evaluation never recurses, and stops at the first step that decides. It can be run in stages: `decide` with the columns that cost
+nothing to read, then with the header for those messages that this left open, and with their content for what is left then.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from mailfw.message import criteria, mime
 from mailfw.message import date as dates
 from mailfw.message.criteria import Criterion, Dating
 from mailfw.message.envelope import dateOf
+from mailfw.message.fuzzy import Word
 from mailfw.message.text import Needle
 from mailfw.values import Column, canonicalFlag
 
@@ -28,7 +29,7 @@ Row = Sequence[Any]  # of each column its own type (values.Column)
 
 _TRUE, _FALSE = -1, -2
 _COST = {Column.ENVELOPE: 1, Column.HEADER: 2, Column.CONTENT: 3}
-_COST_OF_READING = 2
+_AT_HAND = 1  # what the first stage may cost; the others look at the header, and at the content
 _DATE_COLUMN = {
     Dating.ARRIVED: Column.INTERNAL_DATE,
     Dating.SAVED: Column.SAVE_DATE,
@@ -70,11 +71,12 @@ class Search:
     """A criterion ready to be evaluated, from any thread, any number of times.
 
     :ivar columns: what a row must hold, in this order, to be evaluated whole.
-    :ivar cheapColumns: the first of them, without HEADER and CONTENT.
+    :ivar stages: the first of them, as many as each stage needs; the last stage needs all.
     """
 
     columns: tuple[Column, ...]
-    cheapColumns: tuple[Column, ...]
+    stages: tuple[tuple[Column, ...], ...]
+    _limits: tuple[int, ...]
     _steps: tuple[_Step, ...]
     _entry: int
 
@@ -87,13 +89,15 @@ class Search:
             at = step.whenTrue if step.test(message) else step.whenFalse
         return at == _TRUE
 
-    def decide(self, row: Row) -> bool | None:
-        """Whether a message matches, from `cheapColumns` alone; None where these do not tell."""
+    def decide(self, row: Row, stage: int) -> bool | None:
+        """Whether a message matches, from the columns of a stage alone; None where these do not tell. Of the last stage it is
+        `matches`."""
+        limit = self._limits[stage]
         message = _Message(row)
         at = self._entry
         while at >= 0:
             step = self._steps[at]
-            if step.cost >= _COST_OF_READING:
+            if step.cost > limit:
                 return None
             at = step.whenTrue if step.test(message) else step.whenFalse
         return at == _TRUE
@@ -108,8 +112,15 @@ def compile(criterion: Criterion, now: float = 0.0) -> Search:
     columns = _columns(criterion)
     compiler = _Compiler({column: index for index, column in enumerate(columns)}, now)
     entry = compiler.place(criterion, _TRUE, _FALSE)
-    cheap = tuple(column for column in columns if _COST.get(column, 0) < _COST_OF_READING)
-    return Search(columns, cheap, tuple(compiler.steps), entry)
+    stages = _stages(columns)
+    return Search(columns, tuple(stages), tuple(stages.values()), tuple(compiler.steps), entry)
+
+
+def _stages(columns: tuple[Column, ...]) -> dict[tuple[Column, ...], int]:
+    """The columns of each stage, and what a step of it may cost; stages that would look at nothing more than the one before, or
+    at nothing at all, are left out."""
+    limits = sorted({max(_COST.get(column, 0), _AT_HAND) for column in columns}) or [_AT_HAND]
+    return {tuple(one for one in columns if _COST.get(one, 0) <= limit): limit for limit in limits}
 
 
 def _columns(criterion: Criterion) -> tuple[Column, ...]:
@@ -270,15 +281,19 @@ def _sentTest(at: int, leaf: _Dated) -> _Test:
 def _textTest(at: int, leaf: Criterion) -> _Test:
     match leaf:
         case criteria.Header():
-            needle, name = Needle.of(leaf.text), leaf.name.encode("utf-8")
+            needle, name = _needle(leaf), leaf.name.encode("utf-8")
             return lambda message: needle.isInField(message.row[at], name)
         case criteria.Body():
-            needle = Needle.of(leaf.text)
+            needle = _needle(leaf)
             return lambda message: needle.isInBody(*message.content(at))
         case criteria.Text():
-            needle = Needle.of(leaf.text)
+            needle = _needle(leaf)
             return lambda message: _isInMessage(needle, *message.content(at))
     raise TypeError(f"{leaf!r} is no criterion")
+
+
+def _needle(leaf: criteria.Header | criteria.Body | criteria.Text) -> Needle:
+    return Word.of(leaf.text) if leaf.isFuzzy else Needle.of(leaf.text)
 
 
 def _isInMessage(needle: Needle, root: mime.Part, content: bytes) -> bool:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import enum
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from attrs import frozen
@@ -42,6 +43,7 @@ class Kind(enum.Enum):
     TO = "TO"
     DISPLAYFROM = "DISPLAYFROM"  # the first address as people see it (RFC 5957 §3)
     DISPLAYTO = "DISPLAYTO"
+    RELEVANCY = "RELEVANCY"  # how well a message fits, the best first (RFC 6203 §6)
 
 
 @frozen
@@ -65,6 +67,7 @@ _COLUMNS = {
     Kind.ARRIVAL: (Column.INTERNAL_DATE,),
     Kind.DATE: (Column.INTERNAL_DATE, Column.ENVELOPE),
     Kind.SIZE: (Column.SIZE,),
+    Kind.RELEVANCY: (),
 }
 _Value = Callable[[Row, Sequence[bytes]], Any]
 
@@ -91,9 +94,12 @@ class Order:
         return sorted(map(self.sortKey, rows))
 
 
-def compile(keys: Sequence[SortKey]) -> Order:
+def compile(keys: Sequence[SortKey], scores: Mapping[int, int] = MappingProxyType({})) -> Order:
     """The order that sorting by these keys gives, the first being the most significant. What all of them leave equal is in the
-    order of the UIDs, and so of the sequence numbers, REVERSE or not. A kind named again decides nothing any more."""
+    order of the UIDs, and so of the sequence numbers, REVERSE or not. A kind named again decides nothing any more.
+
+    :param scores: of messages by UID, for RELEVANCY.
+    """
     chosen: dict[Kind, SortKey] = {}
     for key in keys:
         chosen.setdefault(key.kind, key)
@@ -101,7 +107,7 @@ def compile(keys: Sequence[SortKey]) -> Order:
     columns = (*sorted(needed, key=lambda column: column.value), Column.UID)
     at = {column: place for place, column in enumerate(columns)}
     lastItem = max((_ITEM[kind] for kind in chosen if kind in _ITEM), default=Item.DATE)
-    return Order(columns, tuple(_value(key, at) for key in chosen.values()), at.get(Column.ENVELOPE, -1), lastItem)
+    return Order(columns, tuple(_value(key, at, scores) for key in chosen.values()), at.get(Column.ENVELOPE, -1), lastItem)
 
 
 def merged(pages: Iterable[list[Key]]) -> Iterator[int]:
@@ -117,8 +123,11 @@ def sentDate(item: bytes, internalDate: float) -> int:
     return int(internalDate if sent is None else sent)
 
 
-def _value(key: SortKey, at: dict[Column, int]) -> _Value:
+def _value(key: SortKey, at: dict[Column, int], scores: Mapping[int, int]) -> _Value:
     kind = key.kind
+    if kind is Kind.RELEVANCY:
+        direction = 1 if key.isReverse else -1
+        return lambda row, items: direction * scores.get(row[-1], 0)
     if kind in (Kind.ARRIVAL, Kind.DATE, Kind.SIZE):
         sign = -1 if key.isReverse else 1
         place = at[Column.SIZE if kind is Kind.SIZE else Column.INTERNAL_DATE]

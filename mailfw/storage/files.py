@@ -18,6 +18,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import BinaryIO, Generic, TypeVar, cast
 
+from twisted.logger import Logger
+
 from mailfw.errors import Unavailable
 from mailfw.interfaces import IStoreContext
 
@@ -25,6 +27,7 @@ FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
 
 _RECORD = ".mailfw"
+_ROOTS = "roots"
 _STALE_AFTER = 600.0  # seconds; other programs take away dot-locks after two to ten minutes
 _POLL = 0.05
 _IN_MEMORY = 1 << 20
@@ -214,32 +217,72 @@ def bootTime() -> float:
 # --- The root of a store ---------------------------------------------------------------------------------------------
 
 
-def openRoot(path: str, context: IStoreContext, settings: Mapping[str, str]) -> str:
-    """The absolute path of a store's root, made where it is missing.
+class Root:
+    """A store's root, as long as it is there: its own record says so.
+
+    The root of a disk that is not mounted, or was taken away, is an empty directory or none. Taken for an empty store it
+    would have clients delete what they keep of it, and would take mail that nobody sees again once the disk is back.
+    """
+
+    log = Logger()
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._record = os.path.join(path, _RECORD)
+        self._isGone = False
+
+    @property
+    def path(self) -> str:
+        """Absolute. :raises Unavailable: it is gone."""
+        isGone = not os.path.exists(self._record)
+        if isGone is not self._isGone:
+            self._isGone = isGone
+            if isGone:
+                self.log.error("{path} is gone: is its disk mounted?", path=self._path)
+            else:
+                self.log.info("{path} is there again", path=self._path)
+        if isGone:
+            raise Unavailable()
+        return self._path
+
+
+def openRoot(path: str, context: IStoreContext, settings: Mapping[str, str]) -> Root:
+    """A store's root, made where it is missing; one that was made before must be there.
 
     The root remembers, in `.mailfw`, which domain was the first and how else names and contents are laid out, because everything
-    in it would be found elsewhere, or misread, under other settings.
+    in it would be found elsewhere, or misread, under other settings. The data directory remembers, in `roots`, which roots it has
+    made.
 
-    :raises ValueError: no path, no domain, or the root was made with other settings; the text says which.
+    :raises ValueError: no path, no domain, the root was made with other settings, or was made and is gone; the text says which.
     """
     if not path:
         raise ValueError("a path is missing after the colon")
     if not context.domains:
         raise ValueError("no domain is configured")
     root = os.path.join(os.path.abspath(context.data), path)
-    makeDirectories(root)
     wanted = {"domain": context.domains[0].lower(), **settings}
     record = os.path.join(root, _RECORD)
+    listed = os.path.join(os.path.abspath(context.data), _ROOTS)
+    known = (readFile(listed) or b"").decode("utf-8", "surrogateescape").split("\0")
     content = readFile(record)
+    if content is None and root in known:
+        raise ValueError(f"{root} is gone: is its disk mounted? (To begin anew, remove {listed})")
     if content is None:
+        makeDirectories(root)
         replaceFile(record, "".join(f"{name} {value}\n" for name, value in wanted.items()).encode())
-        return root
+    else:
+        _check(root, wanted, content)
+    if root not in known:
+        replaceFile(listed, "\0".join([*filter(None, known), root]).encode("utf-8", "surrogateescape"))
+    return Root(root)
+
+
+def _check(root: str, wanted: Mapping[str, str], content: bytes) -> None:
     kept = dict(line.partition(" ")[::2] for line in content.decode("utf-8", "replace").splitlines())
     for name, value in wanted.items():
         if kept.get(name, value) != value:
             what = "first domain" if name == "domain" else name
             raise ValueError(f"{root} was made with {kept[name]!r} as its {what}: it cannot be opened with {value!r}")
-    return root
 
 
 # --- What was read before --------------------------------------------------------------------------------------------

@@ -294,3 +294,9 @@ def test_anOAuthProviderIsCheckedWithTheRest(tmp_path: Path) -> None:
         "line 5: plugin.oauth: jwks needs issuer and audience, for a token may be another's or for others"
     ]
     assert read(tmp_path, text + 'audience = ["mail"]\n').plugin["oauth"]["audience"] == ["mail"]
+
+
+def test_inDevelopmentSomebodyReadsThePostmastersMail() -> None:
+    assert Source().read(plugins()).addresses.postmaster == "mbrain@localhost"
+    chosen = Source(options={("domains",): ["example.org"]}).read(plugins())
+    assert chosen.addresses.postmaster == "mbrain@example.org"

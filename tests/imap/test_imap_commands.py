@@ -11,7 +11,8 @@ from mailfw.imap.grammar import commands, mailboxes, messages
 from mailfw.imap.grammar.commands import SYNTAX, Tagged, Unreadable, parse
 from mailfw.imap.grammar.fetch import Attribute, BodySection, Fetch
 from mailfw.imap.grammar.mailboxes import StatusItem
-from mailfw.imap.grammar.search import AllOf, AnyOf, Messages, Not, Recent, Search
+from mailfw.imap.grammar.search import AllOf, AnyOf, Messages, Not, Recent
+from mailfw.imap.grammar.searching import Search
 from mailfw.imap.grammar.sequence import SequenceSet
 from mailfw.imap.grammar.tokens import CommandText, Literal
 from mailfw.imap.session import HANDLERS

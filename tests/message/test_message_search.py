@@ -98,8 +98,9 @@ def matches(criterion: Criterion, octets: bytes = CONTENT, now: float = ARRIVED 
     found = search.compile(criterion, now)
     row = values(octets)
     result = found.matches([row[column] for column in found.columns])
-    decided = found.decide([row[column] for column in found.cheapColumns])
-    assert decided in (None, result)
+    decisions = [found.decide([row[each] for each in columns], stage) for stage, columns in enumerate(found.stages)]
+    assert decisions[-1] is result
+    assert set(decisions) <= {None, result}
     return result
 
 
@@ -260,8 +261,10 @@ def test_contentIsReadOnlyWhenNothingElseDecides() -> None:
 def test_onlyTheColumnsThatAreNeededAreAskedFor() -> None:
     found = search.compile(And((Body("x"), HasFlag("\\Seen"), Since(Dating.SENT, DAY), Header("a", ""))))
     assert found.columns == (Column.FLAGS, Column.ENVELOPE, Column.HEADER, Column.CONTENT)
-    assert found.cheapColumns == (Column.FLAGS, Column.ENVELOPE)
-    assert search.compile(All()).columns == ()
+    assert found.stages == (found.columns[:2], found.columns[:3], found.columns)
+    assert search.compile(And((Body("x"), HasFlag("\\Seen")))).stages == ((Column.FLAGS,), (Column.FLAGS, Column.CONTENT))
+    assert search.compile(Body("x")).stages == ((Column.CONTENT,),)
+    assert search.compile(All()).stages == ((),)
 
 
 def test_nestingIsBounded() -> None:

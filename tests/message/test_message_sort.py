@@ -156,6 +156,15 @@ def test_onlyTheColumnsThatAreNeededAreRead() -> None:
     assert sort.compile([SortKey(Kind.DATE)]).columns == (Column.ENVELOPE, Column.INTERNAL_DATE, Column.UID)
 
 
+def test_theBestFittingComesFirst() -> None:
+    """RFC 6203 §6"""
+    scores = {1: 40, 2: 99, 3: 40}
+    for isReverse, wanted in ((False, [2, 1, 3]), (True, [1, 3, 2])):
+        byScore = sort.compile([SortKey(Kind.RELEVANCY, isReverse)], scores)
+        assert byScore.columns == (Column.UID,)
+        assert list(sort.merged([byScore.page([(1,), (2,), (3,)])])) == wanted
+
+
 def test_aKeyNamedAgainCostsNothing() -> None:
     messages = [Message(b"", uid=uid) for uid in (1, 2, 3)]
     keys = [SortKey(Kind.SIZE), *[SortKey(kind, isReverse) for kind in Kind for isReverse in (True, False)] * 5000]
@@ -188,6 +197,8 @@ def slowValue(message: Message, fields: dict[str, str], kind: Kind) -> Any:
             return message.internalDate
         case Kind.SIZE:
             return len(message.octets)
+        case Kind.RELEVANCY:
+            return 0  # nobody knows
         case Kind.DATE:
             try:
                 return parsedate_to_datetime(fields["Date"]).timestamp()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from attrs import field, frozen
 
 from mailfw.errors import Refusal
-from mailfw.imap.grammar import fetch, mailboxes, messages, search
+from mailfw.imap.grammar import fetch, mailboxes, messages, searching
 from mailfw.imap.grammar.response import Reply, bad, refused
 from mailfw.imap.grammar.tokens import BadSyntax, CommandText, RefusedArgument, Scanner
 
@@ -150,7 +150,7 @@ SYNTAX: Mapping[bytes, Callable[[Scanner], object]] = {
     **mailboxes.SYNTAX,
     **messages.SYNTAX,
     **fetch.SYNTAX,
-    **search.SYNTAX,
+    **searching.SYNTAX,
 }
 """Every command by its name, each with what reads its arguments up to the end."""
 

@@ -1,7 +1,7 @@
-"""SEARCH: which messages (RFC 3501 §6.4.4).
+"""Search keys: which messages (RFC 3501 §6.4.4, RFC 5032, RFC 6203, RFC 7162 §3.1.5, RFC 8474 §5.3, RFC 8514 §4.3).
 
 What a message alone can answer becomes a criterion of `mailfw.message.criteria`; what only the session knows (sequence
-numbers, `*`, \\Recent) stays a value of its own until the session puts it in.
+numbers, `*`, `$`, \\Recent) stays a value of its own until the session puts it in.
 
 The parser keeps its own stack, for keys nest as deeply as a client likes. Alternatives within alternatives and double
 negations mean less than they look like, and cost no depth: clients write long lists as `OR a OR b OR c d`.
@@ -10,6 +10,7 @@ negations mean less than they look like, and cost no depth: clients write long l
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Mapping
 
 from attrs import define, field, frozen
@@ -25,15 +26,24 @@ from mailfw.message.criteria import (
     Body,
     Criterion,
     Dating,
+    EmailId,
     HasFlag,
     Header,
     Larger,
+    ModSeq,
+    Older,
     On,
     Since,
     Smaller,
     Text,
+    ThreadId,
+    Younger,
 )
 from mailfw.values import Flag
+
+_OBJECT_ID = re.compile(rb"[A-Za-z0-9_-]{1,255}")
+_MOD_SEQUENCE = re.compile(rb"0|[1-9][0-9]{0,18}")
+_SETS_BEGIN = (*(b"%d" % digit for digit in range(10)), b"*", b"$")
 
 MAX_DEPTH = 50
 """Parentheses, NOTs and ORs within each other."""
@@ -76,15 +86,14 @@ class Not:
     key: Key
 
 
-Key = Criterion | Messages | Recent | AllOf | AnyOf | Not
-
-
 @frozen
-class Search:
-    """`search = "SEARCH" [SP "CHARSET" SP astring] 1*(SP search-key)`"""
+class Fuzzy:
+    """Messages that match, or nearly (RFC 6203 §3)."""
 
     key: Key
-    isUID: bool = False
+
+
+Key = Criterion | Messages | Recent | AllOf | AnyOf | Not | Fuzzy
 
 
 class _Words:
@@ -133,6 +142,37 @@ class _Words:
         self.scanner.space()
         return Since(dating, searchDate(self.scanner))
 
+    def interval(self) -> int:
+        """`SP nz-number`, seconds (RFC 5032 §4)"""
+        self.scanner.space()
+        return self.scanner.nzNumber()
+
+    def objectId(self) -> str:
+        """`SP objectid = 1*255(ALPHA / DIGIT / "_" / "-")` (RFC 8474 §7)"""
+        self.scanner.space()
+        found = self.scanner.astring()
+        if not _OBJECT_ID.fullmatch(found):
+            raise self.scanner.bad("no id looks like that")
+        return found.decode("ascii")
+
+    def modSeq(self) -> ModSeq:
+        """`[SP entry-name SP entry-type-req] SP mod-sequence-valzer` (RFC 7162 §7). All flags of a message share one
+        MODSEQ, so that which one is meant makes no difference (§3.1.5).
+        """
+        scanner = self.scanner
+        scanner.space()
+        if scanner.peek() == b'"':
+            if not scanner.quoted().lower().startswith(b"/flags/"):
+                raise scanner.bad("expected the name of a flag's entry")
+            scanner.space()
+            if scanner.keyword() not in (b"PRIV", b"SHARED", b"ALL"):
+                raise scanner.bad("expected priv, shared or all")
+            scanner.space()
+        found = scanner.atom()
+        if not _MOD_SEQUENCE.fullmatch(found) or int(found) >= 1 << 63:
+            raise scanner.bad("expected a mod-sequence")
+        return ModSeq(int(found))
+
     def uids(self) -> Messages:
         """`SP sequence-set`"""
         self.scanner.space()
@@ -178,6 +218,15 @@ KEYS: Mapping[bytes, Callable[[_Words], Key]] = {
     b"BODY": lambda words: Body(words.text()),
     b"TEXT": lambda words: Text(words.text()),
     b"UID": lambda words: words.uids(),
+    b"YOUNGER": lambda words: Younger(words.interval()),
+    b"OLDER": lambda words: Older(words.interval()),
+    b"SAVEDBEFORE": lambda words: words.before(Dating.SAVED),
+    b"SAVEDON": lambda words: words.on(Dating.SAVED),
+    b"SAVEDSINCE": lambda words: words.since(Dating.SAVED),
+    b"SAVEDATESUPPORTED": lambda _: All(),
+    b"EMAILID": lambda words: EmailId(words.objectId()),
+    b"THREADID": lambda words: ThreadId(words.objectId()),
+    b"MODSEQ": lambda words: words.modSeq(),
 }
 """`search-key` but for those that hold other keys, by their first word."""
 
@@ -186,6 +235,7 @@ class _Kind(enum.Enum):
     ALL = "keys up to the end, or to the parenthesis"
     ANY = "OR and two keys; more, where these are ORs themselves"
     NOT = "NOT and a key"
+    FUZZY = "FUZZY and a key"
 
 
 @define
@@ -201,6 +251,8 @@ class _Frame:
         """The key, complete."""
         if self.kind is _Kind.NOT:
             return Not(self.keys[0])
+        if self.kind is _Kind.FUZZY:
+            return Fuzzy(self.keys[0])
         if self.kind is _Kind.ANY:
             return AnyOf(tuple(self.keys))
         return self.keys[0] if len(self.keys) == 1 else AllOf(tuple(self.keys))
@@ -231,28 +283,30 @@ class _Parser:
         self._count += 1
         if self._count > MAX_KEYS:
             raise scanner.bad(f"more than {MAX_KEYS} search keys")
-        if scanner.peek().isdigit() or scanner.peek() == b"*":
+        if scanner.peek() in _SETS_BEGIN:
             return Messages(scanner.sequenceSet())
         word = scanner.keyword()
-        top = self._frames[-1]
-        if word == b"OR":
+        if word in (b"OR", b"NOT", b"FUZZY"):
             scanner.space()
-            if top.kind is _Kind.ANY:
-                top.awaited += 1
-            else:
-                self._push(_Frame(_Kind.ANY, awaited=2))
-            return None
-        if word == b"NOT":
-            scanner.space()
-            if top.kind is _Kind.NOT:
-                self._frames.pop()
-            else:
-                self._push(_Frame(_Kind.NOT, awaited=1))
+            self._expectKeys(word)
             return None
         read = KEYS.get(word)
         if read is None:
             raise scanner.bad("unknown search key")
         return read(self._words)
+
+    def _expectKeys(self, word: bytes) -> None:
+        top = self._frames[-1]
+        if word == b"OR" and top.kind is _Kind.ANY:
+            top.awaited += 1
+        elif word == b"NOT" and top.kind is _Kind.NOT:
+            self._frames.pop()
+        elif word == b"OR":
+            self._push(_Frame(_Kind.ANY, awaited=2))
+        elif word == b"NOT":
+            self._push(_Frame(_Kind.NOT, awaited=1))
+        elif top.kind is not _Kind.FUZZY:
+            self._push(_Frame(_Kind.FUZZY, awaited=1))
 
     def _push(self, frame: _Frame) -> None:
         self._frames.append(frame)
@@ -278,24 +332,30 @@ class _Parser:
         return False
 
 
-def search(scanner: Scanner, isUID: bool = False) -> Search:
-    """SEARCH and UID SEARCH. Without CHARSET the text is US-ASCII, and UTF-8 is understood all the same.
+def program(scanner: Scanner, codec: str) -> Key:
+    """`search-key *(SP search-key)`, the rest of the command.
+
+    :raises RefusedArgument: a text is not in the charset.
+    """
+    return _Parser(_Words(scanner, codec)).parse()
+
+
+def charset(scanner: Scanner) -> str:
+    """`charset = atom / quoted` (RFC 3501 §9) → the name of Python's codec.
 
     :raises RefusedArgument: the charset is not known.
     """
+    found = codecName(scanner.astring())
+    if found is None:
+        raise _badCharset("the charset is not known")
+    return found
+
+
+def optionalCharset(scanner: Scanner) -> str:
+    """`["CHARSET" SP charset SP]`. Without it the text is US-ASCII, and UTF-8 is understood all the same."""
+    if not scanner.takesWord(b"CHARSET"):
+        return "utf-8"
     scanner.space()
-    codec = "utf-8"
-    if scanner.takesWord(b"CHARSET"):
-        scanner.space()
-        found = codecName(scanner.astring())
-        if found is None:
-            raise _badCharset("the charset is not known")
-        codec = found
-        scanner.space()
-    return Search(_Parser(_Words(scanner, codec)).parse(), isUID)
-
-
-SYNTAX: Mapping[bytes, Callable[[Scanner], object]] = {
-    b"SEARCH": search,
-    b"UID SEARCH": lambda scanner: search(scanner, isUID=True),
-}
+    codec = charset(scanner)
+    scanner.space()
+    return codec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from attrs import frozen
 
@@ -23,9 +23,11 @@ class SequenceSet:
     """`sequence-set` of RFC 3501 §9, as the client wrote it, but that single numbers come first.
 
     :ivar ranges: pairs, `STAR` for `*`; a pair may be reversed, and a single number is a pair of equals.
+    :ivar isSaved: `$`, what the last SEARCH saved (RFC 5182 §3 `seq-last-command`); it stands alone, without ranges.
     """
 
     ranges: tuple[tuple[int, int], ...]
+    isSaved: bool = False
 
     @classmethod
     def parse(cls, text: bytes) -> SequenceSet:
@@ -33,6 +35,8 @@ class SequenceSet:
 
         :raises ValueError: it is none, or a number is 0 or above 2^32 - 1.
         """
+        if text == b"$":
+            return SAVED
         if not _SET.fullmatch(text):
             raise ValueError("not a set of message numbers")
         items = text.replace(b"*", b"0").split(b",")  # STAR
@@ -49,17 +53,23 @@ class SequenceSet:
         return UIDSet.fromRanges((low or highest, high or highest) for low, high in self.ranges)
 
 
+SAVED = SequenceSet((), isSaved=True)
+
+
 def runs(numbers: Iterable[int]) -> bytes:
     """Numbers in their own order as a `uid-set` (RFC 4315 §4): neighbours become ranges, nothing is sorted."""
-    parts: list[tuple[int, int]] = []
+    return b",".join(ranges(numbers))
+
+
+def ranges(numbers: Iterable[int]) -> Iterator[bytes]:
+    """The same, range by range. A range only goes up, for `5:3` would mean 3,4,5 (RFC 5267 §3.2)."""
     low = high = -1
     for number in numbers:
         if number == high + 1 and high >= 0:
             high = number
             continue
         if high >= 0:
-            parts.append((low, high))
+            yield b"%d:%d" % (low, high) if low != high else b"%d" % low
         low = high = number
     if high >= 0:
-        parts.append((low, high))
-    return b",".join(b"%d:%d" % pair if pair[0] != pair[1] else b"%d" % pair[0] for pair in parts)
+        yield b"%d:%d" % (low, high) if low != high else b"%d" % low

@@ -29,7 +29,7 @@ _LIST_MAILBOX = re.compile(rb"[^\x00-\x20\x7f-\xff(){\"\\]+")
 _FETCH_WORD = re.compile(rb"[A-Za-z0-9.]+")
 _QUOTED = re.compile(rb'"((?:[^"\\\r\n\x00]|\\["\\])*+)"')
 _NUMBER = re.compile(rb"[0-9]{1,20}")
-_SEQUENCE_SET = re.compile(rb"[0-9*:,]+")
+_SEQUENCE_SET = re.compile(rb"[0-9*:,]+|\$")
 _LITERAL = re.compile(rb"(~?)\{[0-9]+\+?\}\r\n")
 _ESCAPE = re.compile(rb"\\(.)")
 
@@ -213,7 +213,7 @@ class Scanner:
         return self.number()
 
     def sequenceSet(self) -> SequenceSet:
-        """`sequence-set = (seq-number / seq-range) *("," sequence-set)` (RFC 3501 §9)"""
+        """`sequence-set = (seq-number / seq-range) *("," sequence-set) / seq-last-command` (RFC 3501 §9, RFC 5182 §3)"""
         start = self.at
         found = self._match(_SEQUENCE_SET, "a sequence set")
         try:

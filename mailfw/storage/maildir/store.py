@@ -395,7 +395,7 @@ class MaildirStore:
     # --- Places ---
 
     def _account(self, account: str) -> str:
-        return os.path.join(self._root, paths.maildirAccount(account, self._firstDomain))
+        return os.path.join(self._root.path, paths.maildirAccount(account, self._firstDomain))
 
     def _folder(self, account: str, folder: str) -> str:
         """A folder's directory: the one that we would make, or one that another program spelled in its own way.

@@ -68,7 +68,7 @@ class TextfileStore:
 
     def folders(self, account: str) -> Iterable[str]:
         """INBOX, and what files in capitals there are in the account's directory."""
-        top = os.path.join(self._root, paths.textAccount(account, self._firstDomain)[1])
+        top = os.path.join(self._root.path, paths.textAccount(account, self._firstDomain)[1])
         found = {paths.INBOX}
         for directory, _, names in os.walk(top):
             for name in names:
@@ -120,7 +120,7 @@ class TextfileStore:
 
     def _prune(self, account: str, path: str) -> None:
         """Remove the directories above a path, up to the account's, that have become empty."""
-        top = os.path.join(self._root, paths.textAccount(account, self._firstDomain)[1])
+        top = os.path.join(self._root.path, paths.textAccount(account, self._firstDomain)[1])
         directory = os.path.dirname(path)
         with suppress(OSError):
             while directory != top:
@@ -259,10 +259,10 @@ class TextfileStore:
         inbox, directory = paths.textAccount(account, self._firstDomain)
         name = (inbox if folder == paths.INBOX else f"{directory}/{paths.textFolder(folder)}") + paths.TEXT_SUFFIX
         parent, stem = os.path.split(inbox)
-        journal = Journal(os.path.join(self._root, parent, f".{stem}.journal"))
+        journal = Journal(os.path.join(self._root.path, parent, f".{stem}.journal"))
         if not journal.isEmpty:
             self._repair(journal)
-        return _File(os.path.join(self._root, name), name, journal)
+        return _File(os.path.join(self._root.path, name), name, journal)
 
     def _repair(self, journal: Journal) -> None:
         found = journal.read()
@@ -270,7 +270,7 @@ class TextfileStore:
             journal.clear()
             return
         record, octets = found
-        path = os.path.join(self._root, record["file"])
+        path = os.path.join(self._root.path, record["file"])
         self._indexes.forget(path)
         with locks.writing(path) as descriptor:
             if descriptor is None:

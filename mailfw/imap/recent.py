@@ -1,0 +1,36 @@
+"""Which messages some client has been told of as \\Recent, where the store does not know it yet (RFC 3501 §2.3.2).
+
+A mailbox's sessions write that into the store when they leave it, for to write it with every arrival would cost each of them a
+transaction. Until then it is known here, to all sessions of the process. What is lost in a crash makes messages \\Recent once
+more, which they are to be when nobody can tell.
+"""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from mailfw.interfaces import IMailStore
+from mailfw.values import MailboxStatus
+
+_Key = tuple[IMailStore, str, str]
+
+
+class Recency:
+    """By store, account and mailbox id, the first UID that nobody has been told of."""
+
+    def __init__(self) -> None:
+        self._firstUntold: dict[_Key, int] = {}
+
+    def told(self, store: IMailStore, account: str, mailboxId: str, uid: int) -> None:
+        """A client that may change the mailbox was told of all up to this UID."""
+        key = store, account, mailboxId
+        self._firstUntold[key] = max(uid + 1, self._firstUntold.get(key, 0))
+
+    def claimed(self, store: IMailStore, account: str, mailboxId: str) -> None:
+        """The store knows now."""
+        self._firstUntold.pop((store, account, mailboxId), None)
+
+    def adjust(self, store: IMailStore, account: str, status: MailboxStatus) -> MailboxStatus:
+        """A mailbox's counters, with no message \\Recent that somebody has been told of."""
+        untold = self._firstUntold.get((store, account, status.mailboxId), 0)
+        return status if untold <= status.recentFrom else evolve(status, recentFrom=untold)
