@@ -238,11 +238,11 @@ class Relay:
     def _begin(self) -> None:
         """Begin with jobs that wait, as far as limits allow; a rotation, so that no lane is first for ever."""
         active = sum(lane.active for lane in self._lanes.values())
-        for name, lane in list(self._lanes.items()):
+        for lane in list(self._lanes.values()):
             while lane.waiting and lane.active < lane.limit and active < self._limits.deliveries and not self._isStopping:
                 lane.active += 1
                 active += 1
-                self._launch(self._work(name, lane, lane.waiting.popleft()))
+                self._launch(self._work(lane, lane.waiting.popleft()))
                 active = sum(each.active for each in self._lanes.values())
 
     async def _setTimer(self) -> None:
@@ -271,45 +271,51 @@ class Relay:
 
     # --- Bringing ----------------------------------------------------------------------------------------------------
 
-    async def _work(self, name: str, lane: _Lane, job: _Job) -> None:
+    async def _work(self, lane: _Lane, job: _Job) -> None:
+        """One job, from its content to its settlement. The lane is free for another as soon as the hop has had its say."""
         try:
-            await self._bring(lane, job.entries)
+            try:
+                content = await self._queue.content(job.entries[0].message)
+                outcomes = await self._bring(lane, job.entries, content)
+            finally:
+                lane.active -= 1
+                self._begin()
+            await self._conclude(job.entries, outcomes, content)
+        except Vanished:
+            pass  # cancelled meanwhile
         finally:
-            lane.active -= 1
             for entry in job.entries:
                 self._taken.pop(entry.id, None)
-            self._lanes.setdefault(name, lane)
-            self._begin()
             self.wake()
 
-    async def _bring(self, lane: _Lane, entries: list[Entry]) -> None:
-        try:
-            content = await self._queue.content(entries[0].message)
-        except Vanished:
-            return  # cancelled meanwhile
+    async def _bring(self, lane: _Lane, entries: Sequence[Entry], content: MessageSource) -> list[Outcome]:
         if lane.restsUntil > self._now() and lane.trouble is not None:
-            outcomes = [_unreached(lane.trouble)] * len(entries)
-        else:
-            try:
-                outcomes = await self._attempt(entries, content)
-                lane.failures, lane.trouble = 0, None
-                lane.limit = min(lane.limit + 1, self._limits.perLane)
-            except Unreachable as error:
-                self._rest(lane, error)
-                outcomes = [_unreached(error)] * len(entries)
+            return [_unreached(lane.trouble)] * len(entries)
+        try:
+            outcomes = await self._attempt(entries, content)
+        except Unreachable as error:
+            self._rest(lane, error)
+            return [_unreached(error)] * len(entries)
+        lane.failures, lane.trouble = 0, None
+        lane.limit = min(lane.limit + 1, self._limits.perLane)
+        return outcomes
+
+    async def _conclude(self, entries: Sequence[Entry], outcomes: Sequence[Outcome], content: MessageSource) -> None:
+        """Settle; what was cut off by our stopping is given back, for that is no attempt."""
+        pairs = list(zip(entries, outcomes, strict=True))
         if self._isCut:
-            undone = [e for e, outcome in zip(entries, outcomes, strict=True) if outcome.fate is Fate.DEFERRED]
-            await self._giveBack(undone)
-            kept = [(e, o) for e, o in zip(entries, outcomes, strict=True) if o.fate is not Fate.DEFERRED]
-            entries, outcomes = [e for e, _ in kept], [o for _, o in kept]
-        if entries:
-            await self._settle(entries, outcomes, content)
+            await self._giveBack([entry for entry, outcome in pairs if outcome.fate is Fate.DEFERRED])
+            pairs = [(entry, outcome) for entry, outcome in pairs if outcome.fate is not Fate.DEFERRED]
+        if pairs:
+            await self._settle([entry for entry, _ in pairs], [outcome for _, outcome in pairs], content)
 
     def _rest(self, lane: _Lane, error: Unreachable) -> None:
         if not error.isTemporary or self._isStopping:
             return
-        lane.failures += 1
         lane.trouble = error
+        if lane.restsUntil > self._now():
+            return  # deliveries that were under way together fail together
+        lane.failures += 1
         seconds = min(self._limits.rest * 2 ** min(lane.failures - 1, 10), self._limits.longestRest)
         lane.restsUntil = self._now() + seconds
         lane.limit = max(1, lane.limit // 2)

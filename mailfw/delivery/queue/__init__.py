@@ -18,7 +18,7 @@ Invariants:
 - A crash gives back every lease by itself, when its time is over: nothing is scanned at the start. A worker that lost its lease
   (it slept too long) can still say that a recipient has the message, which is true whoever says it, but not that it failed.
 - Recipients wait in *lanes*, one for each destination, and lanes are served in turn: a hundred thousand messages for a host that
-  is slow hold up nobody else. A lane's `due` is that of its first recipient, or earlier.
+  is slow hold up nobody else. A lane's `due` is that of its first recipient.
 """
 
 from mailfw.delivery.queue.entry import EVERYTHING, Entry, Filter, Page, QueuedMessage, Report, Settlement, State, Submission

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -135,9 +135,9 @@ class Queue:
         job = partial(rows.lease, owner=owner, now=self._now(), until=until, limit=limit, each=each, without=without)
         return await self._database.write(job)
 
-    async def renew(self, owner: str, entries: Iterable[Entry], until: float) -> None:
+    async def renew(self, owner: str, entries: Sequence[Entry], until: float) -> None:
         """Keep leases for longer; those that were lost meanwhile stay lost."""
-        await self._database.write(partial(rows.renew, owner=owner, entries=list(entries), until=until))
+        await self._database.write(partial(rows.renew, owner=owner, entries=entries, until=until))
 
     async def giveBack(self, owner: str, entries: Sequence[Entry], due: float | None = None) -> None:
         """End leases; the recipients are as if they had not been taken, and due at that time, or at once."""

@@ -226,9 +226,10 @@ def amend(connection: Connection, lanes: Iterable[str]) -> None:
             )
 
 
-def renew(connection: Connection, owner: str, entries: Iterable[Entry], until: float) -> None:
+def renew(connection: Connection, owner: str, entries: Sequence[Entry], until: float) -> None:
     """Make leases longer that have not been lost."""
     connection.executemany("UPDATE recipient SET due = ? WHERE id = ? AND owner = ?", [(until, e.id, owner) for e in entries])
+    amend(connection, {entry.lane for entry in entries})
 
 
 def giveBack(connection: Connection, owner: str, entries: Sequence[Entry], due: float) -> None:

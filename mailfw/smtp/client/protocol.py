@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPullProducer, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPullProducer, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -117,6 +117,11 @@ class SMTPClient(Protocol):
             waiting.errback(Lost(why))
 
     # --- Twisted's ---------------------------------------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        """The connection is there. What is written is a whole turn of the conversation, and waits for nothing (Nagle)."""
+        if ITCPTransport.providedBy(self.transport):
+            ITCPTransport(self.transport).setTcpNoDelay(True)
 
     def dataReceived(self, data: bytes) -> None:
         """Octets have come."""

@@ -470,17 +470,28 @@ class _Transaction:
                 answer = await self._channel.reply(self._timeouts.dataTermination)
 
     async def _stream(self) -> None:
-        if self._isChunked:
-            self._channel.write(b"BDAT %d LAST\r\n" % self._message.size)
-            await self._channel.stream(self._message.chunks(PIECE), self._timeouts.dataBlock)
-        else:
-            await self._channel.stream(self._encoded(), self._timeouts.dataBlock)
+        pieces = self._chunk() if self._isChunked else self._encoded()
+        await self._channel.stream(pieces, self._timeouts.dataBlock)
+
+    # A small message leaves in one piece: a second one would wait for the server's word that it has the first.
+
+    def _chunk(self) -> Iterator[bytes]:
+        head = b"BDAT %d LAST\r\n" % self._message.size
+        for piece in self._message.chunks(PIECE):
+            yield head + piece
+            head = b""
+        if head:
+            yield head
 
     def _encoded(self) -> Iterator[bytes]:
         encoder = DataEncoder()
+        held = b""
         for piece in self._message.chunks(PIECE):
-            yield encoder.feed(piece)
-        yield encoder.finish()
+            if len(held) >= PIECE:
+                yield held
+                held = b""
+            held += encoder.feed(piece)
+        yield held + encoder.finish()
 
     def _settleRest(self, outcome: Outcome) -> None:
         self._outcomes = [known or outcome for known in self._outcomes]
