@@ -1,4 +1,4 @@
-"""The way of a message: what an address leads to (`directory`), into our own store and the queue (`router`, `local`), and out of it.
+"""The way of a message: what an address leads to (`directory`), into our store and the queue (`router`, `local`), and out of it.
 
     router → queue → relay → routes: carrier (SMTP, LMTP), pipe
                        ↓      ↓
