@@ -162,7 +162,8 @@ class System:
         try:
             return opens()
         except (Refusal, SchemaMismatch, ValueError, OSError, PluginError) as error:
-            raise Problem(f"{specification} cannot be opened: {error}") from error
+            reason = error.__cause__ if isinstance(error, Refusal) and error.__cause__ is not None else error
+            raise Problem(f"{specification} cannot be opened: {reason}") from error
         except Exception as error:
             _log.failure("{specification} cannot be opened", specification=specification)
             raise Problem(f"{specification} cannot be opened: {type(error).__name__}: {error}") from error

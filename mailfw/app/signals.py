@@ -24,11 +24,14 @@ class StopSignals:
         self._reactor = reactor
         self._hurry = hurry
         self._isStopping = False
-        self._first = {number: signal.signal(number, self._received) for number in STOPPING}
+        # One that whoever started us has us ignore (a shell does that to SIGINT for programs in the background) stays ignored.
+        self._first = {number: handler for number in STOPPING if callable(handler := signal.getsignal(number))}
+        for number in self._first:
+            signal.signal(number, self._received)
 
     def _received(self, number: int, frame: FrameType | None) -> None:
         first = self._first[signal.Signals(number)]
-        if self._isStopping or not callable(first):
+        if self._isStopping:
             self._reactor.callFromThread(self._hurry)
             return
         self._isStopping = True

@@ -50,7 +50,7 @@ class Database:
         self._reads: SimpleQueue[tuple[Deferred[Any], Callable[[Connection], Any]] | None] = SimpleQueue()
         self._readers: list[threading.Thread] = []
         self._readerCount = 0 if path == MEMORY else readers
-        self._writer = Writer(connection, lambda: self.rolledBack(), self._settle)
+        self._writer = Writer(path, connection, lambda: self.rolledBack(), self._settle)
         if not isInline:
             self._writer.start(f"writer {path}")
 
@@ -183,7 +183,7 @@ class Database:
     def _explained(self, error: Exception) -> Exception:
         if not isSystemFault(error):
             return error
-        self.log.error("the database could not be read: {error}", error=error)
+        self.log.error("{path} could not be read: {error}", path=self.path, error=error)
         unavailable = Unavailable()
         unavailable.__cause__ = error
         return unavailable

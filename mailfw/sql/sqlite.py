@@ -6,6 +6,7 @@ for reading cannot write.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 
@@ -69,6 +70,29 @@ def _create(path: str) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+class Place:
+    """Where a database's file lies. SQLite writes on in a file that was removed, or moved away by a backup put in its place, and
+    what it says is on disk is gone when the process ends.
+
+    :param path: of the file, or `:memory:`.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._identity = self._look()
+
+    def _look(self) -> tuple[int, int]:
+        if self._path == MEMORY:
+            return 0, 0
+        status = os.stat(self._path)
+        return status.st_dev, status.st_ino
+
+    def check(self) -> None:
+        """:raises OSError: there is no file, or another."""
+        if self._look() != self._identity:
+            raise FileNotFoundError(errno.ENOENT, "another file is in the place of the database", self._path)
 
 
 def connectReader(path: str) -> Connection:

@@ -25,7 +25,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from mailfw.errors import Refusal, Unavailable
-from mailfw.sql.sqlite import Connection, closeWriter, isSystemFault
+from mailfw.sql.sqlite import Connection, Place, closeWriter, isSystemFault
 
 BATCH_JOBS = 256
 BATCH_SECONDS = 0.05
@@ -63,13 +63,18 @@ class Job:
 class Writer:
     """Does jobs in batches on one connection, in its own thread once `start` was called.
 
+    :param path: of the database's file, or `:memory:`.
     :ivar rolledBack: called after anything was rolled back.
     :ivar settle: called with each batch when it is over.
     """
 
     log = Logger()
 
-    def __init__(self, connection: Connection, rolledBack: Callable[[], None], settle: Callable[[list[Job]], None]) -> None:
+    def __init__(
+        self, path: str, connection: Connection, rolledBack: Callable[[], None], settle: Callable[[list[Job]], None]
+    ) -> None:
+        self._path = path
+        self._place = Place(path)
         self._connection = connection
         self._rolledBack = rolledBack
         self._settle = settle
@@ -139,6 +144,7 @@ class Writer:
         isChanged = False
         ran: list[Job] = []
         try:
+            self._place.check()
             execute("BEGIN IMMEDIATE")
             for job in jobs:
                 ran.append(job)
@@ -176,7 +182,7 @@ class Writer:
         """What the asker is told: refusals and faults of ours as they are, the system's troubles as Unavailable."""
         if isinstance(error, Refusal) or not isSystemFault(error):
             return error
-        self.log.error("the database refused a change: {error}", error=error)
+        self.log.error("{path} refused a change: {error}", path=self._path, error=error)
         unavailable = Unavailable()
         unavailable.__cause__ = error
         return unavailable

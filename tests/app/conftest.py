@@ -31,6 +31,11 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
 
 
+def heedsInterrupts() -> None:
+    """A shell has what it starts in the background ignore SIGINT, and whatever that starts: the tests too, perhaps."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Running:
     """One `twistd -n mailfw` (or `twist mailfw`), and what it has printed."""
 
@@ -44,6 +49,7 @@ class Running:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=heedsInterrupts,
             **extra,
         )
         self._reader = threading.Thread(target=self._read, name="output of a server")

@@ -9,7 +9,7 @@ import time
 
 import pytest
 import pytest_twisted
-from attrs import define
+from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 from joserfc import jwt
@@ -511,9 +511,9 @@ async def settle():
 
 @define
 class Live:
-    """The real reactor with START as its epoch."""
+    """The real reactor, whose time begins now, at START."""
 
-    began: float = reactor.seconds()
+    began: float = field(factory=reactor.seconds)
 
     def __getattr__(self, name):
         return getattr(reactor, name)

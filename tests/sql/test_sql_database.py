@@ -137,6 +137,22 @@ async def testAFullDiskIsUnavailableAndLeavesNothingBehind(tmp_path: Path, isInl
     await database.close()
 
 
+@pytest.mark.parametrize("isReplaced", [False, True])
+@pytest_twisted.ensureDeferred
+async def testNothingIsAcknowledgedIntoAFileThatIsGone(tmp_path: Path, isInline: bool, isReplaced: bool) -> None:
+    database = opened(tmp_path / "a", isInline)
+    await database.write(insert("one"))
+    os.rename(tmp_path / "a", tmp_path / "b")
+    if isReplaced:
+        (tmp_path / "a").write_bytes((tmp_path / "b").read_bytes())
+    with pytest.raises(Unavailable):
+        await database.write(insert("two"))
+    os.rename(tmp_path / "b", tmp_path / "a")
+    await database.write(insert("three"))
+    assert await database.read(words) == ["one", "three"]
+    await database.close()
+
+
 class Failing:
     """A connection on whose disk neither a commit nor its taking back succeeds, twice."""
 
