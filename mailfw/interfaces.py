@@ -396,6 +396,11 @@ class IAliases(Interface):
 class IRouter(Interface):
     """Opens the way for a message that a listener is receiving."""
 
+    isQueueing: bool = Attribute(
+        "what is taken can wait (held until a time, delivered by a time, with a priority) and leave for other systems, and its"
+        " sender is told what became of it (RFC 3461)"
+    )
+
     def begin(envelope: Envelope, peer: Peer) -> IDelivery:
         """A delivery for a message from `envelope.sender`; its recipients are still to come."""
 

@@ -39,6 +39,7 @@ from mailfw.interfaces import (
     IVerifierSource,
 )
 from mailfw.net.context import ServiceContext
+from mailfw.net.peer import Networks
 from mailfw.net.sessions import SessionRegistry
 from mailfw.net.spool import SpoolDirectory
 from mailfw.plugins import BrokenPlugin, Kind, PluginError, check
@@ -197,6 +198,7 @@ class System:
             sessions=SessionRegistry(self._reactor),
             limits=limits,
             plaintext=configuration.auth.plaintext,
+            xclient=Networks.parse(configuration.smtp.xclient),
         )
 
     def _directory(self) -> Directory:
@@ -252,6 +254,7 @@ class System:
         context.limits = configuration.netLimits()
         context.spool.memory = context.limits.spoolMemory
         context.plaintext = configuration.auth.plaintext
+        context.xclient = Networks.parse(configuration.smtp.xclient)
         context.domains = tuple(configuration.domains)
         context.directory = self._directory()
         context.router = Router(context.directory, context.store)

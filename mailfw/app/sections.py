@@ -18,6 +18,7 @@ from mailfw.app.endpoints import Binding, bindings
 from mailfw.app.place import SYSTEM_DATA
 from mailfw.app.quantities import octets, seconds
 from mailfw.net.limits import Limits
+from mailfw.net.peer import Networks
 from mailfw.plugins import Kind, PluginError, prefixed
 from mailfw.values import Address
 
@@ -84,6 +85,11 @@ def _endpoint(value: str) -> str:
     return value
 
 
+def _peers(value: str) -> str:
+    Networks.parse([value])
+    return value
+
+
 def _delimiter(value: str) -> str:
     if len(value) > 1 or value in ("@", '"', ".") or value.isalnum() or value.isspace():
         raise ValueError(f'"{value}" is no delimiter: write one character such as "+", or "" for none')
@@ -93,6 +99,7 @@ def _delimiter(value: str) -> str:
 Domain = Annotated[str, AfterValidator(_domain)]
 AddressText = Annotated[str, AfterValidator(_address)]
 ReadablePath = Annotated[str, AfterValidator(_readable)]
+Peers = Annotated[str, AfterValidator(_peers)]
 Octets = Annotated[int, BeforeValidator(octets)]
 Seconds = Annotated[float, BeforeValidator(seconds)]
 Count = Annotated[int, Field(gt=0)]
@@ -125,6 +132,7 @@ class Listen(Section):
 
     service: Annotated[str, AfterValidator(_service)]
     endpoint: Annotated[str, AfterValidator(_endpoint)] = ""
+    proxy: list[Peers] = []
 
     @model_validator(mode="before")
     @classmethod
@@ -141,6 +149,12 @@ class Listen(Section):
     def bindings(self) -> list[Binding]:
         """The sockets that this comes to."""
         return bindings(self.endpoint)
+
+
+class SMTP(Section):
+    """`[smtp]`: what is SMTP's alone."""
+
+    xclient: list[Peers] = []
 
 
 class Addresses(Section):
@@ -197,6 +211,7 @@ class Configuration(Section):
     auth: Auth = Auth()
     tls: TLS | None = None
     listen: Annotated[list[Listen], Field(min_length=1)] = []
+    smtp: SMTP = SMTP()
     addresses: Addresses = Addresses()
     log: Log = Log()
     limits: LimitsSection = LimitsSection()

@@ -38,6 +38,7 @@ from mailfw.app.problem import Problem
 from mailfw.app.sections import Configuration
 from mailfw.app.signals import StopSignals
 from mailfw.app.tls import Certificates
+from mailfw.net.peer import Networks
 from mailfw.plugins import Kind, PluginError
 
 SWITCH_INTERVAL = 0.0005
@@ -105,7 +106,7 @@ class Server(MultiService):
         self.certificates = self._loadCertificates(self.configuration)
         for listen in self.configuration.listen:
             for binding in listen.bindings():
-                self.listeners.append(Listener(listen.service, binding, self._reactor))
+                self.listeners.append(Listener(listen.service, binding, self._reactor, Networks.parse(listen.proxy)))
         self._refuseWithoutCertificate()
         obstacles = [(each.service, each.binding, error) for each in self.listeners if (error := obstacle(each.binding))]
         missing = [each for each in obstacles if each[1].isOptional and isFamilyMissing(each[2])]
@@ -211,7 +212,8 @@ class Server(MultiService):
         for listener in self.listeners:
             service = _service(listener.service)
             factory = service.factory(self if service.name == "manhole" else system.context)
-            listener.gate.open(factory, self.certificates if service.isTLS else None)
+            tls = self.certificates if service.isTLS else None
+            listener.gate.open(factory, tls, listener.proxies, self._reactor)
 
     async def _ready(self) -> None:
         """Once the reactor runs."""

@@ -70,6 +70,11 @@ class Router:
         self.local = LocalDelivery(store)
         self.outbound = outbound
 
+    @property
+    def isQueueing(self) -> bool:
+        """Whether there is a queue."""
+        return self.outbound is not None
+
     def begin(self, envelope: Envelope, peer: Peer) -> IDelivery:
         """A delivery for a message from `envelope.sender`."""
         return RoutedDelivery(self, envelope, peer)
@@ -168,6 +173,10 @@ class RoutedDelivery:
     async def commit(self, message: MessageSource) -> list[Outcome]:
         """Deliver to every accepted recipient, in their order."""
         groups = [way.targets for way in self._ways]
+        outbound = self._router.outbound
+        if outbound is not None and self._envelope.releaseAt > outbound.now():
+            held = [[Outcome(Fate.DEFERRED)] * len(group) for group in groups]
+            return await _Commitment(outbound, self._envelope, self._ways, held, isHeld=True).commit(message)
         stored = await self._router.local.deliverEach(message, self._envelope.sender, groups)
         if self._router.outbound is None:
             return [merged(outcomes) for outcomes in stored]
@@ -175,11 +184,22 @@ class RoutedDelivery:
 
 
 class _Commitment:
-    """What is left to do once the store has said what it has: everything else goes into the queue in one step."""
+    """What is left to do once the store has said what it has: everything else goes into the queue in one step.
+
+    :param isHeld: the store was not asked, because the sender wants all of it to wait (RFC 4865).
+    """
 
     log = Logger("mailfw.delivery")
 
-    def __init__(self, outbound: Outbound, envelope: Envelope, ways: Sequence[_Way], stored: Sequence[Sequence[Outcome]]) -> None:
+    def __init__(
+        self,
+        outbound: Outbound,
+        envelope: Envelope,
+        ways: Sequence[_Way],
+        stored: Sequence[Sequence[Outcome]],
+        isHeld: bool = False,
+    ) -> None:
+        self._isHeld = isHeld
         self._outbound = outbound
         self._envelope = envelope
         self._ways = ways
@@ -221,6 +241,8 @@ class _Commitment:
         if not places:
             return []
         envelope = evolve(self._envelope, recipients=tuple(recipient for recipient, _ in places.values()))
+        if self._isHeld:
+            return [Submission(envelope, dict(enumerate(places)))]
         why = next(iter(places.values()))[1]
         due = self._now + self._outbound.schedule.interval(1)
         return [Submission(envelope, dict(enumerate(places)), why, due)]

@@ -27,14 +27,18 @@ def sevenBit(content: bytes) -> bytes | None:
     tree = scan(content)
     for part in tree.walk():
         edits += _edits(content, part, part is tree)
-    edits.sort()
+    converted = edited(content, edits)
+    return converted if converted.isascii() else None
+
+
+def edited(content: bytes, edits: list[Edit]) -> bytes:
+    """The content with other octets in some places, which do not overlap."""
     pieces, at = [], 0
-    for start, end, replacement in edits:
+    for start, end, replacement in sorted(edits):
         pieces += [content[at:start], replacement]
         at = end
     pieces.append(content[at:])
-    converted = b"".join(pieces)
-    return converted if converted.isascii() else None
+    return b"".join(pieces)
 
 
 def _edits(content: bytes, part: Part, isWhole: bool) -> list[Edit]:
@@ -42,18 +46,19 @@ def _edits(content: bytes, part: Part, isWhole: bool) -> list[Edit]:
     encoding = (part.value(b"content-transfer-encoding") or b"").lower()
     if part.children:
         isTold = encoding in (b"8bit", b"binary")
-        return [_encodingField(content, part, b"7bit")] if isTold else []
+        return [encodingField(content, part, b"7bit")] if isTold else []
     body = content[part.bodyStart : part.end]
     if body.isascii() or encoding not in _AS_IT_IS or not hasHeaderEnd(content[part.start : part.bodyStart]):
         return []
     isText = part.contentType.mediaType.startswith(b"text/") and encoding != b"binary"
-    field = _encodingField(content, part, b"quoted-printable" if isText else b"base64")
+    field = encodingField(content, part, b"quoted-printable" if isText else b"base64")
     if isWhole and part.value(b"mime-version") is None:
         field = (field[0], field[1], b"MIME-Version: 1.0\r\n" + field[2])
-    return [field, (part.bodyStart, part.end, _quoted(body) if isText else _base64(body))]
+    return [field, (part.bodyStart, part.end, _quoted(body) if isText else inBase64(body))]
 
 
-def _encodingField(content: bytes, part: Part, encoding: bytes) -> Edit:
+def encodingField(content: bytes, part: Part, encoding: bytes) -> Edit:
+    """What makes a part's Content-Transfer-Encoding that."""
     line = b"Content-Transfer-Encoding: %b\r\n" % encoding
     for field in scanFields(content, part.start, part.bodyStart):
         if field.name.lower() == b"content-transfer-encoding":
@@ -65,5 +70,6 @@ def _quoted(body: bytes) -> bytes:
     return binascii.b2a_qp(body.replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n")
 
 
-def _base64(body: bytes) -> bytes:
+def inBase64(body: bytes) -> bytes:
+    """Octets in lines of base64 (RFC 2045 §6.8)."""
     return b"".join(base64.b64encode(body[at : at + _LINE]) + b"\r\n" for at in range(0, len(body), _LINE))

@@ -16,8 +16,8 @@ from __future__ import annotations
 import itertools
 import socket
 import types
-from collections.abc import Coroutine, Generator
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Coroutine, Generator
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
@@ -25,6 +25,7 @@ from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushP
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -47,6 +48,8 @@ LINGER = 5.0
 
 Handled = Coroutine[Any, Any, None] | Deferred[None] | None
 """What a handler returns: nothing when it is done, or what to wait for."""
+
+T = TypeVar("T")
 
 _log = Logger("mailfw.net")
 _counter = itertools.count(1)
@@ -143,7 +146,7 @@ class Connection(TwistedProtocol):
         self.isTLS = listener.isTLS
         self.account = ""
         self.state = "connected"
-        self.peer = Peer("")
+        self.peer = self._origin = Peer("")
         self.since = 0.0
         self.octetsIn = self.octetsOut = 0
         module = type(self).__module__
@@ -238,10 +241,12 @@ class Connection(TwistedProtocol):
 
     def hasEarlyInput(self) -> bool:
         """Whether the client talks before it was greeted: looks into the socket without taking anything from it."""
-        if self.hasInput():
+        if self.hasInput() or self.listener.isTLS:
+            return self.hasInput()
+        if getattr(self.transport, "hasEarlyInput", False):  # it came with a PROXY header
             return True
         handle = getattr(self.transport, "socket", None)
-        if not isinstance(handle, socket.socket) or self.listener.isTLS:
+        if not isinstance(handle, socket.socket):
             return False
         try:
             return bool(handle.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
@@ -297,6 +302,24 @@ class Connection(TwistedProtocol):
                 pass
             finally:
                 self._pausing = None
+
+    async def inThread(self, work: Callable[[], T]) -> T:
+        """Do what would hold the reactor too long elsewhere; at once where there is no other thread (tests)."""
+        reactor = self.context.reactor
+        if not hasattr(reactor, "getThreadPool"):
+            return work()
+        result: T = await deferToThreadPool(reactor, reactor.getThreadPool(), work)
+        return result
+
+    @property
+    def isTrustedProxy(self) -> bool:
+        """Whether the peer may say for whom it speaks. It is whoever connected, whatever it said since."""
+        return self._origin in self.context.xclient
+
+    def speakFor(self, peer: Peer) -> None:
+        """The connection is that peer's from now on: limits and logs count it there."""
+        self.peer = peer
+        self.context.sessions.recount(self)
 
     def setDeadline(self, seconds: float | None) -> None:
         """Call `timedOut` after so many seconds unless this is called again before; None: no deadline."""
@@ -379,7 +402,7 @@ class Connection(TwistedProtocol):
         return self.transport
 
     def connectionMade(self) -> None:
-        self.peer = peerOf(self._transport.getPeer())
+        self.peer = self._origin = peerOf(self._transport.getPeer())
         self.since = self.context.now()
         self._connectedAt = self.context.reactor.seconds()
         if hasattr(self.transport, "setTcpNoDelay"):

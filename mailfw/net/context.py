@@ -11,6 +11,7 @@ from attrs import define, field
 from mailfw.interfaces import IDirectory, IMailStore, IRouter
 from mailfw.net.connection import Connection
 from mailfw.net.limits import Limits
+from mailfw.net.peer import NOBODY, Networks
 from mailfw.net.sessions import SessionRegistry
 from mailfw.net.spool import SpoolDirectory
 from mailfw.sasl.exchange import Logins
@@ -27,6 +28,7 @@ class ServiceContext:
     :ivar tls: `IOpenSSLServerConnectionCreator`; None: no certificate, so TLS is not offered.
     :ivar plaintext: where passwords may come without TLS: `loopback`, `never`, `always`.
     :ivar now: seconds since the epoch, UTC.
+    :ivar xclient: peers that may say whom they speak for.
     """
 
     hostname: str
@@ -42,6 +44,7 @@ class ServiceContext:
     tls: Any = None
     plaintext: str = "loopback"
     now: Callable[[], float] = field(default=time.time)
+    xclient: Networks = NOBODY
 
     def mayUsePlaintext(self, connection: Connection) -> bool:
         """Whether a password may come on this connection as it is now."""

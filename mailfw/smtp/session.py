@@ -14,7 +14,9 @@ from __future__ import annotations
 import enum
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+from attrs import evolve
 
 from mailfw.errors import AuthenticationFailed, Refusal
 from mailfw.interfaces import IDirectory
@@ -23,6 +25,7 @@ from mailfw.sasl import wire
 from mailfw.sasl.exchange import Exchange
 from mailfw.sasl.steps import MalformedResponse
 from mailfw.smtp import extension, inquiry, stamp
+from mailfw.smtp.arrival import envelopeOf
 from mailfw.smtp.content import BoundedSink, Content, Sink
 from mailfw.smtp.data import ChunkCounter, DataDecoder
 from mailfw.smtp.grammar import (
@@ -43,11 +46,13 @@ from mailfw.smtp.grammar import (
     StartTLS,
     Verb,
     Vrfy,
+    Xclient,
     bad,
     parseCommand,
     parseResponse,
 )
 from mailfw.smtp.help import explain
+from mailfw.smtp.proxied import proxied
 from mailfw.smtp.reply import Reply, each, final, refusal, reply
 from mailfw.smtp.role import Role
 from mailfw.smtp.transaction import Transaction
@@ -55,6 +60,8 @@ from mailfw.values import Envelope, Fate, Identity, MessageSource, Outcome, Peer
 
 if TYPE_CHECKING:
     from mailfw.net.context import ServiceContext
+
+T = TypeVar("T")
 
 PATIENCE = 5
 """Mistakes that a person may make before each further one takes longer to be answered."""
@@ -92,6 +99,16 @@ class Channel(Protocol):
     async def pause(self, seconds: float) -> None:
         """Wait; ends at once when the connection is lost."""
 
+    def inThread(self, work: Callable[[], T]) -> Awaitable[T]:
+        """Do what would hold the reactor too long elsewhere."""
+
+    @property
+    def isTrustedProxy(self) -> bool:
+        """Whether the client may say for whom it speaks."""
+
+    def speakFor(self, peer: Peer) -> None:
+        """The client is that peer from now on."""
+
     def faulted(self, what: str) -> None:
         """Log the exception being handled."""
 
@@ -125,6 +142,8 @@ class Session:
         self._channel = channel
         self._context = context
         self._hello: Hello | None = None
+        self._offer = extension.Offer(context.limits)
+        self._transactions = 0
         self._exchange: Exchange | None = None
         self._transaction: Transaction | None = None
         self._chunk = Bdat(0)
@@ -199,14 +218,20 @@ class Session:
             self._mustBeLast(command.verb)
         self._abandon()
         self._hello = command
-        if command.verb == "HELO":
-            return reply(250, "", self._context.hostname)
-        offer = extension.Offer(
-            self._context.limits.messageSize,
-            self._channel.mayStartTLS(),
-            () if self.identity else self._mechanisms(self._channel.mayUsePlaintext()),
+        channel, context = self._channel, self._context
+        self._offer = extension.Offer(
+            context.limits,
+            context.now(),
+            isTLS=channel.isTLS,
+            canStartTLS=channel.mayStartTLS(),
+            mechanisms=() if self.identity else self._mechanisms(channel.mayUsePlaintext()),
+            isQueueing=context.router.isQueueing,
+            isSubmission=self.role.requiresLogin,
+            isTrusted=channel.isTrustedProxy,
         )
-        return reply(250, "", self._context.hostname, *extension.announced(offer))
+        if command.verb == "HELO":
+            return reply(250, "", context.hostname)
+        return reply(250, "", context.hostname, *extension.announced(self._offer))
 
     async def _reset(self, command: Rset) -> Reply:
         self._abandon()
@@ -241,6 +266,25 @@ class Session:
         self._abandon()
         self.expects = Expects.TLS
         return reply(220, "2.0.0", "begin TLS")
+
+    async def _xclient(self, command: Xclient) -> Reply:
+        """Postfix's XCLIENT_README: from now on the session is that of somebody else, and begins anew.
+
+        :raises AuthenticationFailed: there is no such account as LOGIN says.
+        """
+        channel = self._channel
+        if not channel.isTrustedProxy:
+            bad(550, "5.7.0", "you may not speak for others")
+        if self._transaction is not None:
+            bad(503, "5.5.1", "not while a message is under way")
+        said = dict(command.attributes)
+        peer = proxied(channel.peer, said)
+        login, identity = said.get("LOGIN"), self.identity
+        if "LOGIN" in said:
+            identity = await self._context.logins.identityOf(login) if login else None
+        channel.speakFor(peer)
+        self.identity, self._hello, self.isUTF8, self._transactions = identity, None, False, 0
+        return self.greeting()
 
     # --- AUTH ------------------------------------------------------------------------------------------------------
 
@@ -320,7 +364,10 @@ class Session:
             bad(503, "5.5.1", "a message is under way; RSET forgets it")
         if self.role.requiresLogin and self.identity is None:
             bad(530, "5.7.0", "log in first")
-        draft = extension.readMail(command.parameters)
+        if self._transactions >= self._context.limits.transactions:
+            self.expects = Expects.NOTHING
+            return reply(421, "4.5.3", f"a session may have {self._context.limits.transactions} messages; begin another one")
+        draft = extension.readMail(command.parameters, self._offer)
         self.isUTF8 = self.isUTF8 or draft.isSMTPUTF8
         if command.isUTF8 and not draft.isSMTPUTF8:
             return reply(550, "5.6.7", "an address in UTF-8 needs SMTPUTF8")
@@ -329,8 +376,11 @@ class Session:
         sender = command.sender
         if self.identity and sender and not await self._context.directory.owns(self.identity, sender):
             return reply(550, "5.7.1", f"<{sender}> is not an address of yours")
-        envelope = Envelope(sender, (), self.identity, draft.isSMTPUTF8, draft.is8Bit)
-        self._transaction = Transaction(envelope, self._context.router.begin(envelope, self._channel.peer))
+        isTrusted = self.identity is not None or self.role.isLMTP
+        asked = envelopeOf(sender, draft, self.identity, self._context.limits, self._context.now(), isTrusted)
+        delivery = self._context.router.begin(asked.envelope, self._channel.peer)
+        self._transaction = Transaction(asked.envelope, delivery, isBinary=draft.isBinary, isDemoted=asked.isDemoted)
+        self._transactions += 1
         return reply(250, "2.1.0", f"<{sender or ''}> sender OK")
 
     async def _rcpt(self, command: Rcpt) -> Reply:
@@ -338,20 +388,23 @@ class Session:
         transaction = self._transaction
         if transaction is None or transaction.isChunked:
             bad(503, "5.5.1", "MAIL comes first" if transaction is None else "the message has begun")
-        extension.readRcpt(command.parameters)
+        draft = extension.readRcpt(command.parameters, self._offer)
         address = command.recipient
         if command.isUTF8 and not transaction.envelope.isSMTPUTF8:
             return reply(550, "5.6.7", "an address in UTF-8 needs SMTPUTF8 after MAIL")
         if len(transaction.recipients) >= self._context.limits.recipients:
             return reply(452, "4.5.3", f"a message may have {self._context.limits.recipients} recipients")
+        isNew = address.domain not in transaction.domains
+        if isNew and len(transaction.domains) >= self._context.limits.recipientDomains:
+            return reply(452, "4.5.3", f"a message may have recipients of {self._context.limits.recipientDomains} domains")
         try:
-            await transaction.delivery.recipient(Recipient(address))
+            await transaction.delivery.recipient(Recipient(address, draft.notify, draft.original))
         except Exception as error:
             if not isinstance(error, Refusal):
                 self._channel.faulted("a recipient could not be looked up")
             transaction.hasRefused = True
             return refusal(error, f"<{address}> ")
-        transaction.recipients.append(address)
+        transaction.accept(address)
         return reply(250, "2.1.5", f"<{address}> recipient OK")
 
     # --- The message -----------------------------------------------------------------------------------------------
@@ -367,9 +420,10 @@ class Session:
             bad(503, "5.5.1", "no valid recipients" if transaction.hasRefused else "RCPT comes first")
         if transaction.content is None:
             transaction.content = Content(
-                self._context.spool.open(),
+                self._context.spool,
                 self._context.limits,
                 self.role.normalizesLines,
+                transaction.isBinary,
                 lambda: self._channel.faulted("a message under way cannot be kept"),
             )
         return transaction
@@ -379,6 +433,8 @@ class Session:
         transaction = self._ready()
         if transaction.isChunked:
             bad(503, "5.5.1", "the message has begun with BDAT")
+        if transaction.isBinary:
+            bad(503, "5.5.1", "a message in BINARYMIME comes by BDAT")
         if self._channel.hasInput():
             # What stands behind is a message that did not wait for leave; it is not to be taken for commands.
             self.expects = Expects.NOTHING
@@ -432,6 +488,8 @@ class Session:
     async def _finish(self, transaction: Transaction, content: Content) -> Sequence[Reply]:
         names = [str(address) for address in transaction.recipients]
         found = content.finish()
+        if isinstance(found, MessageSource) and content.mustBeEncoded:
+            found = await self._channel.inThread(content.encode)
         if isinstance(found, Reply):
             return [found] * (len(names) if self.role.isLMTP and self._chunk.isLast else 1)
         messageId = f"{int(self._context.now()):x}-{secrets.token_hex(6)}"
@@ -442,6 +500,9 @@ class Session:
         answer = final(outcomes, names, messageId, self._isVerbose)
         if answer.isPositive:
             self._mistakes = 0
+            if transaction.isDemoted:  # RFC 6710 §4.1
+                text = f"{transaction.envelope.priority} is the new priority; {answer.lines[-1]}"
+                answer = evolve(answer, enhanced="2.3.6", lines=(*answer.lines[:-1], text))
         return [answer]
 
     async def _commit(
@@ -475,6 +536,7 @@ class Session:
             time=now,
             tls=channel.tlsName,
             recipient=transaction.onlyRecipient,
+            priority=transaction.envelope.priority,
         ).field()
         if self.role.completesMessages:
             mended = edit.submitted(header, now, f"{messageId}@{self._context.hostname}")
@@ -515,6 +577,7 @@ class Session:
         Verb: _verbose,
         StartTLS: _startTLS,
         Auth: _auth,
+        Xclient: _xclient,
         Foreign: _foreign,
     }
 

@@ -15,18 +15,27 @@ from mailfw.values import Address, Envelope, MessageSource, Outcome
 class Transaction:
     """The envelope as far as it is known, and what the message brings with it. It ends in `commit` or in `abandon`.
 
-    :ivar recipients: those that were accepted. :ivar hasRefused: some were not.
+    :ivar recipients: those that were accepted, :ivar domains: and theirs. :ivar hasRefused: some were not.
     :ivar content: from the first octet of the message on.
-    :ivar isChunked: the message comes by BDAT.
+    :ivar isChunked: the message comes by BDAT. :ivar isBinary: and need not be lines.
+    :ivar isDemoted: its priority is not the one that was asked for.
     """
 
     envelope: Envelope
     delivery: IDelivery
     recipients: list[Address] = field(factory=list)
+    domains: set[str] = field(factory=set)
     hasRefused: bool = False
     content: Content | None = None
     isChunked: bool = False
+    isBinary: bool = False
+    isDemoted: bool = False
     _isOver: bool = field(init=False, default=False)
+
+    def accept(self, recipient: Address) -> None:
+        """One more recipient."""
+        self.recipients.append(recipient)
+        self.domains.add(recipient.domain)
 
     @property
     def onlyRecipient(self) -> Address | None:

@@ -8,6 +8,7 @@ A `.talk` file starts with a header, `name: value` lines up to an empty one:
     peer: 192.0.2.7                     where the client is; loopback unless said
     tls: yes                            the connections are under TLS
     plaintext: never                    the server's rule for passwords without TLS
+    xclient: 127.0.0.1                  peers that may say whom they speak for
 
 mbrain@localhost and jsmith@localhost exist, with the password `mailfw`. Then lines, each a step:
 
@@ -43,6 +44,7 @@ from twisted.internet.defer import Deferred
 
 from mailfw.interfaces import IMailService, IMailStore
 from mailfw.net.limits import Limits
+from mailfw.net.peer import Networks
 from mailfw.testing.transport import MemoryTransport
 from mailfw.testing.world import World
 from mailfw.values import Append, Identity, MessageSource, NewMessage
@@ -50,7 +52,7 @@ from mailfw.values import Append, Identity, MessageSource, NewMessage
 FIRST = "1"
 """The connection that steps without a name belong to."""
 
-HEADER = frozenset({"service", "mail", "limits", "peer", "tls", "plaintext", "only"})
+HEADER = frozenset({"service", "mail", "limits", "peer", "tls", "plaintext", "xclient", "only"})
 """What a header may say. `only: sqlite maildir` names the stores it is for, with the reason in a remark."""
 
 
@@ -185,6 +187,7 @@ class Player:
             pairs = (word.split("=") for word in limits.split())
             context.limits = Limits(**{name: type(getattr(Limits(), name))(value) for name, value in pairs})
         context.plaintext = talk.option("plaintext", "loopback")
+        context.xclient = Networks.parse(talk.option("xclient").split())
         for spec in talk.header.get("mail", []):
             outcome: list[Any] = []
             Deferred.fromCoroutine(fill(context.store, spec)).addBoth(outcome.append)

@@ -185,3 +185,14 @@ def test_what_is_held_back_is_not_sent_before(office):
     assert queued(office)[0].state(office.now()) is State.WAITING
     office.run(60)
     assert len(office.remote.messages) == 1
+
+
+def test_what_is_to_be_held_waits_in_the_queue_wherever_it_goes(office):
+    outcomes = office.submit("jsmith@localhost", FAR, releaseAt=office.now() + 600, priority=9)
+    assert fates(outcomes) == [Fate.QUEUED, Fate.QUEUED]
+    assert office.inbox("jsmith@localhost") == []
+    assert {entry.due for entry in queued(office)} == {office.now() + 600}
+    office.run(590)
+    assert office.inbox("jsmith@localhost") == [] and not office.remote.messages
+    office.run(60)
+    assert len(office.inbox("jsmith@localhost")) == 1 and len(office.remote.messages) == 1

@@ -156,7 +156,7 @@ def enqueue(
         ids.append(message)
         due = submission.due
         if due is None:
-            due = max(now, envelope.releaseAt) - max(0, envelope.priority) * PRIORITY_STEP
+            due = envelope.releaseAt if envelope.releaseAt > now else now - max(0, envelope.priority) * PRIORITY_STEP
         history: Row = (0, 0.0, "", "", "")
         if last is not None:
             history = (1, now, last.status, last.remark or str(last.refusal or ""), last.host)
