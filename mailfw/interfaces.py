@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from zope.interface import Attribute, Interface
 
+from mailfw.stages import Decision, Event, Stage
 from mailfw.values import (
     MX,
     TLSA,
@@ -477,6 +478,44 @@ class IResolver(Interface):
 
     async def tlsa(name: str) -> Answer[TLSA]:
         """Certificate associations (RFC 6698), of a name such as `_25._tcp.mx.example.org`."""
+
+
+# --- Hooks -----------------------------------------------------------------------------------------------------------
+
+
+class IHooks(Interface):
+    """All hooks there are, as the rooms see them that have stages."""
+
+    stages: Collection[Stage] = Attribute("where there are any: nobody need be asked elsewhere")
+
+    async def ask(event: Event) -> Decision:
+        """What the hooks of the event's stage come to. Never raises."""
+
+    def tell(event: Event) -> None:
+        """Let the hooks of a stage know whose answer changes nothing; returns at once."""
+
+
+class IHookPlugin(Interface):
+    """How a hook is named in `[[hook]] plugin`: `prefix:rest`."""
+
+    prefix: str = Attribute("the word before the colon")
+    stages: Collection[Stage] = Attribute("where its hooks are asked when the configuration does not say; empty: it has to say")
+
+    def openHook(argument: str, context: IHookContext) -> Callable[[Event], Any]:
+        """A plain function (called in threads) or an `async def` (awaited in the reactor's), or an object with such a `__call__`,
+        which takes an event and returns one of the results in `mailfw.stages`, or None to go on. One and the same is asked at
+        every stage that the configuration names. It may provide IClosable.
+
+        :raises ValueError: the argument makes no sense; the text says why.
+        """
+
+
+class IHookContext(IStoreContext):
+    """What a hook is given when it is opened. It provides IOptionsContext where the plugin provides IOptions."""
+
+    hostname: str = Attribute("what this system calls itself")
+    resolver: IResolver = Attribute("the DNS")
+    spool: str = Attribute("a directory for files that live as long as a message is under way")
 
 
 # --- Services --------------------------------------------------------------------------------------------------------

@@ -121,6 +121,7 @@ class Envelope:
     :ivar is8Bit: the message may hold octets above 127 (BODY=8BITMIME or BINARYMIME).
     :ivar priority: -9 to 9 (MT-PRIORITY, RFC 6710).
     :ivar releaseAt: before that time nobody is given the message (FUTURERELEASE, RFC 4865); 0 is at once.
+    :ivar isQuarantined: those of our own find it in Junk.
     """
 
     sender: Address | None
@@ -134,6 +135,7 @@ class Envelope:
     priority: int = 0
     deliverBy: DeliverBy | None = None
     releaseAt: float = 0.0
+    isQuarantined: bool = False
 
 
 @frozen

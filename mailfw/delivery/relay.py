@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
@@ -28,12 +28,15 @@ from twisted.logger import Logger
 
 from mailfw.delivery.bounce import Bouncer
 from mailfw.delivery.local import LocalDelivery
+from mailfw.delivery.policy import decide, outcomeOf, permitted, tellOf
 from mailfw.delivery.queue import Entry, Filter, Queue, Settlement
 from mailfw.delivery.queue.queue import LOCAL_LANE
 from mailfw.delivery.routes import Routes
 from mailfw.delivery.schedule import Schedule
 from mailfw.delivery.verdict import Verdict, settled, statusOf
 from mailfw.errors import Refusal, Unavailable, Unreachable, Vanished
+from mailfw.interfaces import IHooks
+from mailfw.stages import Stage
 from mailfw.values import Address, Fate, MessageSource, Outcome, Target
 
 AT_ONCE, EACH = 500, 200
@@ -104,6 +107,7 @@ class Relay:
     ) -> None:
         self.routes = routes
         self.schedule = schedule
+        self._hooks: IHooks | None = None
         self._queue = queue
         self._bouncer = bouncer
         self._reactor = reactor
@@ -124,6 +128,17 @@ class Relay:
         self._renewing = LoopingCall(self._renew)
         self._renewing.clock = reactor
         queue.laneOf = self.laneOf
+
+    @property
+    def hooks(self) -> IHooks | None:
+        """Who else has a say; None: nobody."""
+        return self._hooks
+
+    @hooks.setter
+    def hooks(self, hooks: IHooks | None) -> None:
+        self._hooks = hooks
+        if self._local is not None:
+            self._local.hooks = hooks
 
     def laneOf(self, address: Address, target: Target | None) -> str:
         """A recipient's lane is the destination on its route."""
@@ -323,6 +338,10 @@ class Relay:
     async def _attempt(self, entries: Sequence[Entry], content: MessageSource) -> list[Outcome]:
         """One outcome for each. :raises Unreachable:"""
         try:
+            if self._hooks is not None:
+                refused, content = await self._consulted(self._hooks, entries, content)
+                if refused is not None:
+                    return [refused] * len(entries)
             if entries[0].target is not None:
                 return await self._store(entries, content)
             return await self._send(entries, content)
@@ -333,6 +352,19 @@ class Relay:
                 self.log.failure("a route failed with message {id}", id=entries[0].message.id)
                 error = Unavailable()
             return [_refused(error)] * len(entries)
+
+    async def _consulted(
+        self, hooks: IHooks, entries: Sequence[Entry], content: MessageSource
+    ) -> tuple[Outcome | None, MessageSource]:
+        """What hooks want to become of it, if not that it goes on; and the message as they leave it."""
+        envelope = evolve(entries[0].message.envelope, recipients=tuple(entry.recipient for entry in entries))
+        decision = await decide(hooks, Stage.ROUTE, envelope=envelope, recipient=entries[0].recipient)
+        if decision is not None and (outcome := outcomeOf(decision.result)) is not None:
+            return outcome, content
+        decision = await decide(hooks, Stage.BEFORE_DELIVERY, envelope=envelope, message=content)
+        if decision is None:
+            return None, content
+        return outcomeOf(decision.result), decision.event.message or content
 
     async def _store(self, entries: Sequence[Entry], content: MessageSource) -> list[Outcome]:
         if self._local is None:
@@ -382,8 +414,11 @@ class Relay:
                 said=verdict.settlement.reply,
             )
         tidings = [verdict.tidings for verdict in verdicts if verdict.tidings is not None]
-        reports = self._bouncer.reports(entries[0].message, tidings, content)
-        await self._queue.settle(self._owner, settlements, reports)
+        reports = await permitted(self._hooks, self._bouncer.reports(entries[0].message, tidings, content))
+        isOurs = await self._queue.settle(self._owner, settlements, reports)
+        for entry, outcome, settlement in zip(entries, outcomes, settlements, strict=True):
+            if isOurs:
+                tellOf(self._hooks, entry, outcome, settlement)
 
 
 def _refused(error: Refusal) -> Outcome:

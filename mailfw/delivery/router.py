@@ -21,14 +21,16 @@ from zope.interface import implementer
 
 from mailfw.delivery.bounce import Bouncer, Tidings
 from mailfw.delivery.local import LocalDelivery, merged
+from mailfw.delivery.policy import JUNK, decide, outcomeOf, permitted, refusalOf, tell
 from mailfw.delivery.queue import Queue, QueuedMessage, Report, Submission
 from mailfw.delivery.queue.queue import LOCAL_LANE
 from mailfw.delivery.schedule import Schedule
 from mailfw.delivery.srs import SRS
 from mailfw.delivery.verdict import statusOf
 from mailfw.errors import NoRoute, NoSuchRecipient, Refusal, RelayDenied, Unavailable
-from mailfw.interfaces import IDelivery, IDirectory, IMailStore, IRoute, IRouter
+from mailfw.interfaces import IDelivery, IDirectory, IHooks, IMailStore, IRoute, IRouter
 from mailfw.message.dsn import Action, encodeXtext
+from mailfw.stages import Accept, Client, Stage
 from mailfw.values import Address, Envelope, Fate, MessageSource, Outcome, Peer, Recipient, Target
 
 
@@ -69,6 +71,16 @@ class Router:
         self.directory = directory
         self.local = LocalDelivery(store)
         self.outbound = outbound
+        self._hooks: IHooks | None = None
+
+    @property
+    def hooks(self) -> IHooks | None:
+        """Who else has a say."""
+        return self._hooks
+
+    @hooks.setter
+    def hooks(self, hooks: IHooks | None) -> None:
+        self._hooks = self.local.hooks = hooks
 
     @property
     def isQueueing(self) -> bool:
@@ -105,6 +117,12 @@ class _Way:
     leaving: tuple[tuple[Address | None, Recipient], ...] = ()
 
 
+def _together(recipient: Recipient, ways: Sequence[_Way]) -> _Way:
+    """One way for a recipient in whose place hooks put others, or nobody."""
+    targets = dict.fromkeys(target for way in ways for target in way.targets)
+    return _Way(recipient, tuple(targets), tuple(leaving for way in ways for leaving in way.leaving))
+
+
 @implementer(IDelivery)
 class RoutedDelivery:
     """One message on its way to all its recipients."""
@@ -120,34 +138,56 @@ class RoutedDelivery:
     # --- Each recipient ----------------------------------------------------------------------------------------------
 
     async def recipient(self, recipient: Recipient) -> None:
-        """:raises NoSuchRecipient, RelayDenied, NoRoute, Unavailable:"""
+        """:raises NoSuchRecipient, RelayDenied, NoRoute, NoPermission, Unavailable:"""
+        envelope = evolve(self._envelope, recipients=(recipient,))
+        decision = await decide(self._router.hooks, Stage.RESOLVE_RECIPIENT, envelope=envelope, recipient=recipient)
+        if decision is None:
+            self._ways.append(await self._wayOf(recipient))
+            return
+        if (refused := refusalOf(decision.result)) is not None:
+            raise refused
+        meant = (decision.event.envelope or envelope).recipients
+        self._ways.append(_together(recipient, [await self._wayOf(each) for each in meant]))
+
+    async def _wayOf(self, recipient: Recipient) -> _Way:
+        """Where that recipient's mail goes."""
         outbound, sender = self._router.outbound, self._envelope.sender
         if outbound is not None and outbound.srs is not None and outbound.srs.isOne(recipient.address):
             if sender is not None:
                 raise RelayDenied("only what could not be delivered goes back to that address")
             recipient = evolve(recipient, address=outbound.srs.reverse(recipient.address))
-            self._ways.append(_Way(recipient, leaving=((None, recipient),)))
-            return
+            return _Way(recipient, leaving=((None, recipient),))
         try:
             found = await self._router.directory.resolve(recipient.address)
         except RelayDenied:
-            self._relay(recipient)
-            return
+            return await self._relay(recipient)
         if found.forwards:
             self._mustLeave()
         elif not found.targets:
             raise NoSuchRecipient()
-        self._ways.append(_Way(recipient, found.targets, tuple(self._forwarded(recipient, to) for to in found.forwards)))
+        targets = found.targets
+        if self._envelope.isQuarantined:
+            targets = tuple(evolve(target, mailbox=JUNK) for target in targets)
+        return _Way(recipient, targets, tuple(self._forwarded(recipient, to) for to in found.forwards))
 
-    def _relay(self, recipient: Recipient) -> None:
+    async def _relay(self, recipient: Recipient) -> _Way:
         """Mail to another system's address. :raises RelayDenied: :raises NoRoute:"""
+        way = _Way(recipient, leaving=((self._envelope.sender, recipient),))
         outbound = self._router.outbound
-        if outbound is None and self._envelope.identity is None:
+        if outbound is not None:
+            client = Client("", "", self._peer, identity=self._envelope.identity)
+            facts = {"client": client, "envelope": self._envelope, "recipient": recipient}
+            decision = await decide(self._router.hooks, Stage.AUTHORIZE_RELAY, **facts)
+            if decision is not None and isinstance(decision.result, Accept):
+                return way
+            if decision is not None and (refused := refusalOf(decision.result)) is not None:
+                raise refused
+        elif self._envelope.identity is None:
             raise RelayDenied
         outbound = self._mustLeave()
         if not (outbound.mayRelay(self._envelope, self._peer) or outbound.accepts(recipient.address.domain)):
             raise RelayDenied
-        self._ways.append(_Way(recipient, leaving=((self._envelope.sender, recipient),)))
+        return way
 
     def _mustLeave(self) -> Outbound:
         """:raises NoRoute: nothing leaves from here."""
@@ -172,15 +212,38 @@ class RoutedDelivery:
 
     async def commit(self, message: MessageSource) -> list[Outcome]:
         """Deliver to every accepted recipient, in their order."""
+        accepted = len(self._ways)
+        envelope = evolve(self._envelope, recipients=tuple(way.recipient for way in self._ways))
+        decision = await decide(self._router.hooks, Stage.REWRITE_ENVELOPE, envelope=envelope)
+        if decision is not None:
+            if (outcome := outcomeOf(decision.result)) is not None:
+                return [outcome] * accepted
+            await self._rewrite(decision.event.envelope or envelope)
+        return (await self._commit(message))[:accepted]
+
+    async def _rewrite(self, wanted: Envelope) -> None:
+        """Make the envelope that; whoever was accepted keeps a place, if only one that leads nowhere."""
+        before, self._envelope = self._envelope, evolve(wanted, recipients=())
+        addresses = {recipient.address for recipient in wanted.recipients}
+        known = {way.recipient.address for way in self._ways}
+        for number, way in enumerate(self._ways):
+            leaving = tuple((wanted.sender if sender == before.sender else sender, to) for sender, to in way.leaving)
+            isWanted = way.recipient.address in addresses
+            self._ways[number] = evolve(way, leaving=leaving) if isWanted else _Way(way.recipient)
+        for recipient in wanted.recipients:
+            if recipient.address not in known:
+                self._ways.append(await self._wayOf(recipient))
+
+    async def _commit(self, message: MessageSource) -> list[Outcome]:
         groups = [way.targets for way in self._ways]
         outbound = self._router.outbound
         if outbound is not None and self._envelope.releaseAt > outbound.now():
             held = [[Outcome(Fate.DEFERRED)] * len(group) for group in groups]
-            return await _Commitment(outbound, self._envelope, self._ways, held, isHeld=True).commit(message)
+            return await _Commitment(outbound, self._envelope, self._ways, held, True, self._router.hooks).commit(message)
         stored = await self._router.local.deliverEach(message, self._envelope.sender, groups)
-        if self._router.outbound is None:
+        if outbound is None:
             return [merged(outcomes) for outcomes in stored]
-        return await _Commitment(self._router.outbound, self._envelope, self._ways, stored).commit(message)
+        return await _Commitment(outbound, self._envelope, self._ways, stored, False, self._router.hooks).commit(message)
 
 
 class _Commitment:
@@ -198,7 +261,9 @@ class _Commitment:
         ways: Sequence[_Way],
         stored: Sequence[Sequence[Outcome]],
         isHeld: bool = False,
+        hooks: IHooks | None = None,
     ) -> None:
+        self._hooks = hooks
         self._isHeld = isHeld
         self._outbound = outbound
         self._envelope = envelope
@@ -208,12 +273,14 @@ class _Commitment:
 
     async def commit(self, message: MessageSource) -> list[Outcome]:
         """One outcome for each recipient."""
-        reports = self._reports(message)
+        reports = await permitted(self._hooks, self._reports(message))
         submissions = [*self._leaving(), *self._waiting()]
         error: Refusal | None = None
         if submissions or reports:
             try:
-                await self._outbound.queue.enqueue(submissions, message, reports)
+                ids = await self._outbound.queue.enqueue(submissions, message, reports)
+                for id, submission in zip(ids, submissions, strict=True):
+                    tell(self._hooks, Stage.MESSAGE_QUEUED, envelope=submission.envelope, argument=str(id))
             except Exception as raised:
                 if not isinstance(raised, Refusal):
                     self.log.failure("the queue failed to take a message")

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import itertools
 import socket
-import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from attrs import frozen
@@ -31,6 +30,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mailfw.net import tls
+from mailfw.net.begun import begun
 from mailfw.net.peer import peerOf
 from mailfw.values import Peer
 
@@ -95,36 +95,6 @@ class _Output:
 
     def stopProducing(self) -> None:
         self.resumeProducing()
-
-
-@types.coroutine
-def _resumed(coroutine: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
-    """The rest of a coroutine that waits for `awaited`."""
-    try:
-        while True:
-            try:
-                result = yield awaited
-            except GeneratorExit:
-                coroutine.close()
-                raise
-            except BaseException as error:
-                awaited = coroutine.throw(error)
-            else:
-                awaited = coroutine.send(result)
-    except StopIteration:
-        return
-
-
-def _begun(coroutine: Coroutine[Any, Any, None]) -> Deferred[None] | None:
-    """Run a coroutine as far as it goes; None when that is its end, else its rest as a Deferred.
-
-    Most commands wait for nothing, and a Deferred made for each would be a sixth of what a small message costs.
-    """
-    try:
-        awaited = coroutine.send(None)
-    except StopIteration:
-        return None
-    return Deferred.fromCoroutine(_resumed(coroutine, awaited))
 
 
 @implementer(IHandshakeListener)
@@ -320,6 +290,10 @@ class Connection(TwistedProtocol):
         """The connection is that peer's from now on: limits and logs count it there."""
         self.peer = peer
         self.context.sessions.recount(self)
+
+    def busyWith(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something before anything more of the client's is heard."""
+        self._hold(work)
 
     def setDeadline(self, seconds: float | None) -> None:
         """Call `timedOut` after so many seconds unless this is called again before; None: no deadline."""
@@ -523,7 +497,7 @@ class Connection(TwistedProtocol):
     def _hold(self, handled: Coroutine[Any, Any, None] | Deferred[None]) -> None:
         self._isBusy = True
         try:
-            deferred = handled if isinstance(handled, Deferred) else _begun(handled)
+            deferred = handled if isinstance(handled, Deferred) else begun(handled)
         except Exception:
             self._isBusy = False
             self._fail(Failure())  # type: ignore[no-untyped-call]
@@ -535,6 +509,9 @@ class Connection(TwistedProtocol):
             deferred.addCallbacks(self._freed, self._freedByFailure)
         else:
             deferred.addCallbacks(self._freed, self._freedByFailure).addCallback(self._goOn)
+            return
+        if self._isLost:
+            self._end()
 
     def _freed(self, _: object) -> None:
         self._isBusy = False

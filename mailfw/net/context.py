@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import define, field
 
-from mailfw.interfaces import IDirectory, IMailStore, IRouter
+from mailfw.interfaces import IDirectory, IHooks, IMailStore, IRouter
 from mailfw.net.connection import Connection
 from mailfw.net.limits import Limits
 from mailfw.net.peer import NOBODY, Networks
@@ -29,6 +29,7 @@ class ServiceContext:
     :ivar plaintext: where passwords may come without TLS: `loopback`, `never`, `always`.
     :ivar now: seconds since the epoch, UTC.
     :ivar xclient: peers that may say whom they speak for.
+    :ivar hooks: who else has a say; None: nobody.
     """
 
     hostname: str
@@ -45,6 +46,7 @@ class ServiceContext:
     plaintext: str = "loopback"
     now: Callable[[], float] = field(default=time.time)
     xclient: Networks = NOBODY
+    hooks: IHooks | None = None
 
     def mayUsePlaintext(self, connection: Connection) -> bool:
         """Whether a password may come on this connection as it is now."""

@@ -9,7 +9,7 @@ from attrs import frozen
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mailfw.interfaces import IMailService
+from mailfw.interfaces import IHooks, IMailService
 from mailfw.net.connection import Connection, Listener
 from mailfw.net.context import ServiceContext
 from mailfw.net.factory import MailFactory
@@ -64,8 +64,22 @@ class SMTPServer(Connection):
             self._say(reply(554, "", "you talk before you are greeted"))
             self.hangUp()
             return
+        if self.context.hooks is not None:
+            self.busyWith(self._admit(self.context.hooks))
+            return
         self._say(self._session.greeting())
         self.setDeadline(self.context.limits.commandTimeout)
+
+    async def _admit(self, hooks: IHooks) -> None:
+        """Greet whom no hook turns away, and who has waited for it."""
+        refused = await self._session.admit(hooks, self.listener.service)
+        if refused is None and self.hasEarlyInput():
+            refused = reply(554, "", "you talk before you are greeted")
+        self._say(refused or self._session.greeting())
+        if refused is None:
+            self.setDeadline(self.context.limits.commandTimeout)
+        else:
+            self.hangUp()
 
     async def lineReceived(self, line: bytes) -> None:
         if len(line) > COMMAND_LIMIT and self._session.expects is Expects.COMMAND and line[:5].upper() != b"AUTH ":
@@ -136,9 +150,9 @@ class SMTPServer(Connection):
         elif expects is Expects.NOTHING:
             self.hangUp()
         elif self.startTLS():
-            session.end()
+            session.end(isAnew=True)
             self.account = ""
-            self._session = Session(self, self.context, self.role)
+            self._session = Session(self, self.context, self.role, session)
             self.setDeadline(self.context.limits.commandTimeout)
 
 

@@ -14,18 +14,19 @@ from __future__ import annotations
 import enum
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import evolve
 
 from mailfw.errors import AuthenticationFailed, Refusal
-from mailfw.interfaces import IDirectory
-from mailfw.message import edit
+from mailfw.interfaces import IDirectory, IHooks
 from mailfw.sasl import wire
 from mailfw.sasl.exchange import Exchange
 from mailfw.sasl.steps import MalformedResponse
-from mailfw.smtp import extension, inquiry, stamp
+from mailfw.smtp import extension, inquiry
 from mailfw.smtp.arrival import envelopeOf
+from mailfw.smtp.channel import Channel
+from mailfw.smtp.completion import Completion, inOrder
 from mailfw.smtp.content import BoundedSink, Content, Sink
 from mailfw.smtp.data import ChunkCounter, DataDecoder
 from mailfw.smtp.grammar import (
@@ -52,68 +53,21 @@ from mailfw.smtp.grammar import (
     parseResponse,
 )
 from mailfw.smtp.help import explain
+from mailfw.smtp.policy import Policy
 from mailfw.smtp.proxied import proxied
 from mailfw.smtp.reply import Reply, each, final, refusal, reply
 from mailfw.smtp.role import Role
 from mailfw.smtp.transaction import Transaction
-from mailfw.values import Envelope, Fate, Identity, MessageSource, Outcome, Peer, Recipient
+from mailfw.stages import Client, Discard, Quarantine, Stage
+from mailfw.values import Identity, MessageSource, Recipient
 
 if TYPE_CHECKING:
     from mailfw.net.context import ServiceContext
-
-T = TypeVar("T")
 
 PATIENCE = 5
 """Mistakes that a person may make before each further one takes longer to be answered."""
 
 _MISTAKES = frozenset({500, 501, 502, 503, 504, 530, 538, 555})
-
-
-class Channel(Protocol):
-    """What a session asks of the connection that it runs on."""
-
-    id: str
-    peer: Peer
-    isTLS: bool
-
-    @property
-    def tlsName(self) -> str:
-        """Version and cipher of TLS, for the Received field; empty in the clear."""
-
-    @property
-    def peerCertificate(self) -> bytes | None:
-        """The client's verified certificate."""
-
-    def channelBinding(self, kind: str, /) -> bytes | None:
-        """What a login can be bound to."""
-
-    def hasInput(self) -> bool:
-        """Whether the client has already sent more than the command at hand."""
-
-    def mayUsePlaintext(self) -> bool:
-        """Whether a password may come now."""
-
-    def mayStartTLS(self) -> bool:
-        """Whether STARTTLS would do."""
-
-    async def pause(self, seconds: float) -> None:
-        """Wait; ends at once when the connection is lost."""
-
-    def inThread(self, work: Callable[[], T]) -> Awaitable[T]:
-        """Do what would hold the reactor too long elsewhere."""
-
-    @property
-    def isTrustedProxy(self) -> bool:
-        """Whether the client may say for whom it speaks."""
-
-    def speakFor(self, peer: Peer) -> None:
-        """The client is that peer from now on."""
-
-    def faulted(self, what: str) -> None:
-        """Log the exception being handled."""
-
-    def accepted(self, messageId: str, envelope: Envelope, size: int, outcomes: Sequence[Outcome]) -> None:
-        """Log what became of a message."""
 
 
 class Expects(enum.Enum):
@@ -130,10 +84,11 @@ class Session:
     """One client's session.
 
     :ivar expects: what comes next. :ivar sink: where a message's octets go while BODY is expected.
+    :param before: the session that went on in the clear; hooks go on with this one.
     :ivar identity: who logged in. :ivar isUTF8: the client has said SMTPUTF8: it reads UTF-8 in replies.
     """
 
-    def __init__(self, channel: Channel, context: ServiceContext, role: Role) -> None:
+    def __init__(self, channel: Channel, context: ServiceContext, role: Role, before: Session | None = None) -> None:
         self.expects = Expects.COMMAND
         self.sink: Sink | None = None
         self.identity: Identity | None = None
@@ -142,9 +97,13 @@ class Session:
         self._channel = channel
         self._context = context
         self._hello: Hello | None = None
+        self._policy: Policy | None = before._policy if before is not None else None
+        if self._policy is not None:
+            self._policy.knows(hello="", identity=None, tls=channel.tlsName)
         self._offer = extension.Offer(context.limits)
         self._transactions = 0
         self._exchange: Exchange | None = None
+        self._mechanism = ""
         self._transaction: Transaction | None = None
         self._chunk = Bdat(0)
         self._chunkRefused: Reply | None = None
@@ -165,6 +124,15 @@ class Session:
         """The first line (RFC 5321 §4.2: host name first, no enhanced code)."""
         return reply(220, "", f"{self._context.hostname} {self.role.greeting} mailfw")
 
+    async def admit(self, hooks: IHooks, service: str) -> Reply | None:
+        """Hear hooks from now on; what they have against the client is answered in place of a greeting."""
+        client = Client(self._channel.id, service, self._channel.peer, self._context.hostname, tls=self._channel.tlsName)
+        self._policy = Policy(hooks, client)
+        refused = await self._policy.ask(Stage.CONNECT)
+        if refused is not None:
+            self.expects = Expects.NOTHING
+        return refused
+
     async def received(self, line: bytes) -> Reply | None:
         """A line came: a command, or a response to an AUTH challenge. None: the reply comes with the body's end."""
         try:
@@ -175,6 +143,9 @@ class Session:
                 answer = await self.handle(parseCommand(line))
         except BadCommand as error:
             answer = error.reply
+            if self._policy is not None and answer.code == 500:
+                said = line.decode("utf-8", "replace")
+                answer = await self._ruling(Stage.UNKNOWN_COMMAND, argument=said) or answer
         except Refusal as error:
             answer = refusal(error)
         return await self._weigh(answer) if answer is not None and answer.code in _MISTAKES else answer
@@ -183,9 +154,26 @@ class Session:
         """Carry out a command. :raises BadCommand: its reply says why not. :raises Refusal: why not."""
         return await self._HANDLERS[type(command)](self, command)
 
-    def end(self) -> None:
+    def end(self, isAnew: bool = False) -> None:
         """The connection is gone, or begins anew under TLS."""
         self._abandon()
+        if self._policy is not None and not isAnew:
+            self._policy.tell(Stage.DISCONNECT)
+
+    # --- Hooks -----------------------------------------------------------------------------------------------------
+
+    async def _ruling(self, stage: Stage, transaction: Transaction | None = None, **facts: Any) -> Reply | None:
+        """What hooks have against it; None: nothing, or there are none. (Callers look whether there is a policy, for this is not
+        called for nothing on the way of every message.)"""
+        assert self._policy is not None
+        refused = await self._policy.ask(stage, transaction, **facts)
+        return None if refused is None else self._heed(refused)
+
+    def _heed(self, refused: Reply) -> Reply:
+        """A hook's refusal, and perhaps the end of the session."""
+        if self._policy is not None and self._policy.isOver:
+            self.expects = Expects.NOTHING
+        return refused
 
     # --- Mistakes --------------------------------------------------------------------------------------------------
 
@@ -217,6 +205,11 @@ class Session:
         if command.verb != "HELO":
             self._mustBeLast(command.verb)
         self._abandon()
+        if self._policy is not None:
+            self._policy.knows(hello=command.name)
+            if (refused := await self._ruling(Stage.EHLO)) is not None:
+                self._hello = None
+                return refused
         self._hello = command
         channel, context = self._channel, self._context
         self._offer = extension.Offer(
@@ -235,6 +228,8 @@ class Session:
 
     async def _reset(self, command: Rset) -> Reply:
         self._abandon()
+        if self._policy is not None:
+            self._policy.tell(Stage.RSET)
         return reply(250, "2.0.0", "forgotten")
 
     async def _noop(self, command: Noop) -> Reply:
@@ -242,6 +237,8 @@ class Session:
 
     async def _quit(self, command: Quit) -> Reply:
         self._abandon()
+        if self._policy is not None:
+            self._policy.tell(Stage.QUIT)
         self.expects = Expects.NOTHING
         return reply(221, "2.0.0", "good bye")
 
@@ -263,6 +260,8 @@ class Session:
             bad(503, "5.5.1", "this is TLS already")
         if not self._channel.mayStartTLS():
             bad(502, "5.5.1", "there is no certificate here")
+        if self._policy is not None and (refused := await self._ruling(Stage.STARTTLS)) is not None:
+            return refused
         self._abandon()
         self.expects = Expects.TLS
         return reply(220, "2.0.0", "begin TLS")
@@ -283,6 +282,11 @@ class Session:
         if "LOGIN" in said:
             identity = await self._context.logins.identityOf(login) if login else None
         channel.speakFor(peer)
+        if self._policy is not None:
+            self._policy.knows(peer=peer, identity=identity, hello="")
+            if (refused := await self._ruling(Stage.CONNECT)) is not None:
+                self.expects = Expects.NOTHING
+                return refused
         self.identity, self._hello, self.isUTF8, self._transactions = identity, None, False, 0
         return self.greeting()
 
@@ -306,6 +310,7 @@ class Session:
                 bad(538, "5.7.11", "say STARTTLS first: no passwords in the clear")
             bad(504, "5.5.4", "no such mechanism here")
         self._mustBeLast("AUTH")
+        self._mechanism = command.mechanism
         self._exchange = self._context.logins.begin(
             command.mechanism,
             service=self.role.name,
@@ -341,6 +346,11 @@ class Session:
         except AuthenticationFailed as error:
             return await self._failLogin(refusal(error))
         if isinstance(step, Identity):
+            if self._policy is not None:
+                self._policy.knows(identity=step)
+                if (refused := await self._ruling(Stage.AUTH, argument=self._mechanism)) is not None:
+                    self._policy.knows(identity=None)
+                    return refused
             self.identity = step
             return reply(235, "2.7.0", "welcome")
         self._exchange = exchange
@@ -378,8 +388,17 @@ class Session:
             return reply(550, "5.7.1", f"<{sender}> is not an address of yours")
         isTrusted = self.identity is not None or self.role.isLMTP
         asked = envelopeOf(sender, draft, self.identity, self._context.limits, self._context.now(), isTrusted)
-        delivery = self._context.router.begin(asked.envelope, self._channel.peer)
-        self._transaction = Transaction(asked.envelope, delivery, isBinary=draft.isBinary, isDemoted=asked.isDemoted)
+        envelope, isDiscarded = asked.envelope, False
+        if self._policy is not None and self._policy.concerns(Stage.MAIL_FROM):
+            decision = await self._policy.decide(Stage.MAIL_FROM, envelope=envelope)
+            if (refused := self._policy.ruled(decision)) is not None:
+                return self._heed(refused)
+            isDiscarded = isinstance(decision.result, Discard)
+            envelope = evolve(decision.event.envelope or envelope, isQuarantined=isinstance(decision.result, Quarantine))
+        delivery = self._context.router.begin(envelope, self._channel.peer)
+        self._transaction = Transaction(
+            envelope, delivery, isBinary=draft.isBinary, isDemoted=asked.isDemoted, isDiscarded=isDiscarded
+        )
         self._transactions += 1
         return reply(250, "2.1.0", f"<{sender or ''}> sender OK")
 
@@ -397,14 +416,18 @@ class Session:
         isNew = address.domain not in transaction.domains
         if isNew and len(transaction.domains) >= self._context.limits.recipientDomains:
             return reply(452, "4.5.3", f"a message may have recipients of {self._context.limits.recipientDomains} domains")
+        recipient = Recipient(address, draft.notify, draft.original)
+        if self._policy is not None and (refused := await self._ruling(Stage.RCPT_TO, transaction, recipient=recipient)):
+            transaction.hasRefused = True
+            return refused
         try:
-            await transaction.delivery.recipient(Recipient(address, draft.notify, draft.original))
+            await transaction.delivery.recipient(recipient)
         except Exception as error:
             if not isinstance(error, Refusal):
                 self._channel.faulted("a recipient could not be looked up")
             transaction.hasRefused = True
             return refusal(error, f"<{address}> ")
-        transaction.accept(address)
+        transaction.accept(recipient)
         return reply(250, "2.1.5", f"<{address}> recipient OK")
 
     # --- The message -----------------------------------------------------------------------------------------------
@@ -439,6 +462,8 @@ class Session:
             # What stands behind is a message that did not wait for leave; it is not to be taken for commands.
             self.expects = Expects.NOTHING
             bad(503, "5.5.1", "nothing may be pipelined behind DATA")
+        if self._policy is not None and (refused := await self._ruling(Stage.DATA, transaction)) is not None:
+            return refused
         assert transaction.content is not None
         self._expectBody(DataDecoder(transaction.content.take), transaction.content)
         self._chunk = Bdat(0, isLast=True)
@@ -454,6 +479,10 @@ class Session:
             return reply(552, "5.3.4", f"a message may have {self._context.limits.messageSize} octets")
         try:
             transaction = self._ready()
+            if self._policy is not None and not transaction.isChunked:
+                refused = await self._ruling(Stage.DATA, transaction)
+                if refused is not None:
+                    raise BadCommand(refused)
         except BadCommand as error:
             self._chunkRefused = error.reply
             self._expectBody(ChunkCounter(_ignore, command.size), None)
@@ -486,18 +515,25 @@ class Session:
             self._abandon()
 
     async def _finish(self, transaction: Transaction, content: Content) -> Sequence[Reply]:
-        names = [str(address) for address in transaction.recipients]
+        asked = transaction.recipients
         found = content.finish()
         if isinstance(found, MessageSource) and content.mustBeEncoded:
             found = await self._channel.inThread(content.encode)
         if isinstance(found, Reply):
-            return [found] * (len(names) if self.role.isLMTP and self._chunk.isLast else 1)
+            return self._toAll(found, asked)
+        assert self._hello is not None
         messageId = f"{int(self._context.now()):x}-{secrets.token_hex(6)}"
-        outcomes = await self._commit(transaction, content, found, messageId)
+        completion = Completion(self._channel, self._context, self.role, self._hello, self._policy, messageId)
+        outcomes = await completion.run(transaction, content, found)
+        if isinstance(outcomes, Reply):
+            return self._toAll(self._heed(outcomes), asked)
+        recipients = transaction.recipients
         self._channel.accepted(messageId, transaction.envelope, content.size, outcomes)
         if self.role.isLMTP:
-            return each(outcomes, names)
-        answer = final(outcomes, names, messageId, self._isVerbose)
+            if recipients is not asked:
+                outcomes = inOrder(recipients, outcomes, asked)
+            return each(outcomes, _names(asked))
+        answer = final(outcomes, _names(recipients), messageId, self._isVerbose)
         if answer.isPositive:
             self._mistakes = 0
             if transaction.isDemoted:  # RFC 6710 §4.1
@@ -505,43 +541,9 @@ class Session:
                 answer = evolve(answer, enhanced="2.3.6", lines=(*answer.lines[:-1], text))
         return [answer]
 
-    async def _commit(
-        self, transaction: Transaction, content: Content, source: MessageSource, messageId: str
-    ) -> Sequence[Outcome]:
-        """What is raised concerns every recipient; a fault of the delivery's, or of ours, defers the message."""
-        try:
-            return await transaction.commit(self._stamped(source, content, transaction, messageId))
-        except Refusal as error:
-            outcome = Outcome(Fate.DEFERRED if error.isTemporary else Fate.FAILED, error)
-        except Exception as error:
-            self._channel.faulted("a delivery failed")
-            outcome = Outcome(Fate.DEFERRED, error)
-        return [outcome] * len(transaction.recipients)
-
-    def _stamped(self, source: MessageSource, content: Content, transaction: Transaction, messageId: str) -> MessageSource:
-        """The message with our Received field before it, and mended where that is our role.
-
-        No content can go on with a line of ours by beginning with white space: it gets the empty line that it lacks.
-        """
-        assert self._hello is not None
-        header, now, channel = content.header(), self._context.now(), self._channel
-        isExtended = self._hello.verb != "HELO"
-        isUTF8 = transaction.envelope.isSMTPUTF8
-        trace = stamp.Trace(
-            hello=self._hello.name,
-            peer=channel.peer,
-            hostname=self._context.hostname,
-            protocol=stamp.protocolName(self.role.isLMTP, isExtended, isUTF8, channel.isTLS, self.identity is not None),
-            messageId=messageId,
-            time=now,
-            tls=channel.tlsName,
-            recipient=transaction.onlyRecipient,
-            priority=transaction.envelope.priority,
-        ).field()
-        if self.role.completesMessages:
-            mended = edit.submitted(header, now, f"{messageId}@{self._context.hostname}")
-            source, header = stamp.withHeader(source, header, mended), mended
-        return source.withPrefix(trace + edit.separator(header))
+    def _toAll(self, answer: Reply, recipients: Sequence[Recipient]) -> list[Reply]:
+        """One reply for the message, which LMTP gives to each recipient."""
+        return [answer] * (len(recipients) if self.role.isLMTP and self._chunk.isLast else 1)
 
     def _abandon(self) -> None:
         if self._transaction is not None:
@@ -580,6 +582,10 @@ class Session:
         Xclient: _xclient,
         Foreign: _foreign,
     }
+
+
+def _names(recipients: Sequence[Recipient]) -> list[str]:
+    return [str(recipient.address) for recipient in recipients]
 
 
 def _ignore(piece: bytes) -> None:
