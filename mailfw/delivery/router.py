@@ -185,6 +185,7 @@ class _Commitment:
         self._ways = ways
         self._stored = stored
         self._now = outbound.now()
+        self._queued: list[int] = []
 
     async def commit(self, message: MessageSource) -> list[Outcome]:
         """One outcome for each recipient."""
@@ -193,7 +194,7 @@ class _Commitment:
         error: Refusal | None = None
         if submissions or reports:
             try:
-                await self._outbound.queue.enqueue(submissions, message, reports)
+                self._queued = await self._outbound.queue.enqueue(submissions, message, reports)
             except Exception as raised:
                 if not isinstance(raised, Refusal):
                     self.log.failure("the queue failed to take a message")
@@ -258,5 +259,5 @@ class _Commitment:
                 return failed
             return Outcome(Fate.QUEUED, remark=f"refused, and the sender is told: {failed.refusal or failed.remark}")
         if way.leaving or Fate.DEFERRED in kinds:
-            return Outcome(Fate.QUEUED)
+            return Outcome(Fate.QUEUED, remark=f"queue {', '.join(map(str, self._queued))}")
         return merged(outcomes)

@@ -95,7 +95,9 @@ class Channel(Protocol):
     def faulted(self, what: str) -> None:
         """Log the exception being handled."""
 
-    def accepted(self, messageId: str, envelope: Envelope, size: int, outcomes: Sequence[Outcome]) -> None:
+    def accepted(
+        self, messageId: str, envelope: Envelope, names: Sequence[str], size: int, outcomes: Sequence[Outcome]
+    ) -> None:
         """Log what became of a message."""
 
 
@@ -436,7 +438,7 @@ class Session:
             return [found] * (len(names) if self.role.isLMTP and self._chunk.isLast else 1)
         messageId = f"{int(self._context.now()):x}-{secrets.token_hex(6)}"
         outcomes = await self._commit(transaction, content, found, messageId)
-        self._channel.accepted(messageId, transaction.envelope, content.size, outcomes)
+        self._channel.accepted(messageId, transaction.envelope, names, content.size, outcomes)
         if self.role.isLMTP:
             return each(outcomes, names)
         answer = final(outcomes, names, messageId, self._isVerbose)
