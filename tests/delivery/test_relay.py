@@ -6,7 +6,6 @@ import pytest
 from attrs import evolve
 
 from mailfw.delivery.queue import Filter, State
-from mailfw.delivery.routes import Routes
 from mailfw.delivery.schedule import Schedule
 from mailfw.errors import NoSuchRecipient
 from mailfw.testing.now import result
@@ -271,7 +270,7 @@ def test_a_route_that_is_broken_costs_its_message_an_attempt_and_nobody_else(off
         def begin(self, envelope):
             raise ZeroDivisionError("secret")
 
-    office.relay.replaceRoutes(Routes(office.relay.routes._default, {"far.example": Broken()}))
+    office.route("far.example", Broken())
     office.submit(FAR, "b@near.example")
     office.run(1)
     assert len(office.near.messages) == 1
@@ -303,7 +302,7 @@ def test_a_route_may_refuse_a_recipient(office):
             pass
 
     choosy = Choosy()
-    office.relay.replaceRoutes(Routes(office.relay.routes._default, {"far.example": choosy}))
+    office.route("far.example", choosy)
     office.submit(FAR, "b@far.example")
     office.run(1)
     assert [str(recipient.address) for recipient in choosy.taken] == ["b@far.example"]
