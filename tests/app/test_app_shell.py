@@ -74,5 +74,5 @@ def test_theQueueIsSteeredFromThePrompt(
     done = prompt(server.port("manhole"), statements, "-i", str(key))
     assert "1 from <mbrain@localhost> to <a@example.com>" in done.stdout
     assert "say which: queue.cancel(ID" in done.stdout
-    assert "2 recipients" in done.stdout
+    server.waitFor(r"queue cancel: 2 recipients \(1\)")
     assert command("queue", "list").stdout == "nothing waits\n"
