@@ -247,6 +247,8 @@ def _text(details: ErrorDetails, path: Path) -> str:
         return f"{name} is empty"
     if kind == "greater_than":
         return f"{name} must be above {context['gt']}"
+    if kind == "greater_than_equal":
+        return f"{name} must be {context['ge']} or more"
     if kind == "less_than":
         return f"{name} must be below {context['lt']}"
     if kind in _EXPECTED:

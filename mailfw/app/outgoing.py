@@ -26,6 +26,7 @@ from mailfw.delivery.bounce import Bouncer
 from mailfw.delivery.destination import isLoopback
 from mailfw.delivery.directory import Directory
 from mailfw.delivery.queue import Queue
+from mailfw.delivery.rates import Rates
 from mailfw.delivery.relay import Relay, RelayLimits
 from mailfw.delivery.router import LocalRoute, Outbound, Router
 from mailfw.delivery.routes import DomainTable, HostRoute, Routes, sessionsOf, smarthost
@@ -79,6 +80,7 @@ class Outgoing:
         self._reactor = reactor
         self._isStopped = False
         self._configuration = configuration
+        self._rates = Rates(reactor.seconds)
         self.router = self._makeRouter(configuration, directory)
         self.relay = Relay(
             queue,
@@ -89,6 +91,7 @@ class Outgoing:
             schedule=_schedules(configuration),
             limits=_limits(configuration),
         )
+        self._limit(configuration)
         queue.heldFor = self._heldFor
 
     def reload(self, configuration: Configuration, directory: Directory) -> None:
@@ -100,6 +103,7 @@ class Outgoing:
         self.relay.bouncer = Bouncer(configuration.hostname)
         self.relay.schedule = _schedules(configuration)
         self.relay.limits = _limits(configuration)
+        self._limit(configuration)
 
     async def stop(self, seconds: float = 0.0) -> None:
         """Let what is under way end, for so long; once."""
@@ -111,6 +115,10 @@ class Outgoing:
         isLeaving = self._configuration.relay.hold and target is None and self.relay.routes.isDefault(address.domain)
         return HELD if isLeaving else ""
 
+    def _limit(self, configuration: Configuration) -> None:
+        limits = configuration.netLimits()
+        self._rates.perSender, self._rates.perAddress = limits.recipientsPerSender, limits.recipientsPerAddress
+
     def _makeRouter(self, configuration: Configuration, directory: Directory) -> Router:
         accepted = DomainTable({route.domain: route.isAccepting for route in configuration.route})
         outbound = Outbound(
@@ -121,7 +129,7 @@ class Outgoing:
             lambda domain: bool(accepted.find(domain)),
             configuration.queue.schedule(),
         )
-        return Router(directory, self._store, outbound)
+        return Router(directory, self._store, outbound, self._rates)
 
     def _makeRoutes(self, configuration: Configuration, router: Router, directory: Directory) -> Routes:
         context = self._context(configuration)

@@ -149,6 +149,9 @@ ReadablePath = Annotated[str, AfterValidator(_readable)]
 Octets = Annotated[int, BeforeValidator(octets)]
 Seconds = Annotated[float, BeforeValidator(seconds)]
 Count = Annotated[int, Field(gt=0)]
+AnyNumber = Annotated[int, Field(ge=0)]
+"""A limit that 0 turns off."""
+
 Port = Annotated[int, Field(gt=0, lt=65536)]
 Intervals = Annotated[list[str], AfterValidator(_intervals)]
 
@@ -293,7 +296,7 @@ def _limitType(name: str, default: object) -> Any:
         return bool
     if isinstance(default, float):
         return Seconds
-    return Octets if name in _IN_OCTETS else Count
+    return Octets if name in _IN_OCTETS else Count if default else AnyNumber
 
 
 _limits: dict[str, Any] = {each.name: (_limitType(each.name, each.default), each.default) for each in attributesOf(Limits)}

@@ -23,6 +23,7 @@ from mailfw.delivery.bounce import Bouncer, Tidings
 from mailfw.delivery.local import LocalDelivery, merged
 from mailfw.delivery.queue import Queue, QueuedMessage, Report, Submission
 from mailfw.delivery.queue.queue import LOCAL_LANE
+from mailfw.delivery.rates import Rates
 from mailfw.delivery.schedule import Schedule
 from mailfw.delivery.srs import SRS
 from mailfw.delivery.verdict import statusOf
@@ -63,12 +64,18 @@ class Outbound:
 
 @implementer(IRouter)
 class Router:
-    """Opens deliveries into our store for what the directory knows and, with `outbound`, to other systems."""
+    """Opens deliveries into our store for what the directory knows and, with `outbound`, to other systems.
 
-    def __init__(self, directory: IDirectory, store: IMailStore, outbound: Outbound | None = None) -> None:
+    :param rates: how much one sender may send; None: any number.
+    """
+
+    def __init__(
+        self, directory: IDirectory, store: IMailStore, outbound: Outbound | None = None, rates: Rates | None = None
+    ) -> None:
         self.directory = directory
         self.local = LocalDelivery(store)
         self.outbound = outbound
+        self.rates = rates
 
     def begin(self, envelope: Envelope, peer: Peer) -> IDelivery:
         """A delivery for a message from `envelope.sender`."""
@@ -115,7 +122,9 @@ class RoutedDelivery:
     # --- Each recipient ----------------------------------------------------------------------------------------------
 
     async def recipient(self, recipient: Recipient) -> None:
-        """:raises NoSuchRecipient, RelayDenied, NoRoute, Unavailable:"""
+        """:raises RateExceeded, NoSuchRecipient, RelayDenied, NoRoute, Unavailable:"""
+        if self._router.rates is not None:
+            self._router.rates.take(self._envelope, self._peer)
         outbound, sender = self._router.outbound, self._envelope.sender
         if outbound is not None and outbound.srs is not None and outbound.srs.isOne(recipient.address):
             if sender is not None:

@@ -11,6 +11,8 @@ class Limits:
 
     :ivar messageSize: of one message, as SMTP's SIZE and IMAP's APPENDLIMIT announce it.
     :ivar recipients: of one SMTP transaction; more get 452.
+    :ivar recipientsPerSender: that one account may send to in an hour; 0: any number.
+    :ivar recipientsPerAddress: that one IP address (IPv6: one /64) may send to in an hour without a login; 0: any number.
     :ivar receivedHeaders: a message with more is in a loop.
     :ivar bodyLine: the longest line of a message that is accepted.
     :ivar connections: in all; :ivar connectionsPerAddress: from one IP address (IPv6: one /64).
@@ -29,6 +31,8 @@ class Limits:
 
     messageSize: int = 50 << 20
     recipients: int = 1000
+    recipientsPerSender: int = 0
+    recipientsPerAddress: int = 0
     receivedHeaders: int = 50
     bodyLine: int = 65536
     connections: int = 10000

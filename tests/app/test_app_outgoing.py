@@ -160,6 +160,27 @@ def test_whatWasAcceptedLeavesAfterARestart(near: Any, far: Any) -> None:
     assert len(inbox(far, "jsmith", 2)) == 2
 
 
+def test_aLoopEndsAndTheSenderIsTold(near: Any, tmp_path: Path) -> None:
+    server = near('[relay]\nnetworks = ["127.0.0.0/8"]\n')
+    server.waitFor("serves localhost")
+    round_ = '[relay]\nnetworks = ["127.0.0.0/8"]\n' + route(server, "round.example")
+    configure(tmp_path, round_)
+    server.process.send_signal(signal.SIGHUP)
+    server.waitFor(r"\] reloaded")
+    submit(server, "jsmith@round.example")
+    [report] = inbox(server)
+    assert "Status: 5.4.6" in str(report)
+    assert str(report).count("\nReceived:") >= 50
+
+
+def test_whoSendsTooMuchIsAskedToWait(near: Any) -> None:
+    server = near('[limits]\nrecipients_per_sender = 2\n[[route]]\ndomain = ".example"\nvia = "discard:"\n')
+    submit(server, "a@far.example", "b@far.example")
+    with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
+        submit(server, "c@far.example")
+    assert refused.value.recipients["c@far.example"][0] == 450
+
+
 def test_aRouteThatCannotBeOpenedIsOneClearLine(near: Any, tmp_path: Path) -> None:
     directory = tmp_path / "twisted" / "plugins"
     directory.mkdir(parents=True)
