@@ -124,6 +124,12 @@ class RelayDenied(Refusal):
     summary = "relaying denied"
 
 
+class RateExceeded(TemporaryRefusal):
+    """This sender sends more than it may in that time."""
+
+    summary = "you send too much, try again later"
+
+
 class NoRoute(Refusal):
     """No route carries mail to that domain from this system."""
 

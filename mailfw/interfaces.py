@@ -447,7 +447,10 @@ class IRoutePlugin(Interface):
     prefix: str = Attribute("the word before the colon")
 
     def openRoute(argument: str, context: IRouteContext) -> IRoute:
-        """:raises ValueError: the argument makes no sense; the text says why."""
+        """The context has `options` too (see IOptionsContext) where the plugin provides IOptions.
+
+        :raises ValueError: the argument makes no sense; the text says why.
+        """
 
 
 class IRouteContext(Interface):
@@ -458,6 +461,9 @@ class IRouteContext(Interface):
     hostname: str = Attribute("what this system calls itself")
     resolver: IResolver = Attribute("the DNS")
     now: Callable[[], float] = Attribute("seconds since the epoch, UTC")
+    port: int = Attribute("where other systems take mail: 25, unless configured")
+    timeout: float = Attribute("seconds: the longest wait for one reply of another system")
+    isOurs: Callable[[str], bool] = Attribute("whether an IP address leads back to this system")
 
 
 class IResolver(Interface):

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, frozen
 from twisted.logger import Logger
@@ -26,7 +26,6 @@ from mailfw.auth.accounts import Accounts
 from mailfw.auth.chain import chain
 from mailfw.auth.guard import LoginGuard
 from mailfw.delivery.directory import Directory
-from mailfw.delivery.router import Router
 from mailfw.errors import Refusal
 from mailfw.interfaces import (
     IAuthContext,
@@ -46,6 +45,11 @@ from mailfw.plugins import BrokenPlugin, Kind, PluginError, check
 from mailfw.sasl.exchange import Logins, Masters
 from mailfw.sql.schema import SchemaMismatch
 from mailfw.values import accountName
+
+if TYPE_CHECKING:
+    from mailfw.app.outgoing import Outgoing
+    from mailfw.delivery.dns import Resolver
+    from mailfw.delivery.queue import Queue
 
 _log = Logger("mailfw.app")
 
@@ -100,7 +104,7 @@ class System:
         self._reactor = reactor
         self._sources = [self._openSource(each) for each in configuration.auth.sources]
         self._chain = chain(self._sources)
-        self._isStoreOpen = False
+        self._closing: list[Callable[[], Any]] = []
 
     # --- Accounts --------------------------------------------------------------------------------------------------
 
@@ -137,7 +141,7 @@ class System:
             plugin = _CheckedPlugin(plugin)
         store = self._opened(specification, lambda: openStore(plugin, argument, context))
         self._checked(specification, IMailStore, store)
-        self._isStoreOpen = True
+        self._closing.append(IMailStore(store).close)
         return IMailStore(store)
 
     def _plugin(self, kind: Kind, specification: str) -> tuple[Any, str]:
@@ -176,6 +180,38 @@ class System:
         except BrokenPlugin as error:
             raise Problem(f"what {specification} opens is of no use: {error}") from None
 
+    # --- Mail that leaves ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def queue(self) -> Queue:
+        """The queue, opened."""
+        from mailfw.delivery.queue import Queue
+
+        queue: Queue = self._opened("queue", lambda: Queue.open(self.data.file("queue.sqlite"), reactor=self._reactor))
+        self._closing.append(queue.close)
+        return queue
+
+    @cached_property
+    def resolver(self) -> Resolver:
+        """The DNS."""
+        from mailfw.delivery.dns import Resolver, asker
+
+        resolver = Resolver(self._reactor, asker(self.configuration.dns.servers))
+        self._closing.append(resolver.close)
+        return resolver
+
+    @cached_property
+    def outgoing(self) -> Outgoing:
+        """The router, and the relay, which nobody has started yet. Opens the store."""
+        from mailfw.app.outgoing import Outgoing
+        from mailfw.delivery.srs import SRS
+
+        configuration, directory = self.configuration, self._directory()
+        srs: SRS = self._opened("srs", lambda: SRS.open(self.data.file("srs"), configuration.domains[0]))
+        outgoing = Outgoing(configuration, self.queue, srs, self.resolver, self.store, directory, self._reactor)
+        self._closing.append(outgoing.stop)
+        return outgoing
+
     # --- What listeners need ---------------------------------------------------------------------------------------
 
     @cached_property
@@ -183,7 +219,6 @@ class System:
         """Everything a listening service is given. Opens the store."""
         configuration = self.configuration
         limits = configuration.netLimits()
-        directory = self._directory()
         spool = SpoolDirectory(self.data.file("spool"), limits.spoolMemory)
         spool.prepare()
         return ServiceContext(
@@ -191,8 +226,8 @@ class System:
             domains=tuple(configuration.domains),
             store=self.store,
             logins=self._logins(),
-            directory=directory,
-            router=Router(directory, self.store),
+            directory=self.outgoing.router.directory,
+            router=self.outgoing.router,
             spool=spool,
             reactor=self._reactor,
             sessions=SessionRegistry(self._reactor),
@@ -201,8 +236,9 @@ class System:
             xclient=Networks.parse(configuration.smtp.xclient),
         )
 
-    def _directory(self) -> Directory:
-        addresses, domains = self.configuration.addresses, self.configuration.domains
+    def _directory(self, configuration: Configuration | None = None) -> Directory:
+        configuration = configuration or self.configuration
+        addresses, domains = configuration.addresses, configuration.domains
         return Directory(self._chain, self._chain, domains, addresses.postmaster, addresses.catchAll, addresses.tagDelimiter)
 
     def _logins(self) -> Logins:
@@ -247,7 +283,12 @@ class System:
         return wanted <= known
 
     def reload(self, configuration: Configuration) -> None:
-        """Use what can be changed while sessions go on. Stores and sources stay as they were opened."""
+        """Use what can be changed while sessions go on. Stores and sources stay as they were opened.
+
+        :raises Problem: a route cannot be opened, and nothing was changed.
+        """
+        directory = self._directory(configuration)
+        self.outgoing.reload(configuration, directory)
         self.configuration = configuration
         context = self.context
         context.hostname = configuration.hostname
@@ -256,11 +297,10 @@ class System:
         context.plaintext = configuration.auth.plaintext
         context.xclient = Networks.parse(configuration.smtp.xclient)
         context.domains = tuple(configuration.domains)
-        context.directory = self._directory()
-        context.router = Router(context.directory, context.store)
+        context.directory, context.router = directory, self.outgoing.router
 
     async def close(self) -> None:
-        """Let go of the store and the accounts."""
-        if self._isStoreOpen:
-            await self.store.close()
+        """Let go of all that was opened, the last first, and of the accounts."""
+        for close in reversed(self._closing):
+            await close()
         await self._chain.close()

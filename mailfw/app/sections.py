@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from attrs import fields as attributesOf
@@ -17,6 +18,7 @@ from pydantic.alias_generators import to_snake
 from mailfw.app.endpoints import Binding, bindings
 from mailfw.app.place import SYSTEM_DATA
 from mailfw.app.quantities import octets, seconds
+from mailfw.delivery.schedule import Schedule, parseIntervals
 from mailfw.net.limits import Limits
 from mailfw.net.peer import Networks
 from mailfw.plugins import Kind, PluginError, prefixed
@@ -96,6 +98,57 @@ def _delimiter(value: str) -> str:
     return value
 
 
+def _intervals(value: list[str]) -> list[str]:
+    parseIntervals(value)
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value))
+    except ValueError as error:
+        raise ValueError(f'"{value}" is no network: {error}; write "192.0.2.0/24"') from None
+
+
+def _nameServer(value: str) -> str:
+    from mailfw.delivery.dns import asker
+
+    asker([value])
+    return value
+
+
+def _smarthost(value: str) -> str:
+    from mailfw.delivery.routes import smarthost
+
+    if value:
+        smarthost(value)
+    return value
+
+
+def _routed(value: str) -> str:
+    return "." * value.startswith(".") + _domain(value.removeprefix("."))
+
+
+def _via(value: str, info: ValidationInfo) -> str:
+    """Open one of our own routes, which does nothing yet but look at its argument. Strangers' are opened when they are needed."""
+    plugins, (prefix, argument) = _context(info)["plugins"], prefixed(Kind.ROUTE, value)
+    if plugins.isBuiltIn(Kind.ROUTE, prefix):
+        plugins.find(Kind.ROUTE, prefix).openRoute(argument, _Nowhere())
+    return value
+
+
+class _Nowhere:
+    """What a route is given that is only looked at."""
+
+    reactor = resolver = None
+    data, hostname = "/", "localhost"
+    port, timeout = 25, 300.0
+    isOurs = now = staticmethod(lambda *_: 0)
+
+
+PASSING = ("mx", "smtp")
+"""Routes on which mail only passes through: nobody else is to send by us to where they lead."""
+
 Domain = Annotated[str, AfterValidator(_domain)]
 AddressText = Annotated[str, AfterValidator(_address)]
 ReadablePath = Annotated[str, AfterValidator(_readable)]
@@ -103,6 +156,11 @@ Peers = Annotated[str, AfterValidator(_peers)]
 Octets = Annotated[int, BeforeValidator(octets)]
 Seconds = Annotated[float, BeforeValidator(seconds)]
 Count = Annotated[int, Field(gt=0)]
+AnyNumber = Annotated[int, Field(ge=0)]
+"""A limit that 0 turns off."""
+
+Port = Annotated[int, Field(gt=0, lt=65536)]
+Intervals = Annotated[list[str], AfterValidator(_intervals)]
 
 
 class Auth(Section):
@@ -165,6 +223,70 @@ class Addresses(Section):
     tagDelimiter: Annotated[str, AfterValidator(_delimiter)] = "+"
 
 
+class Queue(Section):
+    """`[queue]`: how long mail for others is tried."""
+
+    retry: Intervals = ["5m", "15m*16", "1h"]
+    warnAfter: Seconds = 4 * 3600.0
+    giveUpAfter: Seconds = 5 * 86400.0
+
+    def schedule(self) -> Schedule:
+        """As the relay takes it."""
+        return Schedule(parseIntervals(self.retry), self.warnAfter, self.giveUpAfter)
+
+
+class Relay(Section):
+    """`[relay]`: how mail for others leaves, and who may send it.
+
+    :ivar hold: what leaves by the DNS or the smart host waits in the queue until somebody releases it.
+    :ivar loopback: what the DNS says may lead to this machine itself; for trying out.
+    """
+
+    port: Port = 25
+    smarthost: Annotated[str, AfterValidator(_smarthost)] = ""
+    smarthostPassword: str = ""
+    timeout: Seconds = 300.0
+    networks: list[Annotated[str, AfterValidator(_network)]] = []
+    deliveries: Count = 100
+    deliveriesPerDestination: Count = 20
+    hold: bool = False
+    loopback: bool = False
+
+
+class DNS(Section):
+    """`[dns]`: whom to ask; nobody: whom the system asks."""
+
+    servers: list[Annotated[str, AfterValidator(_nameServer)]] = []
+
+
+class Route(Section):
+    """`[[route]]`: the way on which mail for one domain leaves, or with a dot before it for all domains below.
+
+    :ivar accept: whether anybody may send there; None: yes, unless mail only passes through (`smtp:`, `mx:`).
+    :ivar retry: :ivar warnAfter: :ivar giveUpAfter: as in `[queue]`, whose are meant where they are None.
+    """
+
+    domain: Annotated[str, AfterValidator(_routed)]
+    via: Annotated[str, _specification(Kind.ROUTE), AfterValidator(_via)]
+    accept: bool | None = None
+    retry: Intervals | None = None
+    warnAfter: Seconds | None = None
+    giveUpAfter: Seconds | None = None
+
+    @property
+    def isAccepting(self) -> bool:
+        """Whether anybody may send there."""
+        return self.via.partition(":")[0] not in PASSING if self.accept is None else self.accept
+
+    def schedule(self, general: Schedule) -> Schedule:
+        """This route's own, where it has one."""
+        return Schedule(
+            parseIntervals(self.retry) if self.retry is not None else general.intervals,
+            self.warnAfter if self.warnAfter is not None else general.warnAfter,
+            self.giveUpAfter if self.giveUpAfter is not None else general.giveUpAfter,
+        )
+
+
 class Log(Section):
     """`[log]`: where events are written, and how."""
 
@@ -188,7 +310,7 @@ def _limitType(name: str, default: object) -> Any:
         return bool
     if isinstance(default, float):
         return Seconds
-    return Octets if name in _IN_OCTETS else Count
+    return Octets if name in _IN_OCTETS else Count if default else AnyNumber
 
 
 _limits: dict[str, Any] = {each.name: (_limitType(each.name, each.default), each.default) for each in attributesOf(Limits)}
@@ -215,6 +337,10 @@ class Configuration(Section):
     addresses: Addresses = Addresses()
     log: Log = Log()
     limits: LimitsSection = LimitsSection()
+    queue: Queue = Queue()
+    relay: Relay = Relay()
+    dns: DNS = DNS()
+    route: list[Route] = []
     manhole: Manhole = Manhole()
     plugin: dict[str, dict[str, Any]] = {}
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import random as randomness
 import secrets
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,14 +26,14 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from mailfw.delivery.bounce import Bouncer
+from mailfw.delivery.bounce import Bouncer, isAsked
 from mailfw.delivery.local import LocalDelivery
 from mailfw.delivery.policy import decide, outcomeOf, permitted, tellOf
 from mailfw.delivery.queue import Entry, Filter, Queue, Settlement
 from mailfw.delivery.queue.queue import LOCAL_LANE
 from mailfw.delivery.routes import Routes
 from mailfw.delivery.schedule import Schedule
-from mailfw.delivery.verdict import Verdict, settled, statusOf
+from mailfw.delivery.verdict import Verdict, settled
 from mailfw.errors import Refusal, Unavailable, Unreachable, Vanished
 from mailfw.interfaces import IHooks
 from mailfw.stages import Stage
@@ -82,12 +82,29 @@ class _Lane:
         return bool(self.waiting) or self.active >= self.limit
 
 
+@frozen
+class LaneInfo:
+    """A destination at this moment, for people.
+
+    :ivar active: deliveries under way; :ivar limit: how many there may be; :ivar waiting: messages that wait for a place.
+    :ivar restsUntil: seconds since the epoch, UTC; 0: it does not rest. :ivar trouble: why it rests.
+    """
+
+    name: str
+    active: int
+    limit: int
+    waiting: int
+    restsUntil: float = 0.0
+    trouble: str = ""
+
+
 class Relay:
     """:param queue: whose `laneOf` becomes ours.
-    :param routes: by which messages leave.
+    :param routes: by which messages leave; `replaceRoutes` changes them.
     :param local: delivers what is for our own store.
     :param schedule: when to try again, by domain.
     :param reactor: for time.
+    :ivar counts: how many recipients were settled, by fate.
     """
 
     log = Logger("mailfw.delivery")
@@ -108,11 +125,12 @@ class Relay:
         self.routes = routes
         self.schedule = schedule
         self._hooks: IHooks | None = None
+        self.counts: Counter[Fate] = Counter()
         self._queue = queue
-        self._bouncer = bouncer
+        self.bouncer = bouncer
         self._reactor = reactor
         self._local = local
-        self._limits = limits or RelayLimits()
+        self.limits = limits or RelayLimits()
         self._now = now
         self._random = random
         self._owner = secrets.token_hex(8)
@@ -149,7 +167,7 @@ class Relay:
     def start(self) -> None:
         """Begin with what is due."""
         self._unwatch = self._queue.watch(self.wake)
-        self._renewing.start(self._limits.lease / 3, now=False)
+        self._renewing.start(self.limits.lease / 3, now=False)
         self.wake()
 
     async def stop(self, seconds: float = 10.0) -> None:
@@ -163,20 +181,51 @@ class Relay:
         for lane in self._lanes.values():
             lane.waiting.clear()
         await self._giveBack(idle)
-        cut = self._reactor.callLater(seconds, self._cut)
-        await DeferredList(list(self._running))
+        cut = self._reactor.callLater(seconds, self.cutOff)
+        while self._running:
+            await DeferredList(list(self._running))
         if cut.active():
             cut.cancel()
         await self.routes.close()
 
-    def _cut(self) -> None:
+    def cutOff(self) -> None:
+        """End what is under way at once; what nobody has said anything about is given back."""
         self._isCut = True
         self._launch(self.routes.close())
+
+    # --- Being steered -----------------------------------------------------------------------------------------------
+
+    def replaceRoutes(self, routes: Routes) -> None:
+        """From now on by these; the old ones are closed once nothing travels on them any more."""
+        old, self.routes = self.routes, routes
+        ended = DeferredList(list(self._running))
+        ended.addCallback(lambda _: self._launch(old.close()))
+
+    def forgive(self) -> None:
+        """No destination rests any longer: somebody knows that it can be reached."""
+        for lane in self._lanes.values():
+            lane.restsUntil, lane.trouble = 0.0, None
+
+    def lanes(self) -> list[LaneInfo]:
+        """Destinations that something happens in, or that rest."""
+        now = self._now()
+        return [
+            LaneInfo(
+                name,
+                lane.active,
+                lane.limit,
+                len(lane.waiting),
+                lane.restsUntil if lane.restsUntil > now else 0.0,
+                lane.trouble.text if lane.trouble is not None and lane.restsUntil > now else "",
+            )
+            for name, lane in self._lanes.items()
+            if lane.active or lane.waiting or lane.restsUntil > now
+        ]
 
     async def bounce(self, filter: Filter, text: str = "returned by the administrator") -> int:
         """Return what the filter means to its senders, now, whatever its state. → how many recipients."""
         count, after = 0, 0
-        while entries := await self._queue.seize(filter, self._owner, self._now() + self._limits.lease, after):
+        while entries := await self._queue.seize(filter, self._owner, self._now() + self.limits.lease, after):
             for message in {entry.message.id: entry.message for entry in entries}.values():
                 job = [entry for entry in entries if entry.message.id == message.id]
                 outcome = Outcome(Fate.FAILED, Refusal(text), text, "5.0.0")
@@ -213,10 +262,10 @@ class Relay:
 
     async def _take(self) -> None:
         """Lease what there is room for, and begin with it."""
-        room = self._limits.leased - len(self._taken)
+        room = self.limits.leased - len(self._taken)
         while room > 0 and not self._isStopping:
             busy = self._busy()
-            until = self._now() + self._limits.lease
+            until = self._now() + self.limits.lease
             entries = await self._queue.lease(self._owner, until, min(room, AT_ONCE), EACH, busy)
             if self._isStopping:
                 await self._queue.giveBack(self._owner, entries)
@@ -232,7 +281,7 @@ class Relay:
             for (_, name, _), job in jobs.items():
                 self._lane(name).waiting.append(job)
             self._begin()
-            room = self._limits.leased - len(self._taken)
+            room = self.limits.leased - len(self._taken)
 
     def _busy(self) -> set[str]:
         return {name for name, lane in self._lanes.items() if lane.isBusy}
@@ -242,7 +291,7 @@ class Relay:
         if lane is None:
             if len(self._lanes) > 10_000:
                 self._forget()
-            lane = self._lanes[name] = _Lane(self._limits.initial)
+            lane = self._lanes[name] = _Lane(self.limits.initial)
         return lane
 
     def _forget(self) -> None:
@@ -254,7 +303,7 @@ class Relay:
         """Begin with jobs that wait, as far as limits allow; a rotation, so that no lane is first for ever."""
         active = sum(lane.active for lane in self._lanes.values())
         for lane in list(self._lanes.values()):
-            while lane.waiting and lane.active < lane.limit and active < self._limits.deliveries and not self._isStopping:
+            while lane.waiting and lane.active < lane.limit and active < self.limits.deliveries and not self._isStopping:
                 lane.active += 1
                 active += 1
                 self._launch(self._work(lane, lane.waiting.popleft()))
@@ -262,7 +311,7 @@ class Relay:
 
     async def _setTimer(self) -> None:
         due = await self._queue.nextDue(self._busy())
-        if due is not None and not self._isStopping and len(self._taken) < self._limits.leased:
+        if due is not None and not self._isStopping and len(self._taken) < self.limits.leased:
             self._wakeIn(due - self._now())
 
     def _wakeIn(self, seconds: float) -> None:
@@ -276,7 +325,7 @@ class Relay:
 
     def _renew(self) -> None:
         if self._taken:
-            self._launch(self._queue.renew(self._owner, list(self._taken.values()), self._now() + self._limits.lease))
+            self._launch(self._queue.renew(self._owner, list(self._taken.values()), self._now() + self.limits.lease))
 
     async def _giveBack(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
@@ -312,7 +361,7 @@ class Relay:
             self._rest(lane, error)
             return [_unreached(error)] * len(entries)
         lane.failures, lane.trouble = 0, None
-        lane.limit = min(lane.limit + 1, self._limits.perLane)
+        lane.limit = min(lane.limit + 1, self.limits.perLane)
         return outcomes
 
     async def _conclude(self, entries: Sequence[Entry], outcomes: Sequence[Outcome], content: MessageSource) -> None:
@@ -331,7 +380,7 @@ class Relay:
         if lane.restsUntil > self._now():
             return  # deliveries that were under way together fail together
         lane.failures += 1
-        seconds = min(self._limits.rest * 2 ** min(lane.failures - 1, 10), self._limits.longestRest)
+        seconds = min(self.limits.rest * 2 ** min(lane.failures - 1, 10), self.limits.longestRest)
         lane.restsUntil = self._now() + seconds
         lane.limit = max(1, lane.limit // 2)
 
@@ -404,21 +453,33 @@ class Relay:
             verdict = settled(entry, outcome, self.schedule(entry.recipient.address.domain), now, self._random)
             verdicts.append(verdict)
             settlements.append(verdict.settlement)
-            self.log.info(
-                "message {message} for {recipient}: {fate} {status} {host} {said}",
-                message=entry.message.id,
-                recipient=str(entry.recipient.address),
-                fate=outcome.fate.value,
-                status=statusOf(outcome),
-                host=outcome.host,
-                said=verdict.settlement.reply,
-            )
+            self.counts[outcome.fate] += 1
+            self._log(entry, outcome, verdict, now)
         tidings = [verdict.tidings for verdict in verdicts if verdict.tidings is not None]
-        reports = await permitted(self._hooks, self._bouncer.reports(entries[0].message, tidings, content))
+        reports = await permitted(self._hooks, self.bouncer.reports(entries[0].message, tidings, content))
         isOurs = await self._queue.settle(self._owner, settlements, reports)
         for entry, outcome, settlement in zip(entries, outcomes, settlements, strict=True):
             if isOurs:
                 tellOf(self._hooks, entry, outcome, settlement)
+
+    def _log(self, entry: Entry, outcome: Outcome, verdict: Verdict, now: float) -> None:
+        """One line for each attempt, from which `mailfw trace` tells the life of a message."""
+        settlement = verdict.settlement
+        then = f"again in {(settlement.due - now) / 60:.0f} min" if settlement.due is not None else ""
+        if verdict.tidings is not None and isAsked(entry.message.envelope, verdict.tidings):
+            then += f"{then and ', '}the sender is told"
+        self.log.info(
+            "queue {queueId} from <{sender}> to <{recipient}>: {fate} {status} {host} ({said}){then}",
+            queueId=entry.message.id,
+            sender=str(entry.message.envelope.sender or ""),
+            recipient=str(entry.recipient.address),
+            fate="failed" if settlement.isFailure else outcome.fate.value,
+            status=settlement.status,
+            host=outcome.host or "here",
+            said=settlement.reply,
+            attempt=entry.attempts + 1,
+            then=then and f"; {then}",
+        )
 
 
 def _refused(error: Refusal) -> Outcome:

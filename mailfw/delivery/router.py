@@ -24,6 +24,7 @@ from mailfw.delivery.local import LocalDelivery, merged
 from mailfw.delivery.policy import JUNK, decide, outcomeOf, permitted, refusalOf, tell
 from mailfw.delivery.queue import Queue, QueuedMessage, Report, Submission
 from mailfw.delivery.queue.queue import LOCAL_LANE
+from mailfw.delivery.rates import Rates
 from mailfw.delivery.schedule import Schedule
 from mailfw.delivery.srs import SRS
 from mailfw.delivery.verdict import statusOf
@@ -65,13 +66,19 @@ class Outbound:
 
 @implementer(IRouter)
 class Router:
-    """Opens deliveries into our store for what the directory knows and, with `outbound`, to other systems."""
+    """Opens deliveries into our store for what the directory knows and, with `outbound`, to other systems.
 
-    def __init__(self, directory: IDirectory, store: IMailStore, outbound: Outbound | None = None) -> None:
+    :param rates: how much one sender may send; None: any number.
+    """
+
+    def __init__(
+        self, directory: IDirectory, store: IMailStore, outbound: Outbound | None = None, rates: Rates | None = None
+    ) -> None:
         self.directory = directory
         self.local = LocalDelivery(store)
         self.outbound = outbound
         self._hooks: IHooks | None = None
+        self.rates = rates
 
     @property
     def hooks(self) -> IHooks | None:
@@ -138,7 +145,9 @@ class RoutedDelivery:
     # --- Each recipient ----------------------------------------------------------------------------------------------
 
     async def recipient(self, recipient: Recipient) -> None:
-        """:raises NoSuchRecipient, RelayDenied, NoRoute, NoPermission, Unavailable:"""
+        """:raises RateExceeded, NoSuchRecipient, RelayDenied, NoRoute, NoPermission, Unavailable:"""
+        if self._router.rates is not None:
+            self._router.rates.take(self._envelope, self._peer)
         envelope = evolve(self._envelope, recipients=(recipient,))
         decision = await decide(self._router.hooks, Stage.RESOLVE_RECIPIENT, envelope=envelope, recipient=recipient)
         if decision is None:
@@ -270,6 +279,7 @@ class _Commitment:
         self._ways = ways
         self._stored = stored
         self._now = outbound.now()
+        self._queued: list[int] = []
 
     async def commit(self, message: MessageSource) -> list[Outcome]:
         """One outcome for each recipient."""
@@ -278,8 +288,8 @@ class _Commitment:
         error: Refusal | None = None
         if submissions or reports:
             try:
-                ids = await self._outbound.queue.enqueue(submissions, message, reports)
-                for id, submission in zip(ids, submissions, strict=True):
+                self._queued = await self._outbound.queue.enqueue(submissions, message, reports)
+                for id, submission in zip(self._queued, submissions, strict=True):
                     tell(self._hooks, Stage.MESSAGE_QUEUED, envelope=submission.envelope, argument=str(id))
             except Exception as raised:
                 if not isinstance(raised, Refusal):
@@ -347,5 +357,5 @@ class _Commitment:
                 return failed
             return Outcome(Fate.QUEUED, remark=f"refused, and the sender is told: {failed.refusal or failed.remark}")
         if way.leaving or Fate.DEFERRED in kinds:
-            return Outcome(Fate.QUEUED)
+            return Outcome(Fate.QUEUED, remark=f"queue {', '.join(map(str, self._queued))}")
         return merged(outcomes)

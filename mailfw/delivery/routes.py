@@ -9,8 +9,9 @@ discard:               accepted and forgotten
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import ip_address
+from typing import Generic, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from attrs import frozen
@@ -18,13 +19,17 @@ from zope.interface import implementer
 
 from mailfw.delivery.carrier import Carrier
 from mailfw.delivery.destination import Destinations, Hop, Security
+from mailfw.delivery.directory import spellings
 from mailfw.delivery.sessions import PLAINLY, Calling, Login, Sessions
 from mailfw.errors import Refusal, Unreachable
 from mailfw.interfaces import IClosable, IDelivery, IResolver, IRoute, IRouteContext, IRoutePlugin
+from mailfw.smtp.client import Timeouts
 from mailfw.values import Envelope, Fate, MessageSource, Outcome, Recipient
 
 SMTP_PORT = 25
 LMTP_PORT = 24
+
+T = TypeVar("T")
 
 
 @implementer(IRoute, IClosable)
@@ -129,21 +134,27 @@ class HostRoute:
         await self._sessions.close()
 
 
-def smarthost(url: str, resolver: IResolver, sessions: Sessions) -> HostRoute:
+def smarthost(url: str, password: str = "") -> tuple[Host, Calling]:
     """`smtp://user:password@host:587`, or `smtps://` for TLS from the first octet.
 
-    With a login TLS is required and the host's certificate must be good, but for one on this machine.
+    With a login TLS is required and the host's certificate must be good.
 
+    :param password: where the URL has a user and no password.
     :raises ValueError: it is no such URL.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise ValueError(f'"{_withoutPassword(url)}" is no smart host: write "smtp://user:password@host:587"')
+    try:
+        parts = urlsplit(url)
+        isRight = parts.scheme in ("smtp", "smtps") and parts.hostname and not parts.path.strip("/") and not parts.query
+        given = parts.port
+    except ValueError:
+        isRight = False
+    if not isRight:
+        raise ValueError(f'"{_withoutPassword(url)}" is no smart host: write "smtp://user@host:587"')
     isTLS = parts.scheme == "smtps"
-    login = Login(unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+    login = Login(unquote(parts.username), unquote(parts.password or "") or password) if parts.username else None
     security = Security.VERIFIED if login or isTLS else Security.OPPORTUNISTIC
-    port = parts.port or (465 if isTLS else 587 if login else SMTP_PORT)
-    return HostRoute(Host(parts.hostname, port, security, isTLS), resolver, sessions, Calling(login=login))
+    port = given or (465 if isTLS else 587 if login else SMTP_PORT)
+    return Host(parts.hostname or "", port, security, isTLS), Calling(login=login)
 
 
 def _withoutPassword(url: str) -> str:
@@ -178,11 +189,36 @@ class _Discard:
         return [Outcome(Fate.DELIVERED, remark="discarded", status="2.0.0")] * self._count
 
 
+class DomainTable(Generic[T]):
+    """Something for each of some domains, in whatever spelling (A-labels, U-labels) they are asked for.
+
+    :param entries: by domain; `.example.org` is every domain below it, the longest that fits counts.
+    """
+
+    def __init__(self, entries: Mapping[str, T]) -> None:
+        self._entries: dict[str, T] = {}
+        for domain, value in entries.items():
+            name = domain.removeprefix(".")
+            self._entries |= {domain.removesuffix(name) + spelling: value for spelling in spellings(name)}
+
+    def find(self, domain: str) -> T | None:
+        """What there is for that domain."""
+        found = self._entries.get(domain)
+        while found is None and domain:
+            domain = domain.partition(".")[2]
+            found = self._entries.get(f".{domain}")
+        return found
+
+    def values(self) -> Iterable[T]:
+        """Everything that is in it."""
+        return self._entries.values()
+
+
 class Routes:
     """Which route a domain's mail takes.
 
     :param default: for every domain that nothing else is said of.
-    :param table: by domain; `.example.org` is every domain below it, the longest that fits counts.
+    :param table: by domain, as `DomainTable` has it.
     :param local: for domains of ours, of which `isLocal` tells.
     """
 
@@ -194,24 +230,19 @@ class Routes:
         isLocal: Callable[[str], bool] = lambda domain: False,
     ) -> None:
         self._default = default
-        self._table = {domain.lower(): route for domain, route in (table or {}).items()}
+        self._table = DomainTable(table or {})
         self._local = local
         self._isLocal = isLocal
 
     def find(self, domain: str) -> IRoute:
         """The route for that domain."""
-        route = self._table.get(domain)
-        if route is not None:
-            return route
         if self._local is not None and self._isLocal(domain):
             return self._local
-        rest = domain
-        while rest:
-            rest = rest.partition(".")[2]
-            route = self._table.get(f".{rest}")
-            if route is not None:
-                return route
-        return self._default
+        return self._table.find(domain) or self._default
+
+    def isDefault(self, domain: str) -> bool:
+        """Whether nothing is said of that domain, and it is none of ours."""
+        return self.find(domain) is self._default
 
     def destination(self, domain: str) -> str:
         """What connections for that domain are counted by."""
@@ -242,12 +273,13 @@ class _Plugin:
 
 def sessionsOf(context: IRouteContext) -> Sessions:
     """Connections for one route."""
-    return Sessions(context.reactor, context.hostname, now=context.now)
+    return Sessions(context.reactor, context.hostname, timeouts=Timeouts().capped(context.timeout), now=context.now)
 
 
 def _openMX(argument: str, context: IRouteContext) -> IRoute:
     _nothing("mx", argument)
-    return IRoute(MXRoute(Destinations(context.resolver, context.hostname), sessionsOf(context)))
+    destinations = Destinations(context.resolver, context.hostname, port=context.port, isOurs=context.isOurs)
+    return IRoute(MXRoute(destinations, sessionsOf(context)))
 
 
 def _openSMTP(argument: str, context: IRouteContext) -> IRoute:

@@ -89,7 +89,7 @@ class Maildrop:
     async def open(cls, account: IAccount) -> Maildrop:
         """Number the messages that are there now."""
         mailbox = await account.open(INBOX)
-        uids, sizes = array("L"), array("Q")
+        uids, sizes = array("I"), array("Q")
         async for pages in mailbox.rows(ALL_UIDS, (Column.UID, Column.SIZE), _columns):
             for pageUIDs, pageSizes in pages:
                 uids.extend(pageUIDs)
@@ -198,7 +198,7 @@ class Maildrop:
 
 
 def _columns(rows: Sequence[Row]) -> Iterable[tuple[array[int], array[int]]]:
-    return [(array("L", [uid for uid, _ in rows]), array("Q", [size for _, size in rows]))]
+    return [(array("I", [uid for uid, _ in rows]), array("Q", [size for _, size in rows]))]
 
 
 def _second(rows: Sequence[Row]) -> Iterable[Any]:

@@ -53,5 +53,7 @@ class Channel(Protocol):
     def faulted(self, what: str) -> None:
         """Log the exception being handled."""
 
-    def accepted(self, messageId: str, envelope: Envelope, size: int, outcomes: Sequence[Outcome]) -> None:
+    def accepted(
+        self, messageId: str, envelope: Envelope, names: Sequence[str], size: int, outcomes: Sequence[Outcome]
+    ) -> None:
         """Log what became of a message."""

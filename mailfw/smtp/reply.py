@@ -128,6 +128,7 @@ _CODES: dict[type[errors.Refusal], tuple[int, str]] = {
     errors.NoPermission: (550, "5.7.1"),
     errors.NoSuchRecipient: (550, "5.1.1"),
     errors.RelayDenied: (550, "5.7.1"),
+    errors.RateExceeded: (450, "4.7.1"),
     errors.NoRoute: (550, "5.4.4"),
     errors.NoSuchDomain: (550, "5.1.2"),
     errors.Unreachable: (451, "4.4.1"),

@@ -19,6 +19,9 @@ from mailfw.smtp.role import LMTP, MTA, SUBMISSION
 from mailfw.smtp.session import Expects, Session
 from mailfw.values import Envelope, Outcome
 
+LOGGED = 100
+"""Recipients that the line about a message names."""
+
 
 class SMTPServer(Connection):
     """One SMTP or LMTP connection; a subclass for each role."""
@@ -46,14 +49,19 @@ class SMTPServer(Connection):
         """Log the exception being handled."""
         self.log.failure(what, session=self.id)
 
-    def accepted(self, messageId: str, envelope: Envelope, size: int, outcomes: Sequence[Outcome]) -> None:
-        """Log what became of a message."""
+    def accepted(
+        self, messageId: str, envelope: Envelope, names: Sequence[str], size: int, outcomes: Sequence[Outcome]
+    ) -> None:
+        """Log what became of a message: the first line of its life, as `mailfw trace` tells it."""
+        told = [f"<{name}> {_told(outcome)}" for name, outcome in zip(names[:LOGGED], outcomes, strict=False)]
+        if len(names) > LOGGED:
+            told.append(f"and {len(names) - LOGGED} more")
         self.log.info(
             "message {messageId} from <{sender}>, {size} octets: {fates}",
             messageId=messageId,
             sender=str(envelope.sender or ""),
             size=size,
-            fates=" ".join(outcome.fate.value for outcome in outcomes),
+            fates=", ".join(told),
             session=self.id,
         )
 
@@ -154,6 +162,11 @@ class SMTPServer(Connection):
             self.account = ""
             self._session = Session(self, self.context, self.role, session)
             self.setDeadline(self.context.limits.commandTimeout)
+
+
+def _told(outcome: Outcome) -> str:
+    why = outcome.remark or str(outcome.refusal or "")
+    return f"{outcome.fate.value} ({why})" if why else outcome.fate.value
 
 
 class SubmissionServer(SMTPServer):

@@ -528,7 +528,7 @@ class Session:
         if isinstance(outcomes, Reply):
             return self._toAll(self._heed(outcomes), asked)
         recipients = transaction.recipients
-        self._channel.accepted(messageId, transaction.envelope, content.size, outcomes)
+        self._channel.accepted(messageId, transaction.envelope, _names(recipients), content.size, outcomes)
         if self.role.isLMTP:
             if recipients is not asked:
                 outcomes = inOrder(recipients, outcomes, asked)

@@ -1,7 +1,9 @@
-"""The DNS as a test wants it: `FakeResolver` in memory, and `DNSServer`, which answers on a port."""
+"""The DNS as a test wants it: `FakeResolver` in memory, and `DNSServer`, which answers on a port (`NameServer` in a thread)."""
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Mapping, Sequence
 
 import dns.exception
@@ -84,16 +86,21 @@ class DNSServer(DatagramProtocol):
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
         """Twisted's."""
+        answer = self.answer(datagram)
+        if answer is not None and self.transport is not None:
+            self.transport.write(answer, addr)
+
+    def answer(self, datagram: bytes) -> bytes | None:
+        """The answer to a question; None: it gets none."""
         try:
             query = dns.message.from_wire(datagram)
         except dns.exception.DNSException:
-            return
+            return None
         question = query.question[0]
         name = question.name.to_text(omit_final_dot=True).lower()
         kind = dns.rdatatype.to_text(question.rdtype)
         self.asked.append(f"{name} {kind}")
-        if name not in self.silent and self.transport is not None:
-            self.transport.write(self._answer(query, name, kind).to_wire(), addr)
+        return self._answer(query, name, kind).to_wire() if name not in self.silent else None
 
     def _answer(self, query: dns.message.Message, name: str, kind: str) -> dns.message.Message:
         answer = dns.message.make_response(query, recursion_available=True)
@@ -117,3 +124,43 @@ class DNSServer(DatagramProtocol):
         start = f"ns.example. admin.example. 1 1 1 1 {self.negativeTTL}"
         answer.authority.append(dns.rrset.from_text(".", self.negativeTTL, dns.rdataclass.IN, "SOA", start))
         return answer
+
+
+class NameServer(threading.Thread):
+    """A `DNSServer` on a port of 127.0.0.1, in a thread: for tests that wait for other processes instead of running a reactor.
+
+    with NameServer(zone) as names:
+        configuration = f'[dns]\nservers = ["{names.address}"]'
+    """
+
+    def __init__(self, zone: Mapping[str, Sequence[str]]) -> None:
+        super().__init__(name="name server")
+        self.server = DNSServer(zone)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+
+    @property
+    def address(self) -> str:
+        """As `[dns] servers` takes it."""
+        host, port = self._socket.getsockname()
+        return f"{host}:{port}"
+
+    def run(self) -> None:
+        """Answer until an empty datagram comes."""
+        while True:
+            datagram, whence = self._socket.recvfrom(4096)
+            if not datagram:
+                return
+            answer = self.server.answer(datagram)
+            if answer is not None:
+                self._socket.sendto(answer, whence)
+
+    def __enter__(self) -> NameServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ending:
+            ending.sendto(b"", self._socket.getsockname())
+        self.join()
+        self._socket.close()

@@ -125,6 +125,11 @@ class Office(Desk):
         )
         return queue
 
+    def route(self, domain, route):
+        """Let mail for a domain take another way."""
+        default = self.relay.routes.find("anywhere.example")
+        self.relay.replaceRoutes(Routes(default, {domain: route}, LocalRoute(self.router), self.directory.isLocalDomain))
+
     def submit(self, *recipients, sender="mbrain@localhost", identity=ME, content=CONTENT, peer=STRANGER, **envelope):
         """As a listener would; the outcomes."""
 

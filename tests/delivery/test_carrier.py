@@ -292,7 +292,8 @@ def test_by_one_host():
 def test_a_smart_host_gets_the_password_only_under_verified_tls():
     features = ("STARTTLS", "AUTH PLAIN")
     scene = Scene(Remote(features))
-    route = smarthost("smtp://me:pass%40word@192.0.2.1", FakeResolver(), scene.sessions)
+    host, calling = smarthost("smtp://me:pass%40word@192.0.2.1")
+    route = HostRoute(host, FakeResolver(), scene.sessions, calling)
     assert scene.fates(route=route) == [Fate.DELIVERED]
     assert scene.network.calls[0].port == 587
     assert scene.network.calls[0].security is Security.VERIFIED
@@ -301,7 +302,8 @@ def test_a_smart_host_gets_the_password_only_under_verified_tls():
     scene.end()
     scene = Scene(Remote(("AUTH PLAIN",)))
     with pytest.raises(Unreachable):
-        scene.deliver(route=smarthost("smtp://me:secret@192.0.2.1", FakeResolver(), scene.sessions))
+        host, calling = smarthost("smtp://me@192.0.2.1", "secret")
+        scene.deliver(route=HostRoute(host, FakeResolver(), scene.sessions, calling))
     assert not any("AUTH" in line for line in scene.remotes[0].lines)
     scene.end()
 
@@ -309,7 +311,7 @@ def test_a_smart_host_gets_the_password_only_under_verified_tls():
 def test_a_password_is_never_shown():
     assert "secret" not in repr(Login("me", "secret"))
     with pytest.raises(ValueError) as caught:
-        smarthost("http://me:secret@host", FakeResolver(), None)
+        smarthost("http://me:secret@host")
     assert "secret" not in str(caught.value)
 
 
@@ -343,9 +345,18 @@ def test_the_table_of_routes():
         d: routes.find(d) for d in ("lists.example.org", "x.example.org", "a.b.example.org", "example.org", "x.lists.example.org")
     }
     assert list(found.values()) == [one, two, three, other, two]
-    ours = Routes(other, {"example.net": one}, DiscardRoute(), lambda domain: domain in ("example.net", "example.com"))
-    assert ours.find("example.net") is one, "what is configured by name comes before what is ours"
-    assert ours.destination("example.com") == "discard:"
+    ours = Routes(other, {".net": one}, DiscardRoute(), lambda domain: domain in ("example.net", "example.com"))
+    assert ours.destination("example.net") == ours.destination("example.com") == "discard:", "what is ours stays here"
+    assert ours.isDefault("example.org")
+    assert not ours.isDefault("other.net")
+    assert not ours.isDefault("example.com")
+
+
+def test_the_table_of_routes_knows_both_spellings_of_a_domain():
+    one, other = (HostRoute(Host(name, 25), None, None) for name in ("one", "other"))
+    for written in ("b\u00fccher.example", "xn--bcher-kva.example"):
+        routes = Routes(other, {written: one})
+        assert routes.find("b\u00fccher.example") is routes.find("xn--bcher-kva.example") is one
 
 
 @pytest.mark.parametrize("plugin", [mx, smtp, lmtp, discard], ids=lambda plugin: plugin.prefix)
@@ -355,6 +366,7 @@ def test_contracts(plugin):
         hostname = "mail.example.org"
         resolver = FakeResolver()
         now = staticmethod(lambda: 0.0)
+        port, timeout, isOurs = 25, 300.0, staticmethod(lambda address: False)
 
     assert verifyObject(IRoutePlugin, plugin)
     route = plugin.openRoute("relay.example" if plugin in (smtp, lmtp) else "", Context())

@@ -339,7 +339,9 @@ def test_filters(desk):
     assert found(state=State.LEASED) == ["b@example.net"]
     assert found(message=2) == found(recipient=2) == ["b@example.net"]
     assert found(domain="example.com", sender="<>") == []
-    assert desk.do("domains") == [("example.com", 1), ("example.net", 1)]
+    totals, domains = desk.do("overview")
+    assert (totals.recipients, totals.messages, totals.held) == (2, 2, 0)
+    assert [(each.domain, each.recipients) for each in domains] == [("example.com", 1), ("example.net", 1)]
 
 
 def test_listing_in_pages(desk):

@@ -270,7 +270,7 @@ def test_a_route_that_is_broken_costs_its_message_an_attempt_and_nobody_else(off
         def begin(self, envelope):
             raise ZeroDivisionError("secret")
 
-    office.relay.routes._table["far.example"] = Broken()
+    office.route("far.example", Broken())
     office.submit(FAR, "b@near.example")
     office.run(1)
     assert len(office.near.messages) == 1
@@ -301,7 +301,8 @@ def test_a_route_may_refuse_a_recipient(office):
         def abort(self):
             pass
 
-    office.relay.routes._table["far.example"] = choosy = Choosy()
+    choosy = Choosy()
+    office.route("far.example", choosy)
     office.submit(FAR, "b@far.example")
     office.run(1)
     assert [str(recipient.address) for recipient in choosy.taken] == ["b@far.example"]

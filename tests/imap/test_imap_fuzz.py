@@ -102,7 +102,7 @@ def responses(output: bytes) -> list[bytes]:
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(state=st.sampled_from(list(ENTRANCES)), data=_inputs)
 def test_any_input_is_answered_in_the_protocols_words(makeClient, state, data):
     client = makeClient()
@@ -114,7 +114,7 @@ def test_any_input_is_answered_in_the_protocols_words(makeClient, state, data):
     client.transport.hangUp()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=_inputs, cut=st.integers(1, 20))
 def test_the_answers_do_not_depend_on_packets(makeClient, data, cut):
     whole, pieces = makeClient(), makeClient()
@@ -125,7 +125,7 @@ def test_the_answers_do_not_depend_on_packets(makeClient, data, cut):
     assert b"".join(pieces.send(data[at : at + cut]) for at in range(0, len(data), cut)) == expected
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(lines=st.lists(_lines.filter(lambda line: b"{" not in line and b"\n" not in line), max_size=5))
 def test_nonsense_does_not_end_a_session(makeClient, lines):
     client = makeClient().logIn(b"INBOX")

@@ -230,5 +230,5 @@ class Views(RuleBasedStateMachine):
         assert list(self.view.uids) == self.client
 
 
-Views.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+Views.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
 TestViews = Views.TestCase

@@ -171,4 +171,4 @@ class Sessions(RuleBasedStateMachine):
 def test_sessions_agree(makeClients, isProof):
     examples = 2000 if isProof else 40
     machine = type("Sessions", (Sessions,), {"connect": staticmethod(makeClients)})
-    run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=40, deadline=None))
+    run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=40))

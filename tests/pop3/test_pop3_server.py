@@ -513,7 +513,7 @@ words = st.sampled_from(
 noise = st.lists(words | st.binary(max_size=6)).map(b"".join)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(state=st.sampled_from(sorted(STATES)), data=noise, at=st.lists(st.integers(0, 80)))
 def test_anyOctetsInAnyState(newClient, state, data, at):
     """The answers are the same however the input was cut, and afterwards the session still answers, or is closed."""

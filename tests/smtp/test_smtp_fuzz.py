@@ -73,7 +73,7 @@ def run(state, data, at, limits):
     return said, world.context.router
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(state=st.sampled_from(sorted(STATES)), data=noise, at=cuts)
 def test_any_octets_in_every_state(state, data, at):
     said, router = run(state, data, at, Limits(messageSize=200, recipients=3))
@@ -90,7 +90,7 @@ senders = st.sampled_from([b"a@example.org", b"", b"no address", b"b@example.org
 contents = st.sampled_from([b"Subject: x\r\n\r\nhi\r\n", b"..\r\n", b"a\nb\r\n", b"\r\n", b".\n.\r\n"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     envelopes=st.lists(senders, min_size=1, max_size=4),
     bodies=st.lists(contents, min_size=4, max_size=4),

@@ -233,7 +233,6 @@ def testEveryStoreAgreesWithTheModel(machine: type[Machine], isProof: bool) -> N
         max_examples=1000 if isProof else 20,
         stateful_step_count=50 if isProof else 25,
         derandomize=not isProof,
-        deadline=None,
         database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )

@@ -116,13 +116,16 @@ class Filter:
     """Which recipients an administrator means: all that is said has to be so.
 
     :ivar message: an id; 0: any. :ivar recipient: an entry's id; 0: any.
-    :ivar domain: of the recipient. :ivar sender: an address; `<>` is the null sender.
+    :ivar address: the recipient's. :ivar domain: of the recipient. :ivar sender: an address; `<>` is the null sender.
+    :ivar person: the recipient's address, or the sender's.
     :ivar arrivedBefore: :ivar arrivedAfter: seconds since the epoch, UTC.
     :ivar reason: is in the last reply, whatever the case of its ASCII letters.
     """
 
     message: int = 0
     recipient: int = 0
+    address: str = ""
+    person: str = ""
     domain: str = ""
     sender: str = ""
     arrivedBefore: float | None = None
@@ -140,3 +143,30 @@ class Page:
 
     entries: tuple[Entry, ...]
     next: int
+
+
+@frozen
+class Totals:
+    """How many recipients there are, and in which state.
+
+    :ivar oldest: when the first message arrived that is still there; None: there is none.
+    """
+
+    recipients: int
+    messages: int
+    waiting: int
+    leased: int
+    held: int
+    oldest: float | None
+
+
+@frozen
+class DomainTotals:
+    """The same for one domain. :ivar due: when its next recipient is due. :ivar reply: one of the last words said about it."""
+
+    domain: str
+    recipients: int
+    held: int
+    due: float | None
+    host: str
+    reply: str

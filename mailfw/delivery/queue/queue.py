@@ -9,7 +9,18 @@ from functools import partial
 from typing import Any
 
 from mailfw.delivery.queue import rows, steering
-from mailfw.delivery.queue.entry import EVERYTHING, Entry, Filter, Page, QueuedMessage, Report, Settlement, Submission
+from mailfw.delivery.queue.entry import (
+    EVERYTHING,
+    DomainTotals,
+    Entry,
+    Filter,
+    Page,
+    QueuedMessage,
+    Report,
+    Settlement,
+    Submission,
+    Totals,
+)
 from mailfw.delivery.queue.schema import SCHEMA
 from mailfw.errors import Vanished
 from mailfw.sql import Connection, Database
@@ -29,6 +40,11 @@ LOCAL_LANE = "local:"
 Bell = Callable[[], None]
 
 
+def heldFor(address: Address, target: Target | None) -> str:
+    """Why a recipient is held from the first: unless somebody says otherwise, nobody is."""
+    return ""
+
+
 def laneOf(address: Address, target: Target | None) -> str:
     """The lane of a recipient, unless routes say otherwise: its domain."""
     return LOCAL_LANE if target is not None else address.domain
@@ -38,6 +54,7 @@ class Queue:
     """Methods are for the reactor's thread; those that wait raise Unavailable when the disk does not take or give what they need.
 
     :ivar laneOf: by what recipients are scheduled; routes replace it, so that what leaves through one host is one lane.
+    :ivar heldFor: why a recipient that comes in is to be held until somebody releases it; empty: it is not.
     """
 
     def __init__(self, database: Database, blobs: IBlobStore, now: Callable[[], float] = time.time) -> None:
@@ -46,6 +63,7 @@ class Queue:
         self._now = now
         self._bells: list[Bell] = []
         self.laneOf = laneOf
+        self.heldFor = heldFor
 
     @classmethod
     def open(cls, path: str, *, reactor: Any, now: Callable[[], float] = time.time, isInline: bool = False) -> Queue:
@@ -100,6 +118,7 @@ class Queue:
             blob=blob,
             size=size,
             laneOf=self.laneOf,
+            heldFor=self.heldFor,
             now=self._now(),
         )
 
@@ -196,10 +215,10 @@ class Queue:
         found = await self._database.read(lambda connection: connection.execute(select, parameters).fetchone())
         return int(found[0])
 
-    async def domains(self, limit: int = 100) -> Sequence[tuple[str, int]]:
-        """Recipients' domains with how many of them wait there, the most first."""
-        select = "SELECT domain, COUNT(*) AS n FROM recipient GROUP BY domain ORDER BY n DESC, domain LIMIT ?"
-        return await self._database.read(lambda connection: connection.execute(select, (limit,)).fetchall())
+    async def overview(self, domains: int = 20) -> tuple[Totals, Sequence[DomainTotals]]:
+        """How much there is, and the domains that most of it is for."""
+        now = self._now()
+        return await self._database.read(lambda connection: steering.overview(connection, domains, now))
 
     async def hold(self, filter: Filter) -> int:
         """Keep recipients from being tried. → how many there were."""

@@ -143,9 +143,13 @@ def enqueue(
     blob: str,
     size: int,
     laneOf: Callable[[Address, Target | None], str],
+    heldFor: Callable[[Address, Target | None], str],
     now: float,
 ) -> list[int]:
-    """Add one content with its envelopes. → ids of the messages, in their order."""
+    """Add one content with its envelopes. → ids of the messages, in their order.
+
+    :param heldFor: why a recipient is to be held from the first; empty: it is not.
+    """
     content = connection.execute(_INSERT_CONTENT, (octets, blob, size)).lastrowid
     assert content is not None
     ids = []
@@ -161,13 +165,17 @@ def enqueue(
         if last is not None:
             history = (1, now, last.status, last.remark or str(last.refusal or ""), last.host)
         lanes = set()
-        rows = []
+        rows: list[Row] = []
         for position, recipient in enumerate(envelope.recipients):
             address, target = recipient.address, submission.targets.get(position)
             lane = laneOf(address, target)
-            lanes.add(lane)
+            row = (message, address.local, address.domain, lane, _packTarget(target))
             asked = (",".join(sorted(recipient.notify)), recipient.original)
-            rows.append((message, address.local, address.domain, lane, _packTarget(target), *asked, due, *history))
+            if why := heldFor(address, target):
+                rows.append((*row, *asked, None, 0, 0.0, "", why, ""))
+            else:
+                lanes.add(lane)
+                rows.append((*row, *asked, due, *history))
         connection.executemany(_INSERT_RECIPIENT, rows)
         connection.executemany(_HASTEN_LANE, [(lane, due) for lane in lanes])
     return ids

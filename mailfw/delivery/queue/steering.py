@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from attrs import frozen
 
-from mailfw.delivery.queue.entry import Entry, Filter, State
+from mailfw.delivery.queue.entry import DomainTotals, Entry, Filter, State, Totals
 from mailfw.delivery.queue.rows import Reader, amend, sweep
 from mailfw.sql import Connection
 
@@ -24,6 +24,12 @@ def condition(filter: Filter, now: float) -> tuple[str, list[object]]:
         pieces.append(("recipient.message = ?", filter.message))
     if filter.recipient:
         pieces.append(("recipient.id = ?", filter.recipient))
+    if filter.address:
+        local, _, domain = filter.address.rpartition("@")
+        pieces.append(("recipient.domain = ?", domain.lower()))
+        pieces.append(("recipient.local = ? COLLATE NOCASE", local))
+    if filter.person:
+        pieces.append(("? COLLATE NOCASE IN (message.sender, recipient.local || '@' || recipient.domain)", filter.person))
     if filter.domain:
         pieces.append(("recipient.domain = ?", filter.domain.lower()))
     if filter.sender == "<>":
@@ -58,6 +64,26 @@ def page(connection: Connection, filter: Filter, after: int, limit: int, now: fl
     """The first entries with an id above `after` that the filter means."""
     sql, parameters = condition(filter, now)
     return Reader(connection).select(f"recipient.id > ? AND {sql} ORDER BY recipient.id LIMIT ?", [after, *parameters, limit])
+
+
+_TOTALS = (
+    "SELECT COUNT(*), COUNT(due), COALESCE(SUM(owner <> '' AND due > ?), 0), (SELECT COUNT(*) FROM message),"
+    " (SELECT arrived FROM message ORDER BY id LIMIT 1) FROM recipient"
+)
+_DOMAINS = (
+    "SELECT domain, COUNT(*) AS n, COUNT(*) - COUNT(due), MIN(due) FROM recipient GROUP BY domain ORDER BY n DESC, domain LIMIT ?"
+)
+_LAST_WORDS = "SELECT host, reply FROM recipient WHERE domain = ? AND reply <> '' LIMIT 1"
+
+
+def overview(connection: Connection, domains: int, now: float) -> tuple[Totals, list[DomainTotals]]:
+    """How much there is, and of which domains most; so many of them."""
+    recipients, unheld, leased, messages, oldest = connection.execute(_TOTALS, (now,)).fetchone()
+    found = []
+    for domain, count, held, due in connection.execute(_DOMAINS, (domains,)).fetchall():
+        host, reply = connection.execute(_LAST_WORDS, (domain,)).fetchone() or ("", "")
+        found.append(DomainTotals(domain, count, held, due, host, reply))
+    return Totals(recipients, messages, unheld - leased, leased, recipients - unheld, oldest), found
 
 
 @frozen
