@@ -21,6 +21,7 @@ BUILT_IN = (
     BuiltIn(Kind.ROUTE, "lmtp", "mailfw.delivery.routes:lmtp", "to one host by LMTP: lmtp:HOST:PORT, lmtp:unix:/PATH"),
     BuiltIn(Kind.ROUTE, "pipe", "mailfw.delivery.pipe:pipe", "into a program, without a shell: pipe:/PROGRAM ARGS"),
     BuiltIn(Kind.ROUTE, "discard", "mailfw.delivery.routes:discard", "taken and forgotten"),
+    BuiltIn(Kind.HOOK, "python", "mailfw.hooks.python:python", "a function: python:MODULE:FUNCTION, python:FILE.py:FUNCTION"),
     BuiltIn(Kind.SERVICE, "smtp", "mailfw.smtp.server:smtp", "mail from other systems (25)"),
     BuiltIn(Kind.SERVICE, "submission", "mailfw.smtp.server:submission", "mail from our users, STARTTLS (587)"),
     BuiltIn(Kind.SERVICE, "submissions", "mailfw.smtp.server:submissions", "mail from our users, TLS (465)"),

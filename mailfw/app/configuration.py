@@ -25,7 +25,7 @@ from mailfw.app.sections import Configuration
 from mailfw.interfaces import IOptions
 from mailfw.plugins import Kind, Plugins, didYouMean
 
-LATER = ("hook", "metrics")
+LATER = ("metrics",)
 """Sections that are known and belong to rooms which this version does not have."""
 
 
@@ -342,6 +342,7 @@ def _pluginOptions(configuration: Configuration, plugins: Plugins) -> Iterator[t
     """What the plugins' own models say about `[plugin.PREFIX]`, of those in use also where there is no such table."""
     inUse = [(Kind.STORE, configuration.store), *((Kind.AUTHENTICATOR, source) for source in configuration.auth.sources)]
     inUse += [(Kind.ROUTE, route.via) for route in configuration.route]
+    inUse += [(Kind.HOOK, hook.plugin) for hook in configuration.hook]
     kinds = {specification.partition(":")[0]: kind for kind, specification in inUse}
     for prefix in configuration.plugin.keys() - kinds.keys():
         named = [kind for kind in Kind if prefix in plugins.words(kind)]

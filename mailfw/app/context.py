@@ -47,6 +47,7 @@ from mailfw.sql.schema import SchemaMismatch
 from mailfw.values import accountName
 
 if TYPE_CHECKING:
+    from mailfw.app.hooking import Hooking
     from mailfw.app.outgoing import Outgoing
     from mailfw.delivery.dns import Resolver
     from mailfw.delivery.queue import Queue
@@ -212,6 +213,17 @@ class System:
         self._closing.append(outgoing.stop)
         return outgoing
 
+    # --- Who else has a say ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def hooking(self) -> Hooking:
+        """What opens hooks."""
+        from mailfw.app.hooking import Hooking
+
+        hooking = Hooking(self._reactor, self.data.file("spool"), lambda: self.resolver)
+        self._closing.append(hooking.close)
+        return hooking
+
     # --- What listeners need ---------------------------------------------------------------------------------------
 
     @cached_property
@@ -221,7 +233,10 @@ class System:
         limits = configuration.netLimits()
         spool = SpoolDirectory(self.data.file("spool"), limits.spoolMemory)
         spool.prepare()
+        hooks = self.hooking.hooks(configuration) if configuration.hook else None
+        self.outgoing.router.hooks = self.outgoing.relay.hooks = hooks
         return ServiceContext(
+            hooks=hooks,
             hostname=configuration.hostname,
             domains=tuple(configuration.domains),
             store=self.store,
@@ -285,9 +300,10 @@ class System:
     def reload(self, configuration: Configuration) -> None:
         """Use what can be changed while sessions go on. Stores and sources stay as they were opened.
 
-        :raises Problem: a route cannot be opened, and nothing was changed.
+        :raises Problem: a route or a hook cannot be opened, and nothing was changed.
         """
         directory = self._directory(configuration)
+        hooks = self.hooking.hooks(configuration) if configuration.hook else None
         self.outgoing.reload(configuration, directory)
         self.configuration = configuration
         context = self.context
@@ -298,6 +314,7 @@ class System:
         context.xclient = Networks.parse(configuration.smtp.xclient)
         context.domains = tuple(configuration.domains)
         context.directory, context.router = directory, self.outgoing.router
+        context.hooks = self.outgoing.router.hooks = self.outgoing.relay.hooks = hooks
 
     async def close(self) -> None:
         """Let go of all that was opened, the last first, and of the accounts."""

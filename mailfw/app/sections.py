@@ -21,7 +21,8 @@ from mailfw.app.quantities import octets, seconds
 from mailfw.delivery.schedule import Schedule, parseIntervals
 from mailfw.net.limits import Limits
 from mailfw.net.peer import Networks
-from mailfw.plugins import Kind, PluginError, prefixed
+from mailfw.plugins import Kind, PluginError, didYouMean, prefixed
+from mailfw.stages import Stage
 from mailfw.values import Address
 
 _LABEL = re.compile(r"[^\W_]([\w-]{0,61}[^\W_])?")
@@ -215,6 +216,45 @@ class SMTP(Section):
     xclient: list[Peers] = []
 
 
+def _stages(value: object) -> object:
+    """One word, or a list of them."""
+    words = [value] if isinstance(value, str) else value
+    known = [stage.value for stage in Stage]
+    for word in words if isinstance(words, list) else ():
+        if word not in known:
+            raise ValueError(f'there is no stage "{word}"{didYouMean(str(word), known)}')
+    return words
+
+
+class Hook(Section):
+    """`[[hook]]`: who else has a say, and where.
+
+    :ivar stage: where it is asked; empty: where its plugin says.
+    :ivar deadline: seconds in which it has to answer.
+    :ivar onFailure: what becomes of mail when it does not.
+    """
+
+    stage: Annotated[list[str], BeforeValidator(_stages)] = []
+    plugin: Annotated[str, _specification(Kind.HOOK)]
+    deadline: Annotated[Seconds, Field(gt=0)] = 10.0
+    onFailure: Literal["tempfail", "accept"] = "tempfail"
+
+    @model_validator(mode="after")
+    def _somewhere(self, info: ValidationInfo) -> Hook:
+        """A hook is asked somewhere."""
+        try:
+            plugin = _context(info)["plugins"].find(Kind.HOOK, self.plugin.partition(":")[0])
+        except PluginError:
+            return self  # the field's own validator says so
+        if not self.stage and not plugin.stages:
+            raise ValueError('say at which stage, such as stage = "end_of_message"')
+        return self
+
+    def stages(self, plugin: Any) -> list[Stage]:
+        """Where it is asked. :param plugin: provides IHookPlugin."""
+        return [Stage(word) for word in self.stage] or list(plugin.stages)
+
+
 class Addresses(Section):
     """`[addresses]`: what local parts mean beside accounts and aliases."""
 
@@ -341,6 +381,7 @@ class Configuration(Section):
     relay: Relay = Relay()
     dns: DNS = DNS()
     route: list[Route] = []
+    hook: list[Hook] = []
     manhole: Manhole = Manhole()
     plugin: dict[str, dict[str, Any]] = {}
 

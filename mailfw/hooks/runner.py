@@ -122,15 +122,9 @@ class Hooks:
             Deferred.fromCoroutine(self.ask(event))
 
     async def close(self) -> None:
-        """Let go of threads, and of what hooks hold."""
+        """Let go of threads. What hooks hold is for whoever opened them to close."""
         self._threads.close()
         self._watchdog.close()
-        seen: set[int] = set()
-        for chain in self._chains.values():
-            for attached in chain:
-                if id(attached.hook) not in seen and IClosable.providedBy(attached.hook):
-                    seen.add(id(attached.hook))
-                    await IClosable(attached.hook).close()
 
     # --- One hook ----------------------------------------------------------------------------------------------------
 

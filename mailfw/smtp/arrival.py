@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import define
 
 from mailfw.net.limits import Limits
 from mailfw.smtp.grammar import bad
@@ -10,7 +10,7 @@ from mailfw.smtp.parameter import MailDraft
 from mailfw.values import Address, DeliverBy, Envelope, Identity
 
 
-@frozen
+@define(eq=False)
 class Asked:
     """An envelope as MAIL asked for it.
 

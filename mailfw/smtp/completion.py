@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import define, evolve
 
 from mailfw.errors import Refusal
 from mailfw.message import edit
@@ -35,7 +35,7 @@ BODY_CHUNK = 65536
 _TAKEN = Outcome(Fate.DELIVERED, remark="discarded")
 
 
-@frozen
+@define(eq=False)
 class Completion:
     """:ivar messageId: names the message in replies, logs and its Received field."""
 

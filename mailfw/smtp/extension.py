@@ -141,8 +141,13 @@ def readMail(parameters: Parameters, offer: Offer) -> MailDraft:
     return draft
 
 
+_NOTHING = RcptDraft()
+
+
 def readRcpt(parameters: Parameters, offer: Offer) -> RcptDraft:
     """:raises BadCommand: as with MAIL."""
+    if not parameters:
+        return _NOTHING
     draft = RcptDraft()
     for keyword, value in parameters:
         extension, read = _RCPT.get(keyword) or _unknown(keyword)

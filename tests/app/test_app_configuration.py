@@ -197,11 +197,26 @@ def test_aListenerWithoutEndpointIsAtItsStandardPort(tmp_path: Path) -> None:
 
 
 def test_sectionsOfLaterVersionsAreNotSilentlyIgnored(tmp_path: Path) -> None:
-    found = mistakes(tmp_path, SMALL + '[[hook]]\nstage = "data"\n[[listen]]\nservice = "metrics"\n')
+    found = mistakes(tmp_path, SMALL + '[[listen]]\nservice = "metrics"\n')
     assert [mistake.partition(": ")[2] for mistake in found] == [
-        "[hook] is not available in this version",
         "listen.service: the metrics service is not available in this version",
     ]
+
+
+def test_hooksAreCheckedWithTheRest(tmp_path: Path) -> None:
+    text = (
+        SMALL
+        + '[[hook]]\nstage = "rcpt_too"\nplugin = "python:a:b"\n'
+        + '[[hook]]\nplugin = "python:a:b"\n'
+        + '[[hook]]\nstage = ["connect", "data"]\nplugin = "pyton:a:b"\non_failure = "ignore"\ndeadline = "0s"\n'
+    )
+    found = [mistake.partition(": ")[2] for mistake in mistakes(tmp_path, text)]
+    assert 'hook.stage: there is no stage "rcpt_too" – did you mean "rcpt_to"' in "\n".join(found)
+    assert any("say at which stage" in mistake for mistake in found)
+    assert any('"pyton" – did you mean "python"' in mistake for mistake in found)
+    assert any("on_failure" in mistake for mistake in found) and any("deadline" in mistake for mistake in found)
+    good = read(tmp_path, SMALL + '[[hook]]\nstage = "data"\nplugin = "python:a:b"\ndeadline = "3s"\n')
+    assert (good.hook[0].stage, good.hook[0].deadline, good.hook[0].onFailure) == (["data"], 3.0, "tempfail")
 
 
 def test_mailThatLeavesIsCheckedWithTheRest(tmp_path: Path) -> None:

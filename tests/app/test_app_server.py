@@ -340,3 +340,36 @@ def test_proxiesAreBelievedWhereTheConfigurationSaysSo(start: Any, tmp_path: Pat
         client.sendall(b"EHLO x\r\n")
         with contextlib.suppress(ConnectionResetError):
             assert client.recv(1000) == b""
+
+
+def test_hooksAreAskedAndReloaded(start: Any, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "own.py").write_text(
+        "from mailfw.stages import Reject, Stage, AddHeader, Continue\n"
+        "def own(event):\n"
+        "    if event.stage is Stage.RCPT_TO and event.recipient.address.local == 'mbrain':\n"
+        "        return Reject(553, '5.7.7', 'not him')\n"
+        "    if event.stage is Stage.BEFORE_STORE:\n"
+        "        return Continue((AddHeader('X-Seen', 'yes'),))\n"
+    )
+    config = tmp_path / "mailfw.toml"
+    plain = 'hostname = "mail.example.org"\ndomains = ["localhost"]\ndata = "data"\n'
+    hook = '[[hook]]\nstage = ["rcpt_to", "before_store"]\nplugin = "python:own.py:own"\n'
+    config.write_text(plain + hook)
+    server = start("--config", str(config), services=("smtp",))
+
+    def answer() -> tuple[int, bytes]:
+        with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as client:
+            client.helo("x")
+            client.mail("a@example.org")
+            return client.rcpt("mbrain@localhost")
+
+    assert answer() == (553, b"5.7.7 not him")
+    config.write_text(plain + hook.replace("own.py:own", "own.py:missing"))
+    server.process.send_signal(signal.SIGHUP)
+    server.waitFor("own.py has no function missing")
+    assert answer()[0] == 553
+    config.write_text(plain)
+    server.process.send_signal(signal.SIGHUP)
+    server.waitFor(r"\breloaded")
+    assert answer()[0] == 550
