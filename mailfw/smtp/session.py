@@ -128,10 +128,16 @@ class Session:
         """Hear hooks from now on; what they have against the client is answered in place of a greeting."""
         client = Client(self._channel.id, service, self._channel.peer, self._context.hostname, tls=self._channel.tlsName)
         self._policy = Policy(hooks, client)
+        return await self._turnedAway()
+
+    async def _turnedAway(self) -> Reply | None:
+        """What hooks have against the client's being here: the greeting that says so is 554 or 421 (RFC 5321 §3.1, §3.8)."""
+        assert self._policy is not None
         refused = await self._policy.ask(Stage.CONNECT)
-        if refused is not None:
-            self.expects = Expects.NOTHING
-        return refused
+        if refused is None:
+            return None
+        self.expects = Expects.NOTHING
+        return evolve(refused, code=554 if refused.code >= 500 else 421)
 
     async def received(self, line: bytes) -> Reply | None:
         """A line came: a command, or a response to an AUTH challenge. None: the reply comes with the body's end."""
@@ -284,8 +290,7 @@ class Session:
         channel.speakFor(peer)
         if self._policy is not None:
             self._policy.knows(peer=peer, identity=identity, hello="")
-            if (refused := await self._ruling(Stage.CONNECT)) is not None:
-                self.expects = Expects.NOTHING
+            if (refused := await self._turnedAway()) is not None:
                 return refused
         self.identity, self._hello, self.isUTF8, self._transactions = identity, None, False, 0
         return self.greeting()
@@ -417,9 +422,6 @@ class Session:
         if isNew and len(transaction.domains) >= self._context.limits.recipientDomains:
             return reply(452, "4.5.3", f"a message may have recipients of {self._context.limits.recipientDomains} domains")
         recipient = Recipient(address, draft.notify, draft.original)
-        if self._policy is not None and (refused := await self._ruling(Stage.RCPT_TO, transaction, recipient=recipient)):
-            transaction.hasRefused = True
-            return refused
         try:
             await transaction.delivery.recipient(recipient)
         except Exception as error:
@@ -427,6 +429,9 @@ class Session:
                 self._channel.faulted("a recipient could not be looked up")
             transaction.hasRefused = True
             return refusal(error, f"<{address}> ")
+        if self._policy is not None and (refused := await self._ruling(Stage.RCPT_TO, transaction, recipient=recipient)):
+            transaction.hasRefused = transaction.isStale = True
+            return refused
         transaction.accept(recipient)
         return reply(250, "2.1.5", f"<{address}> recipient OK")
 

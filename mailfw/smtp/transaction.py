@@ -18,6 +18,7 @@ class Transaction:
     :ivar recipients: those that were accepted, :ivar domains: and theirs. :ivar hasRefused: some were not.
     :ivar content: from the first octet of the message on.
     :ivar isChunked: the message comes by BDAT. :ivar isBinary: and need not be lines.
+    :ivar isStale: the delivery has a recipient that a hook refused; it is begun anew before the end.
     :ivar wanted: the envelope that hooks made of it.
     :ivar isDiscarded: a hook wants it thrown away. :ivar isDemoted: its priority is not the one that was asked for.
     """
@@ -32,6 +33,7 @@ class Transaction:
     isBinary: bool = False
     isDemoted: bool = False
     isDiscarded: bool = False
+    isStale: bool = False
     wanted: Envelope | None = None
     _isOver: bool = field(init=False, default=False)
     _begunWith: Envelope = field(init=False)
@@ -48,8 +50,8 @@ class Transaction:
     @property
     def isReaddressed(self) -> bool:
         """Whether hooks want another envelope than the delivery was begun with."""
-        if self.wanted is None:
-            return self.envelope is not self._begunWith
+        if self.isStale or self.wanted is None:
+            return self.isStale or self.envelope is not self._begunWith
         return self.asWanted != evolve(self._begunWith, recipients=tuple(self.recipients))
 
     def begin(self, envelope: Envelope, delivery: IDelivery) -> None:
