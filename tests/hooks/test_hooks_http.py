@@ -7,7 +7,6 @@ import pytest_twisted
 from attrs import define, evolve
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 from zope.interface import implementer
@@ -120,6 +119,17 @@ class Context:
     reactor: object = reactor
 
 
+class Counted(Site):
+    """Says when its one connection is gone."""
+
+    def buildProtocol(self, address):
+        self.gone = Deferred()
+        channel = super().buildProtocol(address)
+        lost = channel.connectionLost
+        channel.connectionLost = lambda reason: (lost(reason), self.gone.callback(None))
+        return channel
+
+
 class Program(Resource):
     isLeaf = True
 
@@ -138,11 +148,7 @@ class Program(Resource):
 @pytest_twisted.ensureDeferred
 async def test_on_a_real_socket(call):
     program = Program()
-    site = Site(program)
-    channels = []
-    build = site.buildProtocol
-    site.buildProtocol = lambda address: channels.append(build(address)) or channels[-1]
-    port = reactor.listenTCP(0, site, interface="127.0.0.1")
+    port = reactor.listenTCP(0, Counted(program), interface="127.0.0.1")
     hook = http.openHook(f"//127.0.0.1:{port.getHost().port}/hook", Context(HTTPOptions(authorization="Bearer x")))
     caller = call(hook)
     assert await caller.recipient() == Continue()
@@ -155,9 +161,7 @@ async def test_on_a_real_socket(call):
         await caller.recipient()
     await Deferred.fromCoroutine(hook.close())
     await port.stopListening()
-    for channel in channels:
-        channel.transport.abortConnection()
-    await deferLater(reactor, 0.05)
+    await port.factory.gone
 
 
 @pytest.mark.parametrize("argument", ["", "host/path", "//host/a b", "//hö/"])
