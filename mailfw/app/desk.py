@@ -130,7 +130,9 @@ class Desk:
         return await self._do("hold", self._queue.hold, ids, words)
 
     async def release(self, ids: Sequence[int] = (), **words: Any) -> int:
-        """Let held recipients go on, at once."""
+        """Let held recipients go on, at once, whether or not their destination rests. → how many."""
+        if self._isRunning:
+            self._system.outgoing.relay.forgive()
         return await self._do("release", self._queue.release, ids, words)
 
     async def cancel(self, ids: Sequence[int] = (), **words: Any) -> int:

@@ -193,7 +193,8 @@ def _limits(configuration: Configuration) -> RelayLimits:
 
 
 class RelayService(Service):
-    """The relay while the server runs, and once a day the removal of what a crash left in the queue's directory."""
+    """The relay while the server runs. At its start it takes back what a killed process had leased, for this one has the lock on
+    the data; and once a day what a crash left in the queue's directory is removed."""
 
     name = "relay"
 
@@ -206,6 +207,8 @@ class RelayService(Service):
         """Begin with what is due."""
         super().startService()
         self._outgoing.relay.start()
+        reclaiming = Deferred.fromCoroutine(self._outgoing.relay.reclaim())
+        reclaiming.addErrback(lambda failure: _log.failure("leases of a killed process could not be taken back", failure))
         self._collecting.start(DAY)
 
     def stopService(self) -> None:

@@ -1,7 +1,8 @@
 """How much one sender may send: so many recipients an hour, of an account, and of an address that nobody logged in from.
 
 Whoever has been silent may send an hour's worth at once, and then as many as come back with time. Unknown recipients count too,
-so that nobody learns who is there by asking for everybody. What is remembered is bounded: who was silent longest is forgotten first.
+so that nobody learns who is there by asking for everybody. What is remembered is bounded: who was silent longest is forgotten
+first.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from twisted.logger import Logger
 from mailfw.delivery.bounce import Bouncer, isAsked
 from mailfw.delivery.local import LocalDelivery
 from mailfw.delivery.policy import decide, outcomeOf, permitted, tellOf
-from mailfw.delivery.queue import Entry, Filter, Queue, Settlement
+from mailfw.delivery.queue import Entry, Filter, Queue, Report, Settlement
 from mailfw.delivery.queue.queue import LOCAL_LANE
 from mailfw.delivery.routes import Routes
 from mailfw.delivery.schedule import Schedule
@@ -41,6 +41,9 @@ from mailfw.values import Address, Fate, MessageSource, Outcome, Target
 
 AT_ONCE, EACH = 500, 200
 """Recipients that are leased at once: of all lanes, of one lane."""
+
+RECORD_AGAIN = 10.0
+"""Seconds after which it is tried again to write down what became of a message."""
 
 
 @frozen
@@ -138,6 +141,7 @@ class Relay:
         self._taken: dict[int, Entry] = {}  # leased, by id
         self._running: set[Deferred[None]] = set()
         self._timer: IDelayedCall | None = None
+        self._pauses: set[IDelayedCall] = set()
         self._isPumping = False
         self._isAskedAgain = False
         self._isStopping = False
@@ -170,6 +174,10 @@ class Relay:
         self._renewing.start(self.limits.lease / 3, now=False)
         self.wake()
 
+    async def reclaim(self) -> int:
+        """Take back at once what a process that was killed had leased: only where no other process can have leases."""
+        return await self._queue.reclaim(self._owner)
+
     async def stop(self, seconds: float = 10.0) -> None:
         """Begin nothing more, give back what was not begun, let what is under way end; after so many seconds cut it off."""
         self._isStopping = True
@@ -177,6 +185,8 @@ class Relay:
         if self._renewing.running:
             self._renewing.stop()
         self._sleep()
+        for pause in list(self._pauses):
+            pause.reset(0)
         idle = [entry for lane in self._lanes.values() for job in lane.waiting for entry in job.entries]
         for lane in self._lanes.values():
             lane.waiting.clear()
@@ -457,10 +467,37 @@ class Relay:
             self._log(entry, outcome, verdict, now)
         tidings = [verdict.tidings for verdict in verdicts if verdict.tidings is not None]
         reports = await permitted(self._hooks, self.bouncer.reports(entries[0].message, tidings, content))
-        isOurs = await self._queue.settle(self._owner, settlements, reports)
+        isOurs = await self._record(settlements, reports)
         for entry, outcome, settlement in zip(entries, outcomes, settlements, strict=True):
             if isOurs:
                 tellOf(self._hooks, entry, outcome, settlement)
+
+    async def _record(self, settlements: Sequence[Settlement], reports: Sequence[Report]) -> bool:
+        """Write it down; where the disk does not take it, again and again, for whoever has the message must not get it twice.
+
+        :returns: whether it was ours to say.
+        :raises Unavailable: it cannot be written, and the relay stops.
+        """
+        while True:
+            try:
+                return await self._queue.settle(self._owner, settlements, reports)
+            except Unavailable:
+                self.log.error(
+                    "what became of {count} recipients of queue {queueId} cannot be written down",
+                    count=len(settlements),
+                    queueId=settlements[0].entry.message.id,
+                )
+                if self._isStopping:
+                    raise
+                await self._pause(RECORD_AGAIN)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait; not any longer when the relay stops."""
+        waiting: Deferred[None] = Deferred()
+        timer = self._reactor.callLater(seconds, waiting.callback, None)
+        self._pauses.add(timer)
+        await waiting
+        self._pauses.discard(timer)
 
     def _log(self, entry: Entry, outcome: Outcome, verdict: Verdict, now: float) -> None:
         """One line for each attempt, from which `mailfw trace` tells the life of a message."""

@@ -57,6 +57,9 @@ PLAINLY = Calling()
 def connector(reactor: Any) -> Connect:
     """Connects by a reactor's sockets."""
 
+    factory = Factory.forProtocol(lambda: SMTPClient(reactor))
+    factory.noisy = False
+
     async def connect(hop: Hop, tls: Any) -> SMTPClient:
         endpoint: Any
         if hop.address.startswith("/"):
@@ -67,7 +70,7 @@ def connector(reactor: Any) -> Connect:
             endpoint = TCP4ClientEndpoint(reactor, hop.address, hop.port, CONNECT_SECONDS)
         if tls is not None:
             endpoint = wrapClientTLS(tls, endpoint)
-        client: SMTPClient = await endpoint.connect(Factory.forProtocol(lambda: SMTPClient(reactor)))
+        client: SMTPClient = await endpoint.connect(factory)
         return client
 
     return connect

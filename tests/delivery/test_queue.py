@@ -354,3 +354,17 @@ def test_listing_in_pages(desk):
             break
         after = page.next
     assert seen == [f"{n}@example.com" for n in range(5)]
+
+
+def test_a_process_that_starts_takes_back_what_a_killed_one_had_leased(desk):
+    desk.put("a@example.com", "b@example.net")
+    desk.put("c@example.com", due=desk.now() + HOUR)
+    assert len(desk.lease("killed")) == 2
+    desk.clock.advance(1)
+    desk.put("d@example.com")
+    mine = desk.lease("me")
+    assert addresses(mine) == ["d@example.com"]
+    assert desk.do("reclaim", "me") == 2
+    assert desk.do("reclaim", "me") == 0
+    assert addresses(desk.lease("me")) == ["a@example.com", "b@example.net"]
+    assert desk.do("settle", "killed", [over(entry) for entry in mine]), "who has it has it, whoever says so"

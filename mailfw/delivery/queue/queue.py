@@ -163,6 +163,19 @@ class Queue:
         await self._database.write(partial(rows.giveBack, owner=owner, entries=entries, due=self._now() if due is None else due))
         self._ring()
 
+    async def reclaim(self, owner: str) -> int:
+        """Give back what everybody but `owner` has leased: for the process that owns the file, when it starts, for then nobody
+        else is there. It is looked for by a reader, and holds up nothing. → how many recipients.
+        """
+        now = self._now()
+        where = "owner <> '' AND owner <> ? AND due > ?"
+        entries = await self._database.read(lambda connection: rows.Reader(connection).select(where, (owner, now)))
+        for start in range(0, len(entries), steering.STEP):
+            await self._database.write(partial(rows.reclaim, entries=entries[start : start + steering.STEP], due=now))
+        if entries:
+            self._ring()
+        return len(entries)
+
     async def settle(self, owner: str, settlements: Sequence[Settlement], reports: Sequence[Report] = ()) -> bool:
         """Write down what became of leased recipients, and put the reports about it into the queue, in one transaction.
 

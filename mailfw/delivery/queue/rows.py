@@ -248,6 +248,14 @@ def giveBack(connection: Connection, owner: str, entries: Sequence[Entry], due: 
     amend(connection, {entry.lane for entry in entries})
 
 
+def reclaim(connection: Connection, entries: Sequence[Entry], due: float) -> None:
+    """End leases of those who are gone, each where it is still theirs."""
+    connection.executemany(
+        "UPDATE recipient SET due = ?, owner = '' WHERE id = ? AND owner = ?", [(due, e.id, e.owner) for e in entries]
+    )
+    amend(connection, {entry.lane for entry in entries})
+
+
 # --- Going out -------------------------------------------------------------------------------------------------------
 
 _DEFER = (
