@@ -14,9 +14,11 @@ from collections.abc import Sequence
 
 from zope.interface import implementer
 
+from mailfw.hooks.runner import Attached, Hooks
 from mailfw.interfaces import IDelivery, IRouter
 from mailfw.smtp.data import DataDecoder
 from mailfw.smtp.server import smtp
+from mailfw.stages import Event, Stage
 from mailfw.testing.world import World
 from mailfw.values import Envelope, Fate, MessageSource, Outcome, Peer, Recipient
 
@@ -44,6 +46,8 @@ class NullDelivery:
 class NullRouter:
     """Opens deliveries to nowhere."""
 
+    isQueueing = True
+
     def begin(self, envelope: Envelope, peer: Peer) -> IDelivery:
         return NullDelivery()
 
@@ -55,9 +59,16 @@ def content(size: int) -> bytes:
     return header + line * max(1, (size - len(header)) // len(line))
 
 
-def run(count: int, segments: Sequence[bytes]) -> float:
-    """Microseconds of CPU for each message, when these are the client's segments for one."""
-    transport = World(router=NullRouter()).connect(smtp)
+async def silent(event: Event) -> None:
+    """A hook that has nothing to say."""
+
+
+def run(count: int, segments: Sequence[bytes], stages: Sequence[Stage] = ()) -> float:
+    """Microseconds of CPU for each message, when these are the client's segments for one, and there are hooks at these stages."""
+    world = World(router=NullRouter())
+    if stages:
+        world.context.hooks = Hooks({stage: [Attached("silent", silent)] for stage in stages}, world.clock)
+    transport = world.connect(smtp)
     transport.send(b"EHLO bench.example\r\n")
     transport.take()
     start = time.process_time()
@@ -81,6 +92,9 @@ def main() -> None:
     body = content(asked.size) + b".\r\n"
     print(f"{run(asked.count, [mail, rcpt, data, body]):8.1f} us a message of {len(body)} octets, waiting for replies")
     print(f"{run(asked.count, [mail + rcpt + data, body]):8.1f} us a message of {len(body)} octets, pipelined")
+    stages = [Stage.RCPT_TO, Stage.END_OF_MESSAGE]
+    spent = run(asked.count, [mail + rcpt + data, body], stages)
+    print(f"{spent:8.1f} us a message of {len(body)} octets, pipelined, with a silent hook at each of {len(stages)} stages")
     large = content(10 << 20) + b".\r\n"
     decoder = DataDecoder(len)
     start = time.process_time()

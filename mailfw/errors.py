@@ -140,10 +140,41 @@ class RelayDenied(Refusal):
     summary = "relaying denied"
 
 
+class RateExceeded(TemporaryRefusal):
+    """This sender sends more than it may in that time."""
+
+    summary = "you send too much, try again later"
+
+
 class NoRoute(Refusal):
     """No route carries mail to that domain from this system."""
 
     summary = "this system delivers no mail to that domain"
+
+
+class NoSuchDomain(Refusal):
+    """The DNS knows no such name."""
+
+    summary = "no such domain"
+
+
+class Unreachable(Refusal):
+    """No next hop could be brought to listen: nothing was handed over, to nobody.
+
+    It is told of a whole destination, so that others who want to go there need not try at once; permanent where no later
+    attempt would find it (a domain that takes no mail).
+
+    :ivar status: RFC 3463. :ivar host: whom it was tried with, where there was somebody.
+    """
+
+    isTemporary = True
+    summary = "the destination cannot be reached"
+
+    def __init__(self, text: str = "", *, isTemporary: bool = True, status: str = "", host: str = "") -> None:
+        super().__init__(text)
+        self.isTemporary = isTemporary
+        self.status = status
+        self.host = host
 
 
 class MessageTooLarge(Refusal):

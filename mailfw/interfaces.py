@@ -16,8 +16,12 @@ from typing import Any, BinaryIO, TypeVar
 
 from zope.interface import Attribute, Interface
 
+from mailfw.stages import Decision, Event, Stage
 from mailfw.values import (
+    MX,
+    TLSA,
     Address,
+    Answer,
     Changes,
     Column,
     Create,
@@ -298,17 +302,22 @@ class ISimpleStorePlugin(Interface):
         """Open the store that `argument`, the text after the colon, describes."""
 
 
-class IStoreContext(Interface):
-    """What a store is given when it is opened."""
+class IPluginContext(Interface):
+    """What every plugin is given when it is opened."""
 
     reactor: Any = Attribute("IReactorTime, IReactorThreads")
     data: str = Attribute("the data directory; relative paths start here")
     domains: Sequence[str] = Attribute("the configured domains, the first one first")
     now: Callable[[], float] = Attribute("seconds since the epoch, UTC")
+    isInline: bool = Attribute("do blocking work at once in the caller's thread: for tests on a fake clock")
+
+
+class IStoreContext(IPluginContext):
+    """What a store is given when it is opened."""
+
     quotaOf: Callable[[str], Awaitable[Quota]] = Attribute("what an account may hold, by its canonical name: `IQuotas.quotaOf`")
     mailboxes: Sequence[Create] = Attribute("what a new account has beside INBOX, subscribed to")
     expiry: Mapping[SpecialUse, float] = Attribute("seconds after which messages go by themselves from mailboxes of a use")
-    isInline: bool = Attribute("do blocking work at once in the caller's thread: for tests on a fake clock")
 
 
 class IOptions(Interface):
@@ -317,7 +326,7 @@ class IOptions(Interface):
     model: Any = Attribute("a pydantic model class, whose fields are the keys of that table")
 
 
-class IOptionsContext(IStoreContext):
+class IOptionsContext(IPluginContext):
     """What a plugin that provides IOptions is given when it is opened."""
 
     options: Any = Attribute("an instance of the plugin's model: what the configuration says, or the model's defaults")
@@ -391,7 +400,7 @@ class IAuthenticatorPlugin(Interface):
         """
 
 
-class IAuthContext(IStoreContext):
+class IAuthContext(IPluginContext):
     """What a source of accounts is given when it is opened."""
 
     rehash: bool = Attribute("whether a stored scheme weaker than argon2id is to be replaced at the next login")
@@ -448,6 +457,11 @@ class IAliases(Interface):
 class IRouter(Interface):
     """Opens the way for a message that a listener is receiving."""
 
+    isQueueing: bool = Attribute(
+        "what is taken can wait (held until a time, delivered by a time, with a priority) and leave for other systems, and its"
+        " sender is told what became of it (RFC 3461)"
+    )
+
     def begin(envelope: Envelope, peer: Peer) -> IDelivery:
         """A delivery for a message from `envelope.sender`; its recipients are still to come."""
 
@@ -474,10 +488,17 @@ class IDelivery(Interface):
 
 
 class IRoute(Interface):
-    """A way on which messages leave for some domains."""
+    """A way on which messages leave for some domains. It may provide IClosable too."""
+
+    def destination(domain: str) -> str:
+        """What recipients at that domain have in common with others on this route: those of one message that have the same
+        destination travel together, and connections are counted by it."""
 
     def begin(envelope: Envelope) -> IDelivery:
-        """A delivery on this route."""
+        """A delivery on this route, to recipients of one destination.
+
+        Its `commit` may raise Unreachable: nobody got anything, and the whole destination is left in peace for a while.
+        """
 
 
 class IRoutePlugin(Interface):
@@ -485,8 +506,82 @@ class IRoutePlugin(Interface):
 
     prefix: str = Attribute("the word before the colon")
 
-    def openRoute(argument: str, context: Any) -> IRoute:
-        """:raises ValueError: the argument makes no sense; the text says why."""
+    def openRoute(argument: str, context: IRouteContext) -> IRoute:
+        """The context has `options` too (see IOptionsContext) where the plugin provides IOptions.
+
+        :raises ValueError: the argument makes no sense; the text says why.
+        """
+
+
+class IRouteContext(Interface):
+    """What a route is given when it is opened."""
+
+    reactor: Any = Attribute("IReactorTime, IReactorTCP, IReactorProcess …")
+    data: str = Attribute("the data directory; relative paths start here")
+    hostname: str = Attribute("what this system calls itself")
+    resolver: IResolver = Attribute("the DNS")
+    now: Callable[[], float] = Attribute("seconds since the epoch, UTC")
+    port: int = Attribute("where other systems take mail: 25, unless configured")
+    timeout: float = Attribute("seconds: the longest wait for one reply of another system")
+    isOurs: Callable[[str], bool] = Attribute("whether an IP address leads back to this system")
+
+
+class IResolver(Interface):
+    """The DNS. Names are A-labels or U-labels; answers are from a cache while they are good.
+
+    Each method raises NoSuchDomain where there is no such name, and Unavailable where that cannot be told now (no server
+    answers, a server fails, a signature is wrong): the one is an answer, the other none.
+    """
+
+    async def mx(domain: str) -> Answer[MX]:
+        """Mail exchangers, in no order that means anything."""
+
+    async def addresses(host: str) -> Answer[str]:
+        """IPv6 and IPv4 addresses. Where one of the two kinds cannot be told now, the other is the answer."""
+
+    async def txt(name: str) -> Answer[bytes]:
+        """Texts, each put together from its strings."""
+
+    async def tlsa(name: str) -> Answer[TLSA]:
+        """Certificate associations (RFC 6698), of a name such as `_25._tcp.mx.example.org`."""
+
+
+# --- Hooks -----------------------------------------------------------------------------------------------------------
+
+
+class IHooks(Interface):
+    """All hooks there are, as the rooms see them that have stages."""
+
+    stages: Collection[Stage] = Attribute("where there are any: nobody need be asked elsewhere")
+
+    async def ask(event: Event) -> Decision:
+        """What the hooks of the event's stage come to. Never raises."""
+
+    def tell(event: Event) -> None:
+        """Let the hooks of a stage know whose answer changes nothing; returns at once."""
+
+
+class IHookPlugin(Interface):
+    """How a hook is named in `[[hook]] plugin`: `prefix:rest`."""
+
+    prefix: str = Attribute("the word before the colon")
+    stages: Collection[Stage] = Attribute("where its hooks are asked when the configuration does not say; empty: it has to say")
+
+    def openHook(argument: str, context: IHookContext) -> Callable[[Event], Any]:
+        """A plain function (called in threads) or an `async def` (awaited in the reactor's), or an object with such a `__call__`,
+        which takes an event and returns one of the results in `mailfw.stages`, or None to go on. One and the same is asked at
+        every stage that the configuration names. It may provide IClosable.
+
+        :raises ValueError: the argument makes no sense; the text says why.
+        """
+
+
+class IHookContext(IPluginContext):
+    """What a hook is given when it is opened. It provides IOptionsContext where the plugin provides IOptions."""
+
+    hostname: str = Attribute("what this system calls itself")
+    resolver: IResolver = Attribute("the DNS")
+    spool: str = Attribute("a directory for files that live as long as a message is under way")
 
 
 # --- Services --------------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from zope.interface.verify import verifyObject
 
 from mailfw.interfaces import (
     IAuthenticatorPlugin,
+    IHookPlugin,
     IMailService,
     IMailStorePlugin,
     IRoutePlugin,
@@ -47,6 +48,7 @@ class Kind(enum.Enum):
     STORE = "store"
     AUTHENTICATOR = "authenticator"
     ROUTE = "route"
+    HOOK = "hook"
     SERVICE = "service"
 
     @property
@@ -59,6 +61,7 @@ _INTERFACES: dict[Kind, tuple[InterfaceClass, ...]] = {
     Kind.STORE: (IMailStorePlugin, ISimpleStorePlugin),
     Kind.AUTHENTICATOR: (IAuthenticatorPlugin,),
     Kind.ROUTE: (IRoutePlugin,),
+    Kind.HOOK: (IHookPlugin,),
     Kind.SERVICE: (IMailService,),
 }
 

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar
 
 from attrs import evolve, field, frozen
 
@@ -97,6 +98,19 @@ class Recipient:
 
 
 @frozen
+class DeliverBy:
+    """When a message is of use no longer (RFC 2852).
+
+    :ivar isReturned: then it comes back to the sender (`R`); otherwise the sender is told, and it is still tried (`N`).
+    :ivar isTraced: the sender is told of every relay (`T`).
+    """
+
+    time: float
+    isReturned: bool = False
+    isTraced: bool = False
+
+
+@frozen
 class Envelope:
     """What SMTP says about a message, beside the message (RFC 5321 §2.3.1).
 
@@ -105,6 +119,9 @@ class Envelope:
     :ivar returns: RET, `full` or `hdrs`, or empty.
     :ivar envelopeId: ENVID as given, decoded from xtext.
     :ivar is8Bit: the message may hold octets above 127 (BODY=8BITMIME or BINARYMIME).
+    :ivar priority: -9 to 9 (MT-PRIORITY, RFC 6710).
+    :ivar releaseAt: before that time nobody is given the message (FUTURERELEASE, RFC 4865); 0 is at once.
+    :ivar isQuarantined: those of our own find it in Junk.
     """
 
     sender: Address | None
@@ -115,6 +132,10 @@ class Envelope:
     requiresTLS: bool = False
     returns: str = ""
     envelopeId: str = ""
+    priority: int = 0
+    deliverBy: DeliverBy | None = None
+    releaseAt: float = 0.0
+    isQuarantined: bool = False
 
 
 @frozen
@@ -189,16 +210,60 @@ class Outcome:
 
     :ivar refusal: why, when it was not taken.
     :ivar remark: a line for logs and VERB: which mailbox and UID, or what the remote server said.
+    :ivar status: RFC 3463, `5.1.1`, where somebody gave one.
+    :ivar host: the next hop that said so; empty where the message's way ends here.
+    :ivar isReported: the next hop also took over telling the sender of success (RFC 3461 §5.2.1).
     """
 
     fate: Fate
     refusal: Exception | None = None
     remark: str = ""
+    status: str = ""
+    host: str = ""
+    isReported: bool = False
 
     @property
     def isTaken(self) -> bool:
         """Whether somebody durably holds the message for this recipient."""
         return self.fate in (Fate.DELIVERED, Fate.QUEUED)
+
+
+# --- What the DNS says -----------------------------------------------------------------------------------------------
+
+
+@frozen
+class MX:
+    """A host that takes mail for a domain (RFC 5321 §5.1).
+
+    :ivar host: lower case, without the last dot; empty is a null MX (RFC 7505).
+    """
+
+    preference: int
+    host: str
+
+
+@frozen
+class TLSA:
+    """Which certificate a service shows (RFC 6698 §2.1)."""
+
+    usage: int
+    selector: int
+    matching: int
+    data: bytes
+
+
+R = TypeVar("R")
+
+
+@frozen
+class Answer(Generic[R]):
+    """Records of one kind at one name; none, where the name is there without any of that kind.
+
+    :ivar isAuthentic: the resolver found the answer signed (DNSSEC), as far as the resolver and the way to it are trusted.
+    """
+
+    records: tuple[R, ...] = ()
+    isAuthentic: bool = False
 
 
 # --- The bytes of a message ------------------------------------------------------------------------------------------

@@ -29,6 +29,17 @@ class Access:
         finally:
             remote.close()
 
+    def logFile(self) -> str | None:
+        """Where the system's log is, as its configuration says; None: on the server's standard output."""
+        from mailfw.app.catalogue import plugins
+        from mailfw.app.configuration import ConfigurationError, Source
+
+        try:
+            configuration = Source(self._place.file, {("data",): self._place.data}).read(plugins())
+        except ConfigurationError as error:
+            raise Problem(str(error)) from None
+        return None if configuration.log.file == "-" else configuration.path(configuration.log.file)
+
     def _performHere(self, operation: str, arguments: dict[str, Any]) -> Any:
         from mailfw.app.administration import Administration
         from mailfw.app.catalogue import plugins

@@ -46,6 +46,10 @@ class Administration:
 
     async def perform(self, operation: str, arguments: dict[str, Any]) -> Any:
         """Do it. :raises Problem: :raises Refusal: it cannot be done."""
+        if operation.startswith("queue "):
+            from mailfw.app.desk import Desk
+
+            return await Desk(self._system, self._server is not None).perform(operation, arguments)
         method = _operations.get(operation)
         if method is None:
             raise Problem(f'this server knows no operation "{operation}": are server and command of the same version?')

@@ -19,6 +19,8 @@ _COMMANDS = {
     "user": "Accounts: add, passwd, app-password, suspend, resume, list, remove, import.",
     "alias": "Addresses that lead to others: add, list, remove.",
     "mailbox": "An account's mailboxes.",
+    "queue": "Mail that waits to leave: list, show, retry, hold, release, cancel, bounce, flush, top.",
+    "trace": "What became of mail from or to an address, as the log tells it.",
     "plugin": "What can be named in the configuration.",
     "check-config": "Show every mistake in a configuration file.",
     "status": "How the running server is.",

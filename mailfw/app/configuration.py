@@ -25,7 +25,7 @@ from mailfw.app.sections import Configuration
 from mailfw.interfaces import IOptions
 from mailfw.plugins import Kind, Plugins, didYouMean
 
-LATER = ("queue", "relay", "dns", "route", "hook", "metrics")
+LATER = ("metrics",)
 """Sections that are known and belong to rooms which this version does not have."""
 
 
@@ -247,6 +247,10 @@ def _text(details: ErrorDetails, path: Path) -> str:
         return f"{name} is empty"
     if kind == "greater_than":
         return f"{name} must be above {context['gt']}"
+    if kind == "greater_than_equal":
+        return f"{name} must be {context['ge']} or more"
+    if kind == "less_than":
+        return f"{name} must be below {context['lt']}"
     if kind in _EXPECTED:
         return f"{name} must be {_EXPECTED[kind]}"
     return f"{name}: {details['msg']}"
@@ -307,14 +311,38 @@ def _consistency(configuration: Configuration, areDomainsKnown: bool) -> Iterato
         file = configuration.path(argument)
         if prefix in FILE_SOURCES and not os.access(file, os.R_OK):
             yield ("auth", "sources", index), f"auth.sources: {source}: there is no file {file} that can be read"
+    yield from _routing(configuration, areDomainsKnown)
     for domain in configuration.addresses.catchAll:
         if areDomainsKnown and domain not in configuration.domains:
             yield ("addresses", "catch_all", domain), f'catch_all: "{domain}" is not among domains'
 
 
+def _routing(configuration: Configuration, areDomainsKnown: bool) -> Iterator[tuple[Path, str]]:
+    """What is only wrong together about mail that leaves."""
+    seen: set[str] = set()
+    for index, route in enumerate(configuration.route):
+        path: Path = ("route", index, "domain")
+        if route.domain in seen:
+            yield path, f'route.domain: there is a route for "{route.domain}" already'
+        elif areDomainsKnown and route.domain in configuration.domains:
+            yield path, f'route.domain: "{route.domain}" is among domains, whose mail ends here'
+        seen.add(route.domain)
+    relay = configuration.relay
+    if relay.smarthost:
+        from mailfw.delivery.routes import smarthost
+
+        login = smarthost(relay.smarthost, relay.smarthostPassword)[1].login
+        if login is not None and not login.password:
+            yield ("relay", "smarthost"), "relay.smarthost: there is a user and no password: say smarthost_password"
+        elif login is None and relay.smarthostPassword:
+            yield ("relay", "smarthost_password"), 'relay.smarthost_password: for whom? write smarthost = "smtp://user@host:587"'
+
+
 def _pluginOptions(configuration: Configuration, plugins: Plugins) -> Iterator[tuple[Path, str]]:
     """What the plugins' own models say about `[plugin.PREFIX]`, of those in use also where there is no such table."""
     inUse = [(Kind.STORE, configuration.store), *((Kind.AUTHENTICATOR, source) for source in configuration.auth.sources)]
+    inUse += [(Kind.ROUTE, route.via) for route in configuration.route]
+    inUse += [(Kind.HOOK, hook.plugin) for hook in configuration.hook]
     kinds = {specification.partition(":")[0]: kind for kind, specification in inUse}
     for prefix in configuration.plugin.keys() - kinds.keys():
         named = [kind for kind in Kind if prefix in plugins.words(kind)]

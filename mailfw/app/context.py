@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 from twisted.logger import Logger
@@ -27,7 +27,6 @@ from mailfw.auth.accounts import Accounts
 from mailfw.auth.chain import chain
 from mailfw.auth.guard import LoginGuard
 from mailfw.delivery.directory import Directory
-from mailfw.delivery.router import Router
 from mailfw.errors import Refusal
 from mailfw.interfaces import (
     IAuthContext,
@@ -40,6 +39,7 @@ from mailfw.interfaces import (
     IVerifierSource,
 )
 from mailfw.net.context import ServiceContext
+from mailfw.net.peer import Networks
 from mailfw.net.sessions import SessionRegistry
 from mailfw.net.spool import SpoolDirectory
 from mailfw.plugins import BrokenPlugin, Kind, PluginError, check
@@ -47,10 +47,16 @@ from mailfw.sasl.exchange import Logins, Masters
 from mailfw.sql.schema import SchemaMismatch
 from mailfw.values import Create, SpecialUse, accountName
 
+if TYPE_CHECKING:
+    from mailfw.app.hooking import Hooking
+    from mailfw.app.outgoing import Outgoing
+    from mailfw.delivery.dns import Resolver
+    from mailfw.delivery.queue import Queue
+
 _log = Logger("mailfw.app")
 
 
-@implementer(IAuthContext, IOptionsContext)
+@implementer(IStoreContext, IAuthContext, IOptionsContext)
 @define(eq=False)
 class PluginContext:
     """What stores and sources of accounts are given when they are opened.
@@ -103,7 +109,7 @@ class System:
         self._reactor = reactor
         self._sources = [self._openSource(each) for each in configuration.auth.sources]
         self._chain = chain(self._sources)
-        self._isStoreOpen = False
+        self._closing: list[Callable[[], Any]] = []
 
     # --- Accounts --------------------------------------------------------------------------------------------------
 
@@ -140,7 +146,7 @@ class System:
             plugin = _CheckedPlugin(plugin)
         store = self._opened(specification, lambda: openStore(plugin, argument, context))
         self._checked(specification, IMailStore, store)
-        self._isStoreOpen = True
+        self._closing.append(IMailStore(store).close)
         return IMailStore(store)
 
     def _plugin(self, kind: Kind, specification: str) -> tuple[Any, str]:
@@ -182,6 +188,49 @@ class System:
         except BrokenPlugin as error:
             raise Problem(f"what {specification} opens is of no use: {error}") from None
 
+    # --- Mail that leaves ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def queue(self) -> Queue:
+        """The queue, opened."""
+        from mailfw.delivery.queue import Queue
+
+        queue: Queue = self._opened("queue", lambda: Queue.open(self.data.file("queue.sqlite"), reactor=self._reactor))
+        self._closing.append(queue.close)
+        return queue
+
+    @cached_property
+    def resolver(self) -> Resolver:
+        """The DNS."""
+        from mailfw.delivery.dns import Resolver, asker
+
+        resolver = Resolver(self._reactor, asker(self.configuration.dns.servers))
+        self._closing.append(resolver.close)
+        return resolver
+
+    @cached_property
+    def outgoing(self) -> Outgoing:
+        """The router, and the relay, which nobody has started yet. Opens the store."""
+        from mailfw.app.outgoing import Outgoing
+        from mailfw.delivery.srs import SRS
+
+        configuration, directory = self.configuration, self._directory()
+        srs: SRS = self._opened("srs", lambda: SRS.open(self.data.file("srs"), configuration.domains[0]))
+        outgoing = Outgoing(configuration, self.queue, srs, self.resolver, self.store, directory, self._reactor)
+        self._closing.append(outgoing.stop)
+        return outgoing
+
+    # --- Who else has a say ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def hooking(self) -> Hooking:
+        """What opens hooks."""
+        from mailfw.app.hooking import Hooking
+
+        hooking = Hooking(self._reactor, self.data.file("spool"), lambda: self.resolver)
+        self._closing.append(hooking.close)
+        return hooking
+
     # --- What listeners need ---------------------------------------------------------------------------------------
 
     @cached_property
@@ -189,26 +238,30 @@ class System:
         """Everything a listening service is given. Opens the store."""
         configuration = self.configuration
         limits = withinDescriptors(configuration.netLimits())
-        directory = self._directory()
         spool = SpoolDirectory(self.data.file("spool"), limits.spoolMemory)
         spool.prepare()
+        hooks = self.hooking.hooks(configuration) if configuration.hook else None
+        self.outgoing.router.hooks = self.outgoing.relay.hooks = hooks
         return ServiceContext(
+            hooks=hooks,
             hostname=configuration.hostname,
             domains=tuple(configuration.domains),
             store=self.store,
             logins=self._logins(),
-            directory=directory,
-            router=Router(directory, self.store),
+            directory=self.outgoing.router.directory,
+            router=self.outgoing.router,
             spool=spool,
             reactor=self._reactor,
             sessions=SessionRegistry(self._reactor),
             limits=limits,
             plaintext=configuration.auth.plaintext,
             protocols={"imap": configuration.imap.settings()},
+            xclient=Networks.parse(configuration.smtp.xclient),
         )
 
-    def _directory(self) -> Directory:
-        addresses, domains = self.configuration.addresses, self.configuration.domains
+    def _directory(self, configuration: Configuration | None = None) -> Directory:
+        configuration = configuration or self.configuration
+        addresses, domains = configuration.addresses, configuration.domains
         return Directory(self._chain, self._chain, domains, addresses.postmaster, addresses.catchAll, addresses.tagDelimiter)
 
     def _logins(self) -> Logins:
@@ -253,7 +306,13 @@ class System:
         return wanted <= known
 
     def reload(self, configuration: Configuration) -> None:
-        """Use what can be changed while sessions go on. Stores and sources stay as they were opened."""
+        """Use what can be changed while sessions go on. Stores and sources stay as they were opened.
+
+        :raises Problem: a route or a hook cannot be opened, and nothing was changed.
+        """
+        directory = self._directory(configuration)
+        hooks = self.hooking.hooks(configuration) if configuration.hook else None
+        self.outgoing.reload(configuration, directory)
         self.configuration = configuration
         context = self.context
         context.hostname = configuration.hostname
@@ -261,12 +320,13 @@ class System:
         context.spool.memory = context.limits.spoolMemory
         context.plaintext = configuration.auth.plaintext
         context.protocols = {"imap": configuration.imap.settings()}
+        context.xclient = Networks.parse(configuration.smtp.xclient)
         context.domains = tuple(configuration.domains)
-        context.directory = self._directory()
-        context.router = Router(context.directory, context.store)
+        context.directory, context.router = directory, self.outgoing.router
+        context.hooks = self.outgoing.router.hooks = self.outgoing.relay.hooks = hooks
 
     async def close(self) -> None:
-        """Let go of the store and the accounts."""
-        if self._isStoreOpen:
-            await self.store.close()
+        """Let go of all that was opened, the last first, and of the accounts."""
+        for close in reversed(self._closing):
+            await close()
         await self._chain.close()

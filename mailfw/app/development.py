@@ -1,7 +1,7 @@
 """Development mode: what is left unsaid when `twistd mailfw` is started without a configuration file.
 
 Loopback only, standard ports + 1000, everything in `./mailfw-data`, and two accounts to try it out with, which work only
-while nobody outside this machine can reach any listener.
+while nobody outside this machine can reach any listener. Mail for other systems is taken from them and held in the queue.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ def configuration(domains: Sequence[str] | None = None) -> dict[str, Any]:
         "domains": [*domains],
         "data": DATA,
         "addresses": {"postmaster": f"{ACCOUNTS[0]}@{domains[0]}"},
+        "relay": {"hold": True},
         "listen": [{"service": service, "endpoint": f"localhost:{port}"} for service, port in PORTS.items()],
     }
 
@@ -105,6 +106,7 @@ def banner(listeners: Sequence[tuple[str, str]], configuration: Configuration, h
     lines = ["", "mailfw is up, in development mode. It listens on:", ""]
     lines += [f"    {service:{width}}  {'  '.join(addresses)}" for service, addresses in places.items()]
     lines += ["", f"Mail and accounts are in {configuration.data}; the certificate is self-signed."]
+    lines += ["Mail for other systems is held in the queue: `mailfw queue list` shows it, `mailfw queue release ID` sends it."]
     if hasAccounts:
         names = [f"{local}@{configuration.domains[0]}" for local in ACCOUNTS]
         lines += [f'Log in as {names[0]} or {names[1]}, password "{PASSWORD}".']

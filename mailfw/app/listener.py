@@ -14,7 +14,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory
+from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -24,6 +24,8 @@ from twisted.python.log import callWithContext
 from mailfw.app.endpoints import Binding, isFamilyMissing
 from mailfw.app.logs import QUIET
 from mailfw.app.problem import Problem
+from mailfw.net.peer import NOBODY, Networks
+from mailfw.net.proxy import ProxiedFactory
 
 _log = Logger("mailfw.app")
 
@@ -36,10 +38,14 @@ class Gate(Factory):
     def __init__(self) -> None:
         self.inner: Any = None  # IProtocolFactory, whose annotations in Twisted contradict its implementations
 
-    def open(self, factory: IProtocolFactory, tls: Any) -> None:
-        """Let connections in; with TLS from their first octet when `tls` is given."""
-        self.inner = TLSMemoryBIOFactory(tls, False, factory) if tls is not None else factory
-        self.inner.doStart()
+    def open(self, factory: IProtocolFactory, tls: Any, proxies: Networks, clock: IReactorTime) -> None:
+        """Let connections in; with TLS from their first octet when `tls` is given.
+
+        :param proxies: peers that say for whom they speak before anything else; where there are any, nobody else is let in.
+        """
+        inner: Any = TLSMemoryBIOFactory(tls, False, factory) if tls is not None else factory
+        self.inner = ProxiedFactory(inner, proxies, clock) if proxies != NOBODY else inner
+        inner.doStart()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """What the factory behind builds; nobody is let in before there is one."""
@@ -51,10 +57,12 @@ class Listener(Service):
 
     :param service: the configuration's word.
     :param binding: where.
+    :param proxies: whom connections are taken from, where they come by way of a proxy.
     """
 
-    def __init__(self, service: str, binding: Binding, reactor: Any) -> None:
+    def __init__(self, service: str, binding: Binding, reactor: Any, proxies: Networks = NOBODY) -> None:
         self.service = service
+        self.proxies = proxies
         self.binding = binding
         self.gate = Gate()
         self.port: IListeningPort | None = None

@@ -51,5 +51,15 @@ def sizeText(value: int) -> str:
     return f"{scaled:.1f}".removesuffix(".0") + f" {unit}"
 
 
+def spanText(value: float) -> str:
+    """Seconds for people: `5 s`, `12 min`, `3 h`, `4 days`."""
+    scaled = max(value, 0.0)
+    for unit, length in (("s", 120.0), ("min", 120.0), ("h", 48.0)):
+        if scaled < length:
+            return f"{scaled:.0f} {unit}"
+        scaled /= 24 if unit == "h" else 60
+    return f"{scaled:.0f} days"
+
+
 def _shown(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value).lower()

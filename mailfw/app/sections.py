@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from attrs import fields as attributesOf
@@ -17,10 +18,13 @@ from pydantic.alias_generators import to_snake
 from mailfw.app.endpoints import Binding, bindings
 from mailfw.app.place import SYSTEM_DATA
 from mailfw.app.quantities import octets, seconds
+from mailfw.delivery.schedule import Schedule, parseIntervals
 from mailfw.errors import InvalidName
 from mailfw.imap.settings import OWN_NAME, Settings, Workaround
 from mailfw.net.limits import Limits
+from mailfw.net.peer import Networks
 from mailfw.plugins import Kind, PluginError, didYouMean, prefixed
+from mailfw.stages import Stage
 from mailfw.values import FIRST_MAILBOXES, Address, Create, SpecialUse
 
 _LABEL = re.compile(r"[^\W_]([\w-]{0,61}[^\W_])?")
@@ -86,18 +90,80 @@ def _endpoint(value: str) -> str:
     return value
 
 
+def _peers(value: str) -> str:
+    Networks.parse([value])
+    return value
+
+
 def _delimiter(value: str) -> str:
     if len(value) > 1 or value in ("@", '"', ".") or value.isalnum() or value.isspace():
         raise ValueError(f'"{value}" is no delimiter: write one character such as "+", or "" for none')
     return value
 
 
+def _intervals(value: list[str]) -> list[str]:
+    parseIntervals(value)
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value))
+    except ValueError as error:
+        raise ValueError(f'"{value}" is no network: {error}; write "192.0.2.0/24"') from None
+
+
+def _nameServer(value: str) -> str:
+    from mailfw.delivery.dns import asker
+
+    asker([value])
+    return value
+
+
+def _smarthost(value: str) -> str:
+    from mailfw.delivery.routes import smarthost
+
+    if value:
+        smarthost(value)
+    return value
+
+
+def _routed(value: str) -> str:
+    return "." * value.startswith(".") + _domain(value.removeprefix("."))
+
+
+def _via(value: str, info: ValidationInfo) -> str:
+    """Open one of our own routes, which does nothing yet but look at its argument. Strangers' are opened when they are needed."""
+    plugins, (prefix, argument) = _context(info)["plugins"], prefixed(Kind.ROUTE, value)
+    if plugins.isBuiltIn(Kind.ROUTE, prefix):
+        plugins.find(Kind.ROUTE, prefix).openRoute(argument, _Nowhere())
+    return value
+
+
+class _Nowhere:
+    """What a route is given that is only looked at."""
+
+    reactor = resolver = None
+    data, hostname = "/", "localhost"
+    port, timeout = 25, 300.0
+    isOurs = now = staticmethod(lambda *_: 0)
+
+
+PASSING = ("mx", "smtp")
+"""Routes on which mail only passes through: nobody else is to send by us to where they lead."""
+
 Domain = Annotated[str, AfterValidator(_domain)]
 AddressText = Annotated[str, AfterValidator(_address)]
 ReadablePath = Annotated[str, AfterValidator(_readable)]
+Peers = Annotated[str, AfterValidator(_peers)]
 Octets = Annotated[int, BeforeValidator(octets)]
 Seconds = Annotated[float, BeforeValidator(seconds)]
 Count = Annotated[int, Field(gt=0)]
+AnyNumber = Annotated[int, Field(ge=0)]
+"""A limit that 0 turns off."""
+
+Port = Annotated[int, Field(gt=0, lt=65536)]
+Intervals = Annotated[list[str], AfterValidator(_intervals)]
 
 
 class Auth(Section):
@@ -127,6 +193,7 @@ class Listen(Section):
 
     service: Annotated[str, AfterValidator(_service)]
     endpoint: Annotated[str, AfterValidator(_endpoint)] = ""
+    proxy: list[Peers] = []
 
     @model_validator(mode="before")
     @classmethod
@@ -145,12 +212,121 @@ class Listen(Section):
         return bindings(self.endpoint)
 
 
+class SMTP(Section):
+    """`[smtp]`: what is SMTP's alone."""
+
+    xclient: list[Peers] = []
+
+
+def _stages(value: object) -> object:
+    """One word, or a list of them."""
+    words = [value] if isinstance(value, str) else value
+    known = [stage.value for stage in Stage]
+    for word in words if isinstance(words, list) else ():
+        if word not in known:
+            raise ValueError(f'there is no stage "{word}"{didYouMean(str(word), known)}')
+    return words
+
+
+class Hook(Section):
+    """`[[hook]]`: who else has a say, and where.
+
+    :ivar stage: where it is asked; empty: where its plugin says.
+    :ivar deadline: seconds in which it has to answer.
+    :ivar onFailure: what becomes of mail when it does not.
+    """
+
+    stage: Annotated[list[str], BeforeValidator(_stages)] = []
+    plugin: Annotated[str, _specification(Kind.HOOK)]
+    deadline: Annotated[Seconds, Field(gt=0)] = 10.0
+    onFailure: Literal["tempfail", "accept"] = "tempfail"
+
+    @model_validator(mode="after")
+    def _somewhere(self, info: ValidationInfo) -> Hook:
+        """A hook is asked somewhere."""
+        try:
+            plugin = _context(info)["plugins"].find(Kind.HOOK, self.plugin.partition(":")[0])
+        except PluginError:
+            return self  # the field's own validator says so
+        if not self.stage and not plugin.stages:
+            raise ValueError('say at which stage, such as stage = "end_of_message"')
+        return self
+
+    def stages(self, plugin: Any) -> list[Stage]:
+        """Where it is asked. :param plugin: provides IHookPlugin."""
+        return [Stage(word) for word in self.stage] or list(plugin.stages)
+
+
 class Addresses(Section):
     """`[addresses]`: what local parts mean beside accounts and aliases."""
 
     postmaster: Annotated[str, AfterValidator(_addressOrNone)] = ""
     catchAll: dict[Domain, AddressText] = {}
     tagDelimiter: Annotated[str, AfterValidator(_delimiter)] = "+"
+
+
+class Queue(Section):
+    """`[queue]`: how long mail for others is tried."""
+
+    retry: Intervals = ["5m", "15m*16", "1h"]
+    warnAfter: Seconds = 4 * 3600.0
+    giveUpAfter: Seconds = 5 * 86400.0
+
+    def schedule(self) -> Schedule:
+        """As the relay takes it."""
+        return Schedule(parseIntervals(self.retry), self.warnAfter, self.giveUpAfter)
+
+
+class Relay(Section):
+    """`[relay]`: how mail for others leaves, and who may send it.
+
+    :ivar hold: what leaves by the DNS or the smart host waits in the queue until somebody releases it.
+    :ivar loopback: what the DNS says may lead to this machine itself; for trying out.
+    """
+
+    port: Port = 25
+    smarthost: Annotated[str, AfterValidator(_smarthost)] = ""
+    smarthostPassword: str = ""
+    timeout: Seconds = 300.0
+    networks: list[Annotated[str, AfterValidator(_network)]] = []
+    deliveries: Count = 100
+    deliveriesPerDestination: Count = 20
+    hold: bool = False
+    loopback: bool = False
+
+
+class DNS(Section):
+    """`[dns]`: whom to ask; nobody: whom the system asks."""
+
+    servers: list[Annotated[str, AfterValidator(_nameServer)]] = []
+
+
+class Route(Section):
+    """`[[route]]`: the way on which mail for one domain leaves, or with a dot before it for all domains below.
+
+    :ivar accept: whether anybody may send there; None: yes, unless mail only passes through (`smtp:`, `mx:`).
+    :ivar retry: :ivar warnAfter: :ivar giveUpAfter: as in `[queue]`, whose are meant where they are None.
+    """
+
+    domain: Annotated[str, AfterValidator(_routed)]
+    via: Annotated[str, _specification(Kind.ROUTE), AfterValidator(_via)]
+    accept: bool | None = None
+    retry: Intervals | None = None
+    warnAfter: Seconds | None = None
+    giveUpAfter: Seconds | None = None
+
+    @property
+    def isAccepting(self) -> bool:
+        """Whether anybody may send there."""
+        return self.via.partition(":")[0] not in PASSING if self.accept is None else self.accept
+
+    def schedule(self, general: Schedule) -> Schedule:
+        """This route's own, where it has one."""
+        return Schedule(
+            parseIntervals(self.retry) if self.retry is not None else general.intervals,
+            self.warnAfter if self.warnAfter is not None else general.warnAfter,
+            self.giveUpAfter if self.giveUpAfter is not None else general.giveUpAfter,
+        )
 
 
 class Log(Section):
@@ -223,7 +399,7 @@ def _limitType(name: str, default: object) -> Any:
         return bool
     if isinstance(default, float):
         return Seconds
-    return Octets if name in _IN_OCTETS else Count
+    return Octets if name in _IN_OCTETS else Count if default else AnyNumber
 
 
 _limits: dict[str, Any] = {each.name: (_limitType(each.name, each.default), each.default) for each in attributesOf(Limits)}
@@ -289,9 +465,15 @@ class Configuration(Section):
     auth: Auth = Auth()
     tls: TLS | None = None
     listen: Annotated[list[Listen], Field(min_length=1)] = []
+    smtp: SMTP = SMTP()
     addresses: Addresses = Addresses()
     log: Log = Log()
     limits: LimitsSection = LimitsSection()
+    queue: Queue = Queue()
+    relay: Relay = Relay()
+    dns: DNS = DNS()
+    route: list[Route] = []
+    hook: list[Hook] = []
     manhole: Manhole = Manhole()
     imap: IMAP = IMAP()
     mailboxes: Annotated[dict[_MailboxName, str], AfterValidator(_uses)] = _FIRST_MAILBOXES

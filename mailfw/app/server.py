@@ -2,8 +2,9 @@
 
 The order of things: `prepare` finds what is in the way before twistd forks; `privilegedStartService` binds the ports, as root
 where twistd is; `startService` opens stores and accounts under the user that the process now runs as, then lets connections
-in. `stopService` accepts nobody any more, gives sessions `Limits.stopTimeout` seconds, closes the stores and lets go of the
-data directory. A second SIGTERM or Ctrl-C cuts sessions off at once.
+in; the relay begins once the reactor runs. `stopService` accepts nobody any more, gives sessions and deliveries
+`Limits.stopTimeout` seconds, closes the stores and lets go of the data directory. A second SIGTERM or Ctrl-C cuts sessions off
+at once.
 
 SIGHUP reads the whole configuration again: on any mistake everything stays as it was.
 """
@@ -19,7 +20,7 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.logger import ILogObserver, Logger, globalLogPublisher
 from twisted.python.components import Componentized
 
@@ -34,10 +35,12 @@ from mailfw.app.datadir import DataDirectory
 from mailfw.app.endpoints import isFamilyMissing, obstacle
 from mailfw.app.listener import Listener, cannotListen
 from mailfw.app.logs import LineObserver, LogFile, Output, StandardOutput, renderer, syslogOutput
+from mailfw.app.outgoing import RelayService
 from mailfw.app.problem import Problem
 from mailfw.app.sections import Configuration
 from mailfw.app.signals import StopSignals
 from mailfw.app.tls import Certificates
+from mailfw.net.peer import Networks
 from mailfw.plugins import Kind, PluginError
 
 SWITCH_INTERVAL = 0.0005
@@ -60,6 +63,7 @@ def _fixed(configuration: Configuration) -> dict[str, Any]:
         "auth.master_separator": configuration.auth.masterSeparator,
         "the first of domains": configuration.domains[0],
         "tls": configuration.tls is None,
+        "dns": configuration.dns,
         "log.format": configuration.log.format,
         "log.file": configuration.log.file,
         "mailboxes": configuration.mailboxes,
@@ -107,7 +111,7 @@ class Server(MultiService):
         self.certificates = self._loadCertificates(self.configuration)
         for listen in self.configuration.listen:
             for binding in listen.bindings():
-                self.listeners.append(Listener(listen.service, binding, self._reactor))
+                self.listeners.append(Listener(listen.service, binding, self._reactor, Networks.parse(listen.proxy)))
         self._refuseWithoutCertificate()
         obstacles = [(each.service, each.binding, error) for each in self.listeners if (error := obstacle(each.binding))]
         missing = [each for each in obstacles if each[1].isOptional and isFamilyMissing(each[2])]
@@ -213,7 +217,8 @@ class Server(MultiService):
         for listener in self.listeners:
             service = _service(listener.service)
             factory = service.factory(self if service.name == "manhole" else system.context)
-            listener.gate.open(factory, self.certificates if service.isTLS else None)
+            tls = self.certificates if service.isTLS else None
+            listener.gate.open(factory, tls, listener.proxies, self._reactor)
 
     async def _ready(self) -> None:
         """Once the reactor runs."""
@@ -221,6 +226,7 @@ class Server(MultiService):
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, 20, 20)
         StopSignals(self._reactor, self._hurry)
+        RelayService(self.system.outgoing, self._reactor).setServiceParent(self)
         domains = ", ".join(self.configuration.domains)
         where = ", ".join(f"{each.service} {each.address}" for each in self.listeners if each.address)
         _log.info("mailfw {version} serves {domains}: {where}", version=__version__, domains=domains, where=where)
@@ -261,6 +267,7 @@ class Server(MultiService):
         try:
             fresh = self.source.read(plugins())
             certificates = self._loadCertificates(fresh)
+            self.system.reload(fresh)
         except (ConfigurationError, Problem) as error:
             said = [*str(error).splitlines(), "nothing was reloaded: the server goes on as it was"]
             for line in said:
@@ -269,7 +276,6 @@ class Server(MultiService):
         if certificates is not None and self.certificates is not None:
             self.certificates.replace(certificates)
         old, self.configuration = self.configuration, fresh
-        self.system.reload(fresh)
         if self._observer is not None:
             self._observer.setLevel(fresh.log.level)
         if isinstance(self._output, LogFile):
@@ -292,9 +298,12 @@ class Server(MultiService):
 
     async def _stop(self) -> None:
         _log.info("stopping")
-        await DeferredList([service.stopService() for service in self], consumeErrors=True)
+        await DeferredList([maybeDeferred(service.stopService) for service in self], consumeErrors=True)
         if self.system is not None:
-            await self.system.context.sessions.stop(self.configuration.netLimits().stopTimeout)
+            seconds = self.configuration.netLimits().stopTimeout
+            relayed = Deferred.fromCoroutine(self.system.outgoing.stop(seconds))
+            await self.system.context.sessions.stop(seconds)
+            await relayed
             await self.system.close()
         self.data.release()
         _log.info("stopped")
@@ -304,6 +313,7 @@ class Server(MultiService):
         assert self.system is not None
         _log.warn("stopping at once")
         self.system.context.sessions.cutOff()
+        self.system.outgoing.relay.cutOff()
 
 
 def _service(word: str) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -33,6 +33,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from mailfw.app.commands.queue import describe
+from mailfw.app.desk import Desk
 from mailfw.errors import AuthenticationFailed
 from mailfw.net.peer import peerOf
 
@@ -45,6 +47,8 @@ GREETING = b"mailfw: help() says what is here; Ctrl-D leaves.\r\n"
 HELP = """\
 store           the mail store (interfaces.IMailStore)
 sessions()      who is connected
+queue           mail that waits: queue.list(domain="…"), queue.show(ID), queue.retry(ID, …), queue.hold, queue.release,
+                queue.cancel, queue.bounce, queue.flush("example.com"); the words that choose are those of `mailfw queue`
 config          the configuration in use
 services        the listeners, and the control socket
 server          the whole server (mailfw.app.server.Server)
@@ -86,12 +90,52 @@ def namespace(server: Server) -> dict[str, Any]:
     return {
         "store": system.store,
         "sessions": sessions,
+        "queue": QueueVerbs(Desk(system, isRunning=True)),
         "config": server.configuration,
         "services": list(server),
         "server": server,
         "run": Deferred.fromCoroutine,
         "help": lambda: Text(HELP),
     }
+
+
+class QueueVerbs:
+    """The administrator's hand on the queue, at the prompt: the verbs of `mailfw queue`."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def list(self, *ids: int, **words: Any) -> Deferred[Text]:
+        """Recipients; the words are `recipient`, `domain`, `sender`, `reason`, `state`, `olderThan`, `newerThan`, `limit`."""
+        return Deferred.fromCoroutine(self._list(ids, words))
+
+    def show(self, id: int) -> Deferred[Any]:
+        """One message."""
+        return Deferred.fromCoroutine(self._desk.show(id))
+
+    def flush(self, domain: str) -> Deferred[Text]:
+        """Try everything at once that waits for a domain."""
+        return self._do("retry", (), {"domain": domain})
+
+    def __getattr__(self, verb: str) -> Callable[..., Deferred[Text]]:
+        """`retry`, `hold`, `release`, `cancel`, `bounce`: of messages, or of what words choose; not of everything by mistake."""
+        if verb not in ("retry", "hold", "release", "cancel", "bounce"):
+            raise AttributeError(verb)
+        return lambda *ids, **words: self._do(verb, ids, words)
+
+    def _do(self, verb: str, ids: Sequence[int], words: dict[str, Any]) -> Deferred[Text]:
+        if not (ids or set(words) - {"text"}):
+            raise TypeError(f"say which: queue.{verb}(ID, …), or words that choose, as in domain='example.com'")
+        return Deferred.fromCoroutine(self._count(verb, ids, words))
+
+    async def _count(self, verb: str, ids: Sequence[int], words: dict[str, Any]) -> Text:
+        return Text(f"{await self._desk.perform(f'queue {verb}', {'ids': ids, **words})} recipients")
+
+    async def _list(self, ids: Sequence[int], words: dict[str, Any]) -> Text:
+        found = await self._desk.entries(ids=ids, **words)
+        now = time.time()
+        lines = [describe(entry, now) for entry in found["recipients"]]
+        return Text("\n".join([*lines, f"{found['total']} recipients"]))
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> str:

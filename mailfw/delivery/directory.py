@@ -65,7 +65,7 @@ class Directory:
         self._users = users
         self._aliases = aliases
         self._first = domains[0].lower()
-        self._domains = {spelling: domain.lower() for domain in domains for spelling in _spellings(domain)}
+        self._domains = {spelling: domain.lower() for domain in domains for spelling in spellings(domain)}
         self._postmaster = self._parse(postmaster) if postmaster else None
         self._catchAll = {}
         for domain, address in (catchAll or {}).items():
@@ -203,7 +203,7 @@ def _nameOf(address: Address) -> str:
         return ""
 
 
-def _spellings(domain: str) -> set[str]:
+def spellings(domain: str) -> set[str]:
     """A domain in lower case, as a U-label and as an A-label, as far as there are such."""
     domain = domain.lower()
     try:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
+from attrs import evolve
 from twisted.logger import Logger
 
+from mailfw.delivery.policy import JUNK, decide, outcomeOf, tell
 from mailfw.errors import OverQuota, Refusal, Unavailable
-from mailfw.interfaces import IMailStore
-from mailfw.values import Address, Fate, MessageSource, Outcome, Target
+from mailfw.interfaces import IHooks, IMailStore
+from mailfw.stages import Quarantine, Stage
+from mailfw.values import Address, Envelope, Fate, MessageSource, Outcome, Target
 
 
 def returnPath(sender: Address | None) -> bytes:
@@ -17,12 +21,16 @@ def returnPath(sender: Address | None) -> bytes:
 
 
 class LocalDelivery:
-    """Brings messages to targets in one store."""
+    """Brings messages to targets in one store.
+
+    :ivar hooks: are asked about each; None: there are none.
+    """
 
     _log = Logger("mailfw.delivery")
 
     def __init__(self, store: IMailStore) -> None:
         self._store = store
+        self.hooks: IHooks | None = None
 
     async def mustHaveRoom(self, targets: Sequence[Target]) -> None:
         """:raises OverQuota: not one of the targets has room for anything more."""
@@ -42,13 +50,45 @@ class LocalDelivery:
 
         However many recipients lead to a mailbox, it gets the message once.
         """
+        return [merged(outcomes) for outcomes in await self.deliverEach(message, sender, groups)]
+
+    async def deliverEach(
+        self, message: MessageSource, sender: Address | None, groups: Sequence[Sequence[Target]]
+    ) -> list[list[Outcome]]:
+        """As `deliver`, with an outcome for each target of each group."""
         targets: dict[tuple[str, str], Target] = {}
         for group in groups:
             for target in group:
                 targets.setdefault((target.account, target.mailbox), target)
-        outcomes = await self._bring(message.withPrefix(returnPath(sender)), list(targets.values()))
+        if not targets:
+            return [[] for _ in groups]
+        bring = self._bring if self.hooks is None else partial(self._bringAsked, self.hooks, Envelope(sender))
+        outcomes = await bring(message.withPrefix(returnPath(sender)), list(targets.values()))
         found = dict(zip(targets, outcomes, strict=True))
-        return [merged([found[target.account, target.mailbox] for target in group]) for group in groups]
+        return [[found[target.account, target.mailbox] for target in group] for group in groups]
+
+    async def _bringAsked(
+        self, hooks: IHooks, envelope: Envelope, message: MessageSource, targets: Sequence[Target]
+    ) -> list[Outcome]:
+        """As `_bring`, with hooks asked about each target. Who gets the same message gets it in one step still."""
+        found: dict[Target, Outcome] = {}
+        together: dict[MessageSource, list[tuple[Target, Target]]] = {}
+        for target in targets:
+            decision = await decide(hooks, Stage.BEFORE_STORE, envelope=envelope, target=target, message=message)
+            outcome = None if decision is None else outcomeOf(decision.result)
+            if outcome is not None:
+                found[target] = outcome
+                continue
+            isJunk = decision is not None and isinstance(decision.result, Quarantine)
+            to = evolve(target, mailbox=JUNK) if isJunk else target
+            edited = message if decision is None or decision.event.message is None else decision.event.message
+            together.setdefault(edited, []).append((target, to))
+        for edited, pairs in together.items():
+            outcomes = await self._bring(edited, [to for _, to in pairs])
+            for (target, to), outcome in zip(pairs, outcomes, strict=True):
+                found[target] = outcome
+                tell(hooks, Stage.STORED, envelope=envelope, target=to, outcome=outcome)
+        return [found[target] for target in targets]
 
     async def _bring(self, message: MessageSource, targets: Sequence[Target]) -> list[Outcome]:
         try:

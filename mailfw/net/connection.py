@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import itertools
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
@@ -27,6 +27,7 @@ from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -61,6 +62,8 @@ LINGER = 5.0
 
 Handled = Coroutine[Any, Any, None] | Deferred[None] | None
 """What a handler returns: nothing when it is done, or what to wait for."""
+
+T = TypeVar("T")
 
 _log = Logger("mailfw.net")
 _counter = itertools.count(1)
@@ -106,7 +109,7 @@ class Connection(TwistedProtocol):
         self.isTLS = listener.isTLS
         self.account = ""
         self.state = "connected"
-        self.peer = Peer("")
+        self.peer = self._origin = Peer("")
         self.since = 0.0
         self.octetsIn = self.octetsOut = 0
         module = type(self).__module__
@@ -221,10 +224,12 @@ class Connection(TwistedProtocol):
 
     def hasEarlyInput(self) -> bool:
         """Whether the client talks before it was greeted: looks into the socket without taking anything from it."""
-        if self.hasInput():
+        if self.hasInput() or self.listener.isTLS:
+            return self.hasInput()
+        if getattr(self.transport, "hasEarlyInput", False):  # it came with a PROXY header
             return True
         handle = getattr(self.transport, "socket", None)
-        if not isinstance(handle, socket.socket) or self.listener.isTLS:
+        if not isinstance(handle, socket.socket):
             return False
         try:
             return bool(handle.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
@@ -331,6 +336,28 @@ class Connection(TwistedProtocol):
             finally:
                 self._pausing = None
 
+    async def inThread(self, work: Callable[[], T]) -> T:
+        """Do what would hold the reactor too long elsewhere; at once where there is no other thread (tests)."""
+        reactor = self.context.reactor
+        if not hasattr(reactor, "getThreadPool"):
+            return work()
+        result: T = await deferToThreadPool(reactor, reactor.getThreadPool(), work)
+        return result
+
+    @property
+    def isTrustedProxy(self) -> bool:
+        """Whether the peer may say for whom it speaks. It is whoever connected, whatever it said since."""
+        return self._origin in self.context.xclient
+
+    def speakFor(self, peer: Peer) -> None:
+        """The connection is that peer's from now on: limits and logs count it there."""
+        self.peer = peer
+        self.context.sessions.recount(self)
+
+    def busyWith(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something before anything more of the client's is heard."""
+        self._hold(work)
+
     def setDeadline(self, seconds: float | None) -> None:
         """Call `timedOut` after so many seconds unless this is called again before; None: no deadline."""
         clock = self.context.reactor
@@ -419,7 +446,7 @@ class Connection(TwistedProtocol):
         return self.transport
 
     def connectionMade(self) -> None:
-        self.peer = peerOf(self._transport.getPeer())
+        self.peer = self._origin = peerOf(self._transport.getPeer())
         self.since = self.context.now()
         self._connectedAt = self.context.reactor.seconds()
         if hasattr(self.transport, "setTcpNoDelay"):
@@ -582,6 +609,9 @@ class Connection(TwistedProtocol):
             deferred.addCallbacks(self._freed, self._freedByFailure)
         else:
             deferred.addCallbacks(self._freed, self._freedByFailure).addCallback(self._goOn)
+            return
+        if self._isLost:
+            self._end()
 
     def _freed(self, _: object) -> None:
         self._isBusy = False

@@ -8,9 +8,10 @@ from typing import Any
 
 from attrs import define, field
 
-from mailfw.interfaces import IDirectory, IMailStore, IRouter
+from mailfw.interfaces import IDirectory, IHooks, IMailStore, IRouter
 from mailfw.net.connection import Connection
 from mailfw.net.limits import Limits
+from mailfw.net.peer import NOBODY, Networks
 from mailfw.net.sessions import SessionRegistry
 from mailfw.net.spool import SpoolDirectory
 from mailfw.sasl.exchange import Logins
@@ -28,6 +29,8 @@ class ServiceContext:
     :ivar plaintext: where passwords may come without TLS: `loopback`, `never`, `always`.
     :ivar protocols: what the configuration says to one protocol alone, by its name: an object of that room's own.
     :ivar now: seconds since the epoch, UTC.
+    :ivar xclient: peers that may say whom they speak for.
+    :ivar hooks: who else has a say; None: nobody.
     """
 
     hostname: str
@@ -44,6 +47,8 @@ class ServiceContext:
     plaintext: str = "loopback"
     protocols: Mapping[str, Any] = field(factory=dict)
     now: Callable[[], float] = field(default=time.time)
+    xclient: Networks = NOBODY
+    hooks: IHooks | None = None
 
     def mayUsePlaintext(self, connection: Connection) -> bool:
         """Whether a password may come on this connection as it is now."""

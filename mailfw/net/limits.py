@@ -10,7 +10,11 @@ class Limits:
     """Octets and seconds; `[limits]` of the configuration sets them by the same names in snake_case.
 
     :ivar messageSize: of one message, as SMTP's SIZE and IMAP's APPENDLIMIT announce it.
-    :ivar recipients: of one SMTP transaction; more get 452.
+    :ivar recipients: of one SMTP transaction; more get 452. :ivar recipientDomains: likewise, their different domains.
+    :ivar transactions: messages of one SMTP session; then it is closed with 421.
+    :ivar holdTime: seconds that a submitted message may ask to be held (FUTURERELEASE).
+    :ivar recipientsPerSender: that one account may send to in an hour; 0: any number.
+    :ivar recipientsPerAddress: that one IP address (IPv6: one /64) may send to in an hour without a login; 0: any number.
     :ivar receivedHeaders: a message with more is in a loop.
     :ivar bodyLine: the longest line of a message that is accepted.
     :ivar connections: in all; :ivar connectionsPerAddress: from one IP address (IPv6: one /64).
@@ -31,6 +35,11 @@ class Limits:
 
     messageSize: int = 50 << 20
     recipients: int = 1000
+    recipientDomains: int = 1000
+    transactions: int = 10000
+    holdTime: float = 2592000.0
+    recipientsPerSender: int = 0
+    recipientsPerAddress: int = 0
     receivedHeaders: int = 50
     bodyLine: int = 65536
     connections: int = 10000

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address, ip_address
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from attrs import frozen
 from twisted.internet.address import IPv4Address as IPv4Endpoint
 from twisted.internet.address import IPv6Address as IPv6Endpoint
 from twisted.internet.address import UNIXAddress
@@ -27,3 +29,29 @@ def peerOf(address: IAddress | None) -> Peer:
     if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
         return Peer(str(ip.ipv4_mapped), address.port, ip.ipv4_mapped.is_loopback)
     return Peer(str(ip), address.port, ip.is_loopback)
+
+
+@frozen
+class Networks:
+    """Peers that are trusted with something: networks, and perhaps whoever comes by a Unix socket."""
+
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    hasUnix: bool = False
+
+    @classmethod
+    def parse(cls, words: Iterable[str]) -> Networks:
+        """Addresses, networks and the word `unix`. :raises ValueError: one is none of these."""
+        words = list(words)
+        return cls(tuple(ip_network(word) for word in words if word != "unix"), "unix" in words)
+
+    def __contains__(self, peer: Peer) -> bool:
+        if peer.isUnix:
+            return self.hasUnix
+        try:
+            address = ip_address(peer.host)
+        except ValueError:
+            return False
+        return any(address in network for network in self.networks)
+
+
+NOBODY = Networks()

@@ -63,14 +63,22 @@ class SessionRegistry:
 
     def discard(self, connection: Connection) -> None:
         """A connection is gone."""
-        network = self._connections.pop(connection, None)
+        self._uncount(self._connections.pop(connection, None))
+        if not self._connections and self._allGone is not None:
+            gone, self._allGone = self._allGone, None
+            gone.callback(None)
+
+    def recount(self, connection: Connection) -> None:
+        """A connection turned out to be from somewhere else."""
+        if connection in self._connections:
+            self._uncount(self._connections[connection])
+            self.add(connection)
+
+    def _uncount(self, network: str | None) -> None:
         if network is not None:
             self._byNetwork[network] -= 1
             if not self._byNetwork[network]:
                 del self._byNetwork[network]
-        if not self._connections and self._allGone is not None:
-            gone, self._allGone = self._allGone, None
-            gone.callback(None)
 
     def refuses(self, peer: Peer, limits: Limits) -> str:
         """Why one more connection from that peer is too many; empty: it is welcome."""

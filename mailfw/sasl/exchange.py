@@ -256,6 +256,15 @@ class Logins:
         """Seconds to wait, answering nothing, before this user's next login from there is looked at."""
         return self._guard.delayFor(peer, self._loginName(user)[0]) if self._guard is not None else 0.0
 
+    async def identityOf(self, user: str) -> Identity:
+        """Who that is, in the words of somebody whom we trust to know.
+
+        :raises AuthenticationFailed: there is no such account, or nobody who could tell.
+        """
+        if self._identities is None:
+            raise AuthenticationFailed
+        return await self._identities.identityOf(self._canonical(user))
+
     async def verifier(self, user: str, mechanism: str) -> Verifier:
         """What is stored for the user, or something that looks like it. Both are worked out for each, to take the same time."""
         user, _ = self._loginName(user)

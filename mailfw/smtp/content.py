@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from mailfw.message.binarymime import withoutBinary
 from mailfw.smtp.data import Inspection, Normalizer
 from mailfw.smtp.reply import Reply, reply
 from mailfw.smtp.stamp import HEADER_LIMIT, headerOf, isLooping
@@ -12,7 +13,7 @@ from mailfw.values import MessageSource
 
 if TYPE_CHECKING:
     from mailfw.net.limits import Limits
-    from mailfw.net.spool import Spool
+    from mailfw.net.spool import SpoolDirectory
 
 
 _NO_ROOM = reply(452, "4.3.1", "no room for the message at the moment")
@@ -25,18 +26,24 @@ class Content:
     place. Only a client that sends twice what is allowed is not heard out: `isHopeless`.
 
     :param isNormalized: bare CR and LF are made CRLF, not refused.
+    :param isBinary: it may be no lines (RFC 3030 §3); `encode` makes it such.
     :param failed: is told once when the spool cannot be written.
     """
 
-    def __init__(self, spool: Spool, limits: Limits, isNormalized: bool, failed: Callable[[], None]) -> None:
-        self._spool = spool
+    def __init__(
+        self, spools: SpoolDirectory, limits: Limits, isNormalized: bool, isBinary: bool, failed: Callable[[], None]
+    ) -> None:
+        self._spools = spools
+        self._spool = spools.open()
+        self._isBinary = isBinary
         self._limits = limits
         self._failed = failed
         self._hasFailed = False
-        self._normalizer = Normalizer(self._keep) if isNormalized else None
+        self._normalizer = Normalizer(self._keep) if isNormalized and not isBinary else None
         self._inspection = Inspection(limits.bodyLine)
         self._refused = 0
         self._source: MessageSource | None = None
+        self._headerSize: int | None = None  # once it was encoded
 
     @property
     def size(self) -> int:
@@ -56,7 +63,7 @@ class Content:
     @property
     def headerSize(self) -> int:
         """Octets of the header with its empty line; -1: there is no empty line."""
-        return self._inspection.headerSize
+        return self._inspection.headerSize if self._headerSize is None else self._headerSize
 
     def take(self, piece: bytes) -> None:
         """More octets, decoded."""
@@ -100,15 +107,41 @@ class Content:
             return reply(552, "5.3.4", f"message over {self._limits.messageSize} octets")
         if self._hasFailed:
             return _NO_ROOM
+        if found.headerSize > HEADER_LIMIT:
+            return reply(552, "5.3.4", f"message header over {HEADER_LIMIT} octets")
+        return None if self._isBinary else self._faultOfLines(found)
+
+    def _faultOfLines(self, found: Inspection) -> Reply | None:
         if found.hasNUL:
             return reply(554, "5.6.0", "message contains NUL")
         if self._normalizer is None and found.hasBareEnds:
             return reply(554, "5.6.0", "message contains a bare CR or a bare LF; lines end in CRLF")
         if found.isLineTooLong:
             return reply(554, "5.6.0", f"message contains a line over {self._limits.bodyLine} octets")
-        if found.headerSize > HEADER_LIMIT:
-            return reply(552, "5.3.4", f"message header over {HEADER_LIMIT} octets")
         return None
+
+    @property
+    def mustBeEncoded(self) -> bool:
+        """Whether it is no lines yet."""
+        return self._isBinary
+
+    def encode(self) -> MessageSource | Reply:
+        """After `finish`: the message with its binary parts in base64. Blocking, and holds the message in memory."""
+        assert self._source is not None
+        octets = withoutBinary(self._source.read())
+        found = Inspection(self._limits.bodyLine)
+        found.feed(octets)
+        if (refused := self._faultOfLines(found)) is not None:
+            return refused
+        self._spool.discard()
+        self._spool, self._headerSize = self._spools.open(), found.headerSize
+        try:
+            self._spool.write(octets)
+            self._source = self._spool.finish()
+        except OSError:
+            self._failed()
+            return _NO_ROOM
+        return self._source
 
     def header(self) -> bytes:
         """The header with its empty line; what there is of the content where it has none."""

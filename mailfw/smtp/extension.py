@@ -1,74 +1,55 @@
 """The service extensions: what EHLO announces, and the parameters that each adds to MAIL and RCPT.
 
-Everything that is announced stands in `EXTENSIONS`, one entry each, with its parameters; a parameter that is in no entry is
-refused with 555 (RFC 5321 §4.1.1.11).
+Everything that is announced stands in `EXTENSIONS`, one entry each, with its parameters; a parameter that is in no entry, or in
+one that is not there on this connection, is refused with 555 (RFC 5321 §4.1.1.11).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 
-from attrs import define, field, frozen
+from attrs import field, frozen
 
-from mailfw.smtp.grammar import Parameters, bad, parseMailbox
+from mailfw.net.limits import Limits
+from mailfw.smtp import parameter
+from mailfw.smtp.grammar import XCLIENT_ATTRIBUTES, Parameters, bad
+from mailfw.smtp.parameter import MailDraft, MailReader, RcptDraft, RcptReader
 
 
 @frozen
 class Offer:
-    """What the announcement depends on. :ivar mechanisms: of SASL, that may be used on this connection now."""
+    """What the announcement depends on.
 
-    messageSize: int
+    :ivar now: seconds since the epoch, UTC.
+    :ivar mechanisms: of SASL, that may be used on this connection now.
+    :ivar isQueueing: what is taken can wait here, and senders are told what becomes of it (`IRouter.isQueueing`).
+    :ivar isSubmission: mail comes from our own people.
+    :ivar isTrusted: the client may say whom it speaks for (XCLIENT).
+    """
+
+    limits: Limits
+    now: float = 0.0
+    isTLS: bool = False
     canStartTLS: bool = False
     mechanisms: tuple[str, ...] = ()
-
-
-@define
-class MailDraft:
-    """What MAIL's parameters said. :ivar size: octets, 0 where nothing was said."""
-
-    size: int = 0
-    is8Bit: bool = False
-    isSMTPUTF8: bool = False
+    isQueueing: bool = False
+    isSubmission: bool = False
+    isTrusted: bool = False
 
 
 @frozen
 class Extension:
     """:ivar announce: what follows the keyword in the reply to EHLO; None: it is not there now.
-    :ivar mail: keyword of a parameter of MAIL → what reads its value into the draft.
+    :ivar mail: keyword of a parameter of MAIL → what reads its value into the draft. :ivar rcpt: the same for RCPT.
+    :ivar isUnderstood: its parameters are, whatever is announced.
     """
 
     keyword: str
     announce: Callable[[Offer], str | None] = lambda offer: ""
-    mail: Mapping[str, Callable[[MailDraft, str | None], None]] = field(factory=dict)
-
-
-def _size(draft: MailDraft, value: str | None) -> None:
-    """`size-value ::= 1*20DIGIT` (RFC 1870 §4)."""
-    if value is None or not re.fullmatch(r"[0-9]{1,20}", value):
-        bad(501, "5.5.4", "syntax: SIZE=octets")
-    draft.size = int(value)
-
-
-def _body(draft: MailDraft, value: str | None) -> None:
-    """`body-value ::= "7BIT" / "8BITMIME"` (RFC 6152 §3)."""
-    if value is None or value.upper() not in ("7BIT", "8BITMIME"):
-        bad(501, "5.5.4", "syntax: BODY=7BIT or BODY=8BITMIME")
-    draft.is8Bit = value.upper() == "8BITMIME"
-
-
-def _smtpUTF8(draft: MailDraft, value: str | None) -> None:
-    """RFC 6531 §3.4: no value."""
-    if value is not None:
-        bad(501, "5.5.4", "SMTPUTF8 has no value")
-    draft.isSMTPUTF8 = True
-
-
-def _auth(draft: MailDraft, value: str | None) -> None:
-    """`AUTH=` an xtext mailbox or `<>` (RFC 4954 §5): who submitted it, in the eyes of a server that we do not trust to know."""
-    decoded = re.sub(r"\+([0-9A-F]{2})", lambda match: chr(int(match[1], 16)), value or "")
-    if decoded != "<>" and parseMailbox(decoded) is None:
-        bad(501, "5.5.4", "syntax: AUTH=mailbox or AUTH=<>")
+    mail: Mapping[str, MailReader] = field(factory=dict)
+    rcpt: Mapping[str, RcptReader] = field(factory=dict)
+    isUnderstood: bool = False
 
 
 def _startTLS(offer: Offer) -> str | None:
@@ -79,21 +60,66 @@ def _mechanisms(offer: Offer) -> str | None:
     return " ".join(offer.mechanisms) or None
 
 
+def _whereMailWaits(offer: Offer) -> str | None:
+    return "" if offer.isQueueing else None
+
+
+def _limits(offer: Offer) -> str:
+    """`limits-param = limit-name ["=" limit-value]` (RFC 9422 §3)."""
+    limits = offer.limits
+    return f"MAILMAX={limits.transactions} RCPTMAX={limits.recipients} RCPTDOMAINMAX={limits.recipientDomains}"
+
+
+def _requireTLS(offer: Offer) -> str | None:
+    """Only under TLS (RFC 8689 §2)."""
+    return "" if offer.isQueueing and offer.isTLS else None
+
+
+def _futureRelease(offer: Offer) -> str | None:
+    """The longest interval in seconds, and the same as a date and time (RFC 4865 §3); for submission alone (§2)."""
+    if not (offer.isQueueing and offer.isSubmission):
+        return None
+    longest = int(offer.limits.holdTime)
+    return f"{longest} {datetime.fromtimestamp(offer.now + longest, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _xclient(offer: Offer) -> str | None:
+    return " ".join(sorted(XCLIENT_ATTRIBUTES)) if offer.isTrusted else None
+
+
 EXTENSIONS = (
     Extension("PIPELINING"),  # RFC 2920
-    Extension("SIZE", lambda offer: str(offer.messageSize), mail={"SIZE": _size}),  # RFC 1870
-    Extension("8BITMIME", mail={"BODY": _body}),  # RFC 6152
+    Extension("SIZE", lambda offer: str(offer.limits.messageSize), mail={"SIZE": parameter.size}),  # RFC 1870
+    Extension("8BITMIME", mail={"BODY": parameter.body}),  # RFC 6152
     Extension("ENHANCEDSTATUSCODES"),  # RFC 2034
     Extension("STARTTLS", _startTLS),  # RFC 3207
-    Extension("AUTH", _mechanisms, mail={"AUTH": _auth}),  # RFC 4954
-    Extension("SMTPUTF8", mail={"SMTPUTF8": _smtpUTF8}),  # RFC 6531
+    Extension("AUTH", _mechanisms, mail={"AUTH": parameter.auth}, isUnderstood=True),  # RFC 4954
+    Extension("SMTPUTF8", mail={"SMTPUTF8": parameter.smtpUTF8}),  # RFC 6531
     Extension("CHUNKING"),  # RFC 3030
+    Extension("BINARYMIME"),  # RFC 3030
+    Extension(
+        "DSN",  # RFC 3461
+        _whereMailWaits,
+        mail={"RET": parameter.returns, "ENVID": parameter.envelopeId},
+        rcpt={"NOTIFY": parameter.notify, "ORCPT": parameter.original},
+    ),
+    Extension("LIMITS", _limits),  # RFC 9422
+    Extension("REQUIRETLS", _requireTLS, mail={"REQUIRETLS": parameter.requireTLS}),  # RFC 8689
+    Extension("DELIVERBY", _whereMailWaits, mail={"BY": parameter.deliverBy}),  # RFC 2852
+    Extension(
+        "FUTURERELEASE",  # RFC 4865
+        _futureRelease,
+        mail={"HOLDFOR": parameter.holdFor, "HOLDUNTIL": parameter.holdUntil},
+    ),
+    Extension("MT-PRIORITY", _whereMailWaits, mail={"MT-PRIORITY": parameter.priority}),  # RFC 6710
+    Extension("XCLIENT", _xclient),  # Postfix, XCLIENT_README
     Extension("EXPN"),  # RFC 5321 §3.5.2
     Extension("VERB"),
     Extension("HELP"),  # RFC 5321 §4.1.1.8
 )
 
-_MAIL = {keyword: read for extension in EXTENSIONS for keyword, read in extension.mail.items()}
+_MAIL = {keyword: (extension, read) for extension in EXTENSIONS for keyword, read in extension.mail.items()}
+_RCPT = {keyword: (extension, read) for extension in EXTENSIONS for keyword, read in extension.rcpt.items()}
 
 
 def announced(offer: Offer) -> list[str]:
@@ -102,17 +128,34 @@ def announced(offer: Offer) -> list[str]:
     return [f"{keyword} {rest}".rstrip() for keyword, rest in said if rest is not None]
 
 
-def readMail(parameters: Parameters) -> MailDraft:
+def readMail(parameters: Parameters, offer: Offer) -> MailDraft:
     """:raises BadCommand: one is unknown (555) or has a wrong value (501)."""
     draft = MailDraft()
     for keyword, value in parameters:
-        if keyword not in _MAIL:
-            bad(555, "5.5.4", f"unknown parameter {keyword}")
-        _MAIL[keyword](draft, value)
+        extension, read = _MAIL.get(keyword) or _unknown(keyword)
+        if not extension.isUnderstood and extension.announce(offer) is None:
+            _unknown(keyword)
+        read(draft, value)
+    if draft.holdFor is not None and draft.holdUntil is not None:
+        bad(501, "5.5.4", "HOLDFOR or HOLDUNTIL, not both")
     return draft
 
 
-def readRcpt(parameters: Parameters) -> None:
-    """:raises BadCommand: there are any: none of the extensions here adds parameters to RCPT."""
-    if parameters:
-        bad(555, "5.5.4", f"unknown parameter {parameters[0][0]}")
+_NOTHING = RcptDraft()
+
+
+def readRcpt(parameters: Parameters, offer: Offer) -> RcptDraft:
+    """:raises BadCommand: as with MAIL."""
+    if not parameters:
+        return _NOTHING
+    draft = RcptDraft()
+    for keyword, value in parameters:
+        extension, read = _RCPT.get(keyword) or _unknown(keyword)
+        if extension.announce(offer) is None:
+            _unknown(keyword)
+        read(draft, value)
+    return draft
+
+
+def _unknown(keyword: str) -> tuple[Extension, Callable[..., None]]:
+    bad(555, "5.5.4", f"unknown parameter {keyword}")

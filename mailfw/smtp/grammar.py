@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from attrs import field, frozen
 
+from mailfw.message.dsn import decodeXtext, encodeXtext
 from mailfw.sasl import wire
 from mailfw.sasl.steps import MalformedResponse
 from mailfw.smtp.reply import Reply, reply
@@ -188,7 +189,26 @@ class Foreign:
         return self.verb.encode()
 
 
-Command = Hello | Mail | Rcpt | Data | Bdat | Rset | Noop | Quit | Help | Vrfy | Expn | Verb | StartTLS | Auth | Foreign
+XCLIENT_ATTRIBUTES = frozenset({"NAME", "ADDR", "PORT", "PROTO", "HELO", "LOGIN", "DESTADDR", "DESTPORT"})
+
+
+@frozen
+class Xclient:
+    """A proxy says for whom it speaks (Postfix's XCLIENT_README).
+
+    :ivar attributes: names in capitals, values decoded; None: `[UNAVAILABLE]` or `[TEMPUNAVAIL]`.
+    """
+
+    attributes: tuple[tuple[str, str | None], ...]
+
+    def __bytes__(self) -> bytes:
+        pairs = (f" {name}={encodeXtext('[UNAVAILABLE]' if value is None else value)}" for name, value in self.attributes)
+        return b"XCLIENT" + "".join(pairs).encode()
+
+
+Command = (
+    Hello | Mail | Rcpt | Data | Bdat | Rset | Noop | Quit | Help | Vrfy | Expn | Verb | StartTLS | Auth | Xclient | Foreign
+)
 
 # --- Lines -----------------------------------------------------------------------------------------------------------
 
@@ -322,6 +342,20 @@ def _auth(rest: bytes) -> Command:
     return Auth(mechanism, parseResponse(initial))
 
 
+def _xclient(rest: bytes) -> Command:
+    """`xclient-command = XCLIENT 1*( SP attribute-name"="attribute-value )`, values in xtext."""
+    found: dict[str, str | None] = {}
+    for word in _text(rest).split():
+        name, equals, value = word.partition("=")
+        decoded = decodeXtext(value) if value.isascii() else None
+        if name.upper() not in XCLIENT_ATTRIBUTES or not equals or not decoded or not decoded.isprintable():
+            bad(501, "5.5.4", "syntax: XCLIENT name=value")
+        found[name.upper()] = None if decoded.upper() in ("[UNAVAILABLE]", "[TEMPUNAVAIL]") else decoded
+    if not found:
+        bad(501, "5.5.4", "syntax: XCLIENT name=value")
+    return Xclient(tuple(found.items()))
+
+
 def parseResponse(line: bytes) -> bytes | None:
     """The answer to an AUTH challenge: `base64 CRLF / "*" CRLF` (RFC 4954 §4); None: the client cancels.
 
@@ -352,6 +386,7 @@ _PARSERS: dict[bytes, Callable[[bytes], Command]] = {
     b"VERB": _verb,
     b"STARTTLS": _alone(StartTLS()),
     b"AUTH": _auth,
+    b"XCLIENT": _xclient,
     b"GET": lambda rest: Foreign("GET"),
     b"POST": lambda rest: Foreign("POST"),
     b"CONNECT": lambda rest: Foreign("CONNECT"),

@@ -36,6 +36,11 @@ class Reply:
         return self.lines[0]
 
     @property
+    def said(self) -> str:
+        """All of it in one line for people and reports, whoever wrote it: no control characters, at most 1,000 characters."""
+        return _UNSAFE.sub("?", " ".join(filter(None, (str(self.code), self.enhanced, *self.lines))))[:1000]
+
+    @property
     def isPositive(self) -> bool:
         """2xx and 3xx: the command was carried out."""
         return self.code < 400
@@ -78,6 +83,11 @@ class ReplyParser:
         self._lines: list[str] = []
         self._code = 0
 
+    @property
+    def hasRest(self) -> bool:
+        """Whether a reply has begun and not ended."""
+        return bool(self._rest or self._lines)
+
     def feed(self, data: bytes) -> list[Reply]:
         """Replies that are complete now."""
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -118,7 +128,10 @@ _CODES: dict[type[errors.Refusal], tuple[int, str]] = {
     errors.NoPermission: (550, "5.7.1"),
     errors.NoSuchRecipient: (550, "5.1.1"),
     errors.RelayDenied: (550, "5.7.1"),
+    errors.RateExceeded: (450, "4.7.1"),
     errors.NoRoute: (550, "5.4.4"),
+    errors.NoSuchDomain: (550, "5.1.2"),
+    errors.Unreachable: (451, "4.4.1"),
     errors.MessageTooLarge: (552, "5.3.4"),
     errors.MessageRefused: (554, "5.6.0"),
     errors.OverQuota: (452, "4.2.2"),

@@ -9,7 +9,7 @@ from attrs import frozen
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mailfw.interfaces import IMailService
+from mailfw.interfaces import IHooks, IMailService
 from mailfw.net.connection import Connection, Listener
 from mailfw.net.context import ServiceContext
 from mailfw.net.factory import MailFactory
@@ -18,6 +18,9 @@ from mailfw.smtp.reply import Reply, reply
 from mailfw.smtp.role import LMTP, MTA, SUBMISSION
 from mailfw.smtp.session import Expects, Session
 from mailfw.values import Envelope, Outcome
+
+LOGGED = 100
+"""Recipients that the line about a message names."""
 
 
 class SMTPServer(Connection):
@@ -46,14 +49,19 @@ class SMTPServer(Connection):
         """Log the exception being handled."""
         self.log.failure(what, session=self.id)
 
-    def accepted(self, messageId: str, envelope: Envelope, size: int, outcomes: Sequence[Outcome]) -> None:
-        """Log what became of a message."""
+    def accepted(
+        self, messageId: str, envelope: Envelope, names: Sequence[str], size: int, outcomes: Sequence[Outcome]
+    ) -> None:
+        """Log what became of a message: the first line of its life, as `mailfw trace` tells it."""
+        told = [f"<{name}> {_told(outcome)}" for name, outcome in zip(names[:LOGGED], outcomes, strict=False)]
+        if len(names) > LOGGED:
+            told.append(f"and {len(names) - LOGGED} more")
         self.log.info(
             "message {messageId} from <{sender}>, {size} octets: {fates}",
             messageId=messageId,
             sender=str(envelope.sender or ""),
             size=size,
-            fates=" ".join(outcome.fate.value for outcome in outcomes),
+            fates=", ".join(told),
             session=self.id,
         )
 
@@ -64,8 +72,22 @@ class SMTPServer(Connection):
             self._say(reply(554, "", "you talk before you are greeted"))
             self.hangUp()
             return
+        if self.context.hooks is not None:
+            self.busyWith(self._admit(self.context.hooks))
+            return
         self._say(self._session.greeting())
         self.setDeadline(self.context.limits.commandTimeout)
+
+    async def _admit(self, hooks: IHooks) -> None:
+        """Greet whom no hook turns away, and who has waited for it."""
+        refused = await self._session.admit(hooks, self.listener.service)
+        if refused is None and self.hasEarlyInput():
+            refused = reply(554, "", "you talk before you are greeted")
+        self._say(refused or self._session.greeting())
+        if refused is None:
+            self.setDeadline(self.context.limits.commandTimeout)
+        else:
+            self.hangUp()
 
     async def lineReceived(self, line: bytes) -> None:
         if len(line) > COMMAND_LIMIT and self._session.expects is Expects.COMMAND and line[:5].upper() != b"AUTH ":
@@ -136,10 +158,15 @@ class SMTPServer(Connection):
         elif expects is Expects.NOTHING:
             self.hangUp()
         elif self.startTLS():
-            session.end()
+            session.end(isAnew=True)
             self.account = ""
-            self._session = Session(self, self.context, self.role)
+            self._session = Session(self, self.context, self.role, session)
             self.setDeadline(self.context.limits.commandTimeout)
+
+
+def _told(outcome: Outcome) -> str:
+    why = outcome.remark or str(outcome.refusal or "")
+    return f"{outcome.fate.value} ({why})" if why else outcome.fate.value
 
 
 class SubmissionServer(SMTPServer):

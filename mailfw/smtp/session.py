@@ -14,15 +14,19 @@ from __future__ import annotations
 import enum
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from attrs import evolve
 
 from mailfw.errors import AuthenticationFailed, Refusal
-from mailfw.interfaces import IDirectory
-from mailfw.message import edit
+from mailfw.interfaces import IDirectory, IHooks
 from mailfw.sasl import wire
 from mailfw.sasl.exchange import Exchange
 from mailfw.sasl.steps import MalformedResponse
-from mailfw.smtp import extension, inquiry, stamp
+from mailfw.smtp import extension, inquiry
+from mailfw.smtp.arrival import envelopeOf
+from mailfw.smtp.channel import Channel
+from mailfw.smtp.completion import Completion, inOrder
 from mailfw.smtp.content import BoundedSink, Content, Sink
 from mailfw.smtp.data import ChunkCounter, DataDecoder
 from mailfw.smtp.grammar import (
@@ -43,15 +47,19 @@ from mailfw.smtp.grammar import (
     StartTLS,
     Verb,
     Vrfy,
+    Xclient,
     bad,
     parseCommand,
     parseResponse,
 )
 from mailfw.smtp.help import explain
+from mailfw.smtp.policy import Policy
+from mailfw.smtp.proxied import proxied
 from mailfw.smtp.reply import Reply, each, final, refusal, reply
 from mailfw.smtp.role import Role
 from mailfw.smtp.transaction import Transaction
-from mailfw.values import Envelope, Fate, Identity, MessageSource, Outcome, Peer, Recipient
+from mailfw.stages import Client, Discard, Quarantine, Stage
+from mailfw.values import Identity, MessageSource, Recipient
 
 if TYPE_CHECKING:
     from mailfw.net.context import ServiceContext
@@ -68,43 +76,6 @@ GUESSES = 100
 _MISTAKES = frozenset({500, 501, 502, 503, 504, 530, 538, 555})
 
 
-class Channel(Protocol):
-    """What a session asks of the connection that it runs on."""
-
-    id: str
-    peer: Peer
-    isTLS: bool
-
-    @property
-    def tlsName(self) -> str:
-        """Version and cipher of TLS, for the Received field; empty in the clear."""
-
-    @property
-    def peerCertificate(self) -> bytes | None:
-        """The client's verified certificate."""
-
-    def channelBinding(self, kind: str, /) -> bytes | None:
-        """What a login can be bound to."""
-
-    def hasInput(self) -> bool:
-        """Whether the client has already sent more than the command at hand."""
-
-    def mayUsePlaintext(self) -> bool:
-        """Whether a password may come now."""
-
-    def mayStartTLS(self) -> bool:
-        """Whether STARTTLS would do."""
-
-    async def pause(self, seconds: float) -> None:
-        """Wait; ends at once when the connection is lost."""
-
-    def faulted(self, what: str) -> None:
-        """Log the exception being handled."""
-
-    def accepted(self, messageId: str, envelope: Envelope, size: int, outcomes: Sequence[Outcome]) -> None:
-        """Log what became of a message."""
-
-
 class Expects(enum.Enum):
     """What the server has to do after it sent the replies."""
 
@@ -119,10 +90,11 @@ class Session:
     """One client's session.
 
     :ivar expects: what comes next. :ivar sink: where a message's octets go while BODY is expected.
+    :param before: the session that went on in the clear; hooks go on with this one.
     :ivar identity: who logged in. :ivar isUTF8: the client has said SMTPUTF8: it reads UTF-8 in replies.
     """
 
-    def __init__(self, channel: Channel, context: ServiceContext, role: Role) -> None:
+    def __init__(self, channel: Channel, context: ServiceContext, role: Role, before: Session | None = None) -> None:
         self.expects = Expects.COMMAND
         self.sink: Sink | None = None
         self.identity: Identity | None = None
@@ -131,7 +103,13 @@ class Session:
         self._channel = channel
         self._context = context
         self._hello: Hello | None = None
+        self._policy: Policy | None = before._policy if before is not None else None
+        if self._policy is not None:
+            self._policy.knows(hello="", identity=None, tls=channel.tlsName)
+        self._offer = extension.Offer(context.limits)
+        self._transactions = 0
         self._exchange: Exchange | None = None
+        self._mechanism = ""
         self._transaction: Transaction | None = None
         self._chunk = Bdat(0)
         self._chunkRefused: Reply | None = None
@@ -153,6 +131,21 @@ class Session:
         """The first line (RFC 5321 §4.2: host name first, no enhanced code)."""
         return reply(220, "", f"{self._context.hostname} {self.role.greeting} mailfw")
 
+    async def admit(self, hooks: IHooks, service: str) -> Reply | None:
+        """Hear hooks from now on; what they have against the client is answered in place of a greeting."""
+        client = Client(self._channel.id, service, self._channel.peer, self._context.hostname, tls=self._channel.tlsName)
+        self._policy = Policy(hooks, client)
+        return await self._turnedAway()
+
+    async def _turnedAway(self) -> Reply | None:
+        """What hooks have against the client's being here: the greeting that says so is 554 or 421 (RFC 5321 §3.1, §3.8)."""
+        assert self._policy is not None
+        refused = await self._policy.ask(Stage.CONNECT)
+        if refused is None:
+            return None
+        self.expects = Expects.NOTHING
+        return evolve(refused, code=554 if refused.code >= 500 else 421)
+
     async def received(self, line: bytes) -> Reply | None:
         """A line came: a command, or a response to an AUTH challenge. None: the reply comes with the body's end."""
         try:
@@ -163,6 +156,9 @@ class Session:
                 answer = await self.handle(parseCommand(line))
         except BadCommand as error:
             answer = error.reply
+            if self._policy is not None and answer.code == 500:
+                said = line.decode("utf-8", "replace")
+                answer = await self._ruling(Stage.UNKNOWN_COMMAND, argument=said) or answer
         except Refusal as error:
             answer = refusal(error)
         return await self._weigh(answer) if answer is not None and answer.code in _MISTAKES else answer
@@ -171,9 +167,26 @@ class Session:
         """Carry out a command. :raises BadCommand: its reply says why not. :raises Refusal: why not."""
         return await self._HANDLERS[type(command)](self, command)
 
-    def end(self) -> None:
+    def end(self, isAnew: bool = False) -> None:
         """The connection is gone, or begins anew under TLS."""
         self._abandon()
+        if self._policy is not None and not isAnew:
+            self._policy.tell(Stage.DISCONNECT)
+
+    # --- Hooks -----------------------------------------------------------------------------------------------------
+
+    async def _ruling(self, stage: Stage, transaction: Transaction | None = None, **facts: Any) -> Reply | None:
+        """What hooks have against it; None: nothing, or there are none. (Callers look whether there is a policy, for this is not
+        called for nothing on the way of every message.)"""
+        assert self._policy is not None
+        refused = await self._policy.ask(stage, transaction, **facts)
+        return None if refused is None else self._heed(refused)
+
+    def _heed(self, refused: Reply) -> Reply:
+        """A hook's refusal, and perhaps the end of the session."""
+        if self._policy is not None and self._policy.isOver:
+            self.expects = Expects.NOTHING
+        return refused
 
     # --- Mistakes --------------------------------------------------------------------------------------------------
 
@@ -216,18 +229,31 @@ class Session:
         if command.verb != "HELO":
             self._mustBeLast(command.verb)
         self._abandon()
+        if self._policy is not None:
+            self._policy.knows(hello=command.name)
+            if (refused := await self._ruling(Stage.EHLO)) is not None:
+                self._hello = None
+                return refused
         self._hello = command
-        if command.verb == "HELO":
-            return reply(250, "", self._context.hostname)
-        offer = extension.Offer(
-            self._context.limits.messageSize,
-            self._channel.mayStartTLS(),
-            () if self.identity else self._mechanisms(self._channel.mayUsePlaintext()),
+        channel, context = self._channel, self._context
+        self._offer = extension.Offer(
+            context.limits,
+            context.now(),
+            isTLS=channel.isTLS,
+            canStartTLS=channel.mayStartTLS(),
+            mechanisms=() if self.identity else self._mechanisms(channel.mayUsePlaintext()),
+            isQueueing=context.router.isQueueing,
+            isSubmission=self.role.requiresLogin,
+            isTrusted=channel.isTrustedProxy,
         )
-        return reply(250, "", self._context.hostname, *extension.announced(offer))
+        if command.verb == "HELO":
+            return reply(250, "", context.hostname)
+        return reply(250, "", context.hostname, *extension.announced(self._offer))
 
     async def _reset(self, command: Rset) -> Reply:
         self._abandon()
+        if self._policy is not None:
+            self._policy.tell(Stage.RSET)
         return reply(250, "2.0.0", "forgotten")
 
     async def _noop(self, command: Noop) -> Reply:
@@ -235,6 +261,8 @@ class Session:
 
     async def _quit(self, command: Quit) -> Reply:
         self._abandon()
+        if self._policy is not None:
+            self._policy.tell(Stage.QUIT)
         self.expects = Expects.NOTHING
         return reply(221, "2.0.0", "good bye")
 
@@ -256,9 +284,34 @@ class Session:
             bad(503, "5.5.1", "this is TLS already")
         if not self._channel.mayStartTLS():
             bad(502, "5.5.1", "there is no certificate here")
+        if self._policy is not None and (refused := await self._ruling(Stage.STARTTLS)) is not None:
+            return refused
         self._abandon()
         self.expects = Expects.TLS
         return reply(220, "2.0.0", "begin TLS")
+
+    async def _xclient(self, command: Xclient) -> Reply:
+        """Postfix's XCLIENT_README: from now on the session is that of somebody else, and begins anew.
+
+        :raises AuthenticationFailed: there is no such account as LOGIN says.
+        """
+        channel = self._channel
+        if not channel.isTrustedProxy:
+            bad(550, "5.7.0", "you may not speak for others")
+        if self._transaction is not None:
+            bad(503, "5.5.1", "not while a message is under way")
+        said = dict(command.attributes)
+        peer = proxied(channel.peer, said)
+        login, identity = said.get("LOGIN"), self.identity
+        if "LOGIN" in said:
+            identity = await self._context.logins.identityOf(login) if login else None
+        channel.speakFor(peer)
+        if self._policy is not None:
+            self._policy.knows(peer=peer, identity=identity, hello="")
+            if (refused := await self._turnedAway()) is not None:
+                return refused
+        self.identity, self._hello, self.isUTF8, self._transactions = identity, None, False, 0
+        return self.greeting()
 
     # --- AUTH ------------------------------------------------------------------------------------------------------
 
@@ -280,6 +333,7 @@ class Session:
                 bad(538, "5.7.11", "say STARTTLS first: no passwords in the clear")
             bad(504, "5.5.4", "no such mechanism here")
         self._mustBeLast("AUTH")
+        self._mechanism = command.mechanism
         self._exchange = self._context.logins.begin(
             command.mechanism,
             service=self.role.name,
@@ -315,6 +369,11 @@ class Session:
         except AuthenticationFailed as error:
             return await self._failLogin(refusal(error))
         if isinstance(step, Identity):
+            if self._policy is not None:
+                self._policy.knows(identity=step)
+                if (refused := await self._ruling(Stage.AUTH, argument=self._mechanism)) is not None:
+                    self._policy.knows(identity=None)
+                    return refused
             self.identity = step
             return reply(235, "2.7.0", "welcome")
         self._exchange = exchange
@@ -338,7 +397,10 @@ class Session:
             bad(503, "5.5.1", "a message is under way; RSET forgets it")
         if self.role.requiresLogin and self.identity is None:
             bad(530, "5.7.0", "log in first")
-        draft = extension.readMail(command.parameters)
+        if self._transactions >= self._context.limits.transactions:
+            self.expects = Expects.NOTHING
+            return reply(421, "4.5.3", f"a session may have {self._context.limits.transactions} messages; begin another one")
+        draft = extension.readMail(command.parameters, self._offer)
         self.isUTF8 = self.isUTF8 or draft.isSMTPUTF8
         if command.isUTF8 and not draft.isSMTPUTF8:
             return reply(550, "5.6.7", "an address in UTF-8 needs SMTPUTF8")
@@ -347,8 +409,20 @@ class Session:
         sender = command.sender
         if self.identity and sender and not await self._context.directory.owns(self.identity, sender):
             return reply(550, "5.7.1", f"<{sender}> is not an address of yours")
-        envelope = Envelope(sender, (), self.identity, draft.isSMTPUTF8, draft.is8Bit)
-        self._transaction = Transaction(envelope, self._context.router.begin(envelope, self._channel.peer))
+        isTrusted = self.identity is not None or self.role.isLMTP
+        asked = envelopeOf(sender, draft, self.identity, self._context.limits, self._context.now(), isTrusted)
+        envelope, isDiscarded = asked.envelope, False
+        if self._policy is not None and self._policy.concerns(Stage.MAIL_FROM):
+            decision = await self._policy.decide(Stage.MAIL_FROM, envelope=envelope)
+            if (refused := self._policy.ruled(decision)) is not None:
+                return self._heed(refused)
+            isDiscarded = isinstance(decision.result, Discard)
+            envelope = evolve(decision.event.envelope or envelope, isQuarantined=isinstance(decision.result, Quarantine))
+        delivery = self._context.router.begin(envelope, self._channel.peer)
+        self._transaction = Transaction(
+            envelope, delivery, isBinary=draft.isBinary, isDemoted=asked.isDemoted, isDiscarded=isDiscarded
+        )
+        self._transactions += 1
         return reply(250, "2.1.0", f"<{sender or ''}> sender OK")
 
     async def _rcpt(self, command: Rcpt) -> Reply:
@@ -356,21 +430,28 @@ class Session:
         transaction = self._transaction
         if transaction is None or transaction.isChunked:
             bad(503, "5.5.1", "MAIL comes first" if transaction is None else "the message has begun")
-        extension.readRcpt(command.parameters)
+        draft = extension.readRcpt(command.parameters, self._offer)
         address = command.recipient
         if command.isUTF8 and not transaction.envelope.isSMTPUTF8:
             return reply(550, "5.6.7", "an address in UTF-8 needs SMTPUTF8 after MAIL")
         if len(transaction.recipients) >= self._context.limits.recipients:
             return reply(452, "4.5.3", f"a message may have {self._context.limits.recipients} recipients")
+        isNew = address.domain not in transaction.domains
+        if isNew and len(transaction.domains) >= self._context.limits.recipientDomains:
+            return reply(452, "4.5.3", f"a message may have recipients of {self._context.limits.recipientDomains} domains")
+        recipient = Recipient(address, draft.notify, draft.original)
         try:
-            await transaction.delivery.recipient(Recipient(address))
+            await transaction.delivery.recipient(recipient)
         except Exception as error:
             if not isinstance(error, Refusal):
                 self._channel.faulted("a recipient could not be looked up")
             transaction.hasRefused = True
             answer = refusal(error, f"<{address}> ")
             return await self._weighGuess(answer) if answer.code >= 500 else answer
-        transaction.recipients.append(address)
+        if self._policy is not None and (refused := await self._ruling(Stage.RCPT_TO, transaction, recipient=recipient)):
+            transaction.hasRefused = transaction.isStale = True
+            return refused
+        transaction.accept(recipient)
         return reply(250, "2.1.5", f"<{address}> recipient OK")
 
     # --- The message -----------------------------------------------------------------------------------------------
@@ -386,9 +467,10 @@ class Session:
             bad(503, "5.5.1", "no valid recipients" if transaction.hasRefused else "RCPT comes first")
         if transaction.content is None:
             transaction.content = Content(
-                self._context.spool.open(),
+                self._context.spool,
                 self._context.limits,
                 self.role.normalizesLines,
+                transaction.isBinary,
                 lambda: self._channel.faulted("a message under way cannot be kept"),
             )
         return transaction
@@ -398,10 +480,14 @@ class Session:
         transaction = self._ready()
         if transaction.isChunked:
             bad(503, "5.5.1", "the message has begun with BDAT")
+        if transaction.isBinary:
+            bad(503, "5.5.1", "a message in BINARYMIME comes by BDAT")
         if self._channel.hasInput():
             # What stands behind is a message that did not wait for leave; it is not to be taken for commands.
             self.expects = Expects.NOTHING
             bad(503, "5.5.1", "nothing may be pipelined behind DATA")
+        if self._policy is not None and (refused := await self._ruling(Stage.DATA, transaction)) is not None:
+            return refused
         assert transaction.content is not None
         self._expectBody(DataDecoder(transaction.content.take), transaction.content)
         self._chunk = Bdat(0, isLast=True)
@@ -417,6 +503,10 @@ class Session:
             return reply(552, "5.3.4", f"a message may have {self._context.limits.messageSize} octets")
         try:
             transaction = self._ready()
+            if self._policy is not None and not transaction.isChunked:
+                refused = await self._ruling(Stage.DATA, transaction)
+                if refused is not None:
+                    raise BadCommand(refused)
         except BadCommand as error:
             self._chunkRefused = error.reply
             self._expectBody(ChunkCounter(_ignore, command.size), None)
@@ -449,56 +539,35 @@ class Session:
             self._abandon()
 
     async def _finish(self, transaction: Transaction, content: Content) -> Sequence[Reply]:
-        names = [str(address) for address in transaction.recipients]
+        asked = transaction.recipients
         found = content.finish()
+        if isinstance(found, MessageSource) and content.mustBeEncoded:
+            found = await self._channel.inThread(content.encode)
         if isinstance(found, Reply):
-            return [found] * (len(names) if self.role.isLMTP and self._chunk.isLast else 1)
+            return self._toAll(found, asked)
+        assert self._hello is not None
         messageId = f"{int(self._context.now()):x}-{secrets.token_hex(6)}"
-        outcomes = await self._commit(transaction, content, found, messageId)
-        self._channel.accepted(messageId, transaction.envelope, content.size, outcomes)
+        completion = Completion(self._channel, self._context, self.role, self._hello, self._policy, messageId)
+        outcomes = await completion.run(transaction, content, found)
+        if isinstance(outcomes, Reply):
+            return self._toAll(self._heed(outcomes), asked)
+        recipients = transaction.recipients
+        self._channel.accepted(messageId, transaction.envelope, _names(recipients), content.size, outcomes)
         if self.role.isLMTP:
-            return each(outcomes, names)
-        answer = final(outcomes, names, messageId, self._isVerbose)
+            if recipients is not asked:
+                outcomes = inOrder(recipients, outcomes, asked)
+            return each(outcomes, _names(asked))
+        answer = final(outcomes, _names(recipients), messageId, self._isVerbose)
         if answer.isPositive:
             self._mistakes = 0
+            if transaction.isDemoted:  # RFC 6710 §4.1
+                text = f"{transaction.envelope.priority} is the new priority; {answer.lines[-1]}"
+                answer = evolve(answer, enhanced="2.3.6", lines=(*answer.lines[:-1], text))
         return [answer]
 
-    async def _commit(
-        self, transaction: Transaction, content: Content, source: MessageSource, messageId: str
-    ) -> Sequence[Outcome]:
-        """What is raised concerns every recipient; a fault of the delivery's, or of ours, defers the message."""
-        try:
-            return await transaction.commit(self._stamped(source, content, transaction, messageId))
-        except Refusal as error:
-            outcome = Outcome(Fate.DEFERRED if error.isTemporary else Fate.FAILED, error)
-        except Exception as error:
-            self._channel.faulted("a delivery failed")
-            outcome = Outcome(Fate.DEFERRED, error)
-        return [outcome] * len(transaction.recipients)
-
-    def _stamped(self, source: MessageSource, content: Content, transaction: Transaction, messageId: str) -> MessageSource:
-        """The message with our Received field before it, and mended where that is our role.
-
-        No content can go on with a line of ours by beginning with white space: it gets the empty line that it lacks.
-        """
-        assert self._hello is not None
-        header, now, channel = content.header(), self._context.now(), self._channel
-        isExtended = self._hello.verb != "HELO"
-        isUTF8 = transaction.envelope.isSMTPUTF8
-        trace = stamp.Trace(
-            hello=self._hello.name,
-            peer=channel.peer,
-            hostname=self._context.hostname,
-            protocol=stamp.protocolName(self.role.isLMTP, isExtended, isUTF8, channel.isTLS, self.identity is not None),
-            messageId=messageId,
-            time=now,
-            tls=channel.tlsName,
-            recipient=transaction.onlyRecipient,
-        ).field()
-        if self.role.completesMessages:
-            mended = edit.submitted(header, now, f"{messageId}@{self._context.hostname}")
-            source, header = stamp.withHeader(source, header, mended), mended
-        return source.withPrefix(trace + edit.separator(header))
+    def _toAll(self, answer: Reply, recipients: Sequence[Recipient]) -> list[Reply]:
+        """One reply for the message, which LMTP gives to each recipient."""
+        return [answer] * (len(recipients) if self.role.isLMTP and self._chunk.isLast else 1)
 
     def _abandon(self) -> None:
         if self._transaction is not None:
@@ -534,8 +603,13 @@ class Session:
         Verb: _verbose,
         StartTLS: _startTLS,
         Auth: _auth,
+        Xclient: _xclient,
         Foreign: _foreign,
     }
+
+
+def _names(recipients: Sequence[Recipient]) -> list[str]:
+    return [str(recipient.address) for recipient in recipients]
 
 
 def _ignore(piece: bytes) -> None:

@@ -19,6 +19,7 @@ class Trace:
     :ivar hello: what the client called itself. :ivar protocol: as RFC 3848 and RFC 6531 §4.3 name it.
     :ivar tls: version and cipher, empty in the clear.
     :ivar recipient: the only one, None where there are several, for nobody is to see who else got the message.
+    :ivar priority: as RFC 6710 §6 has it; 0 is not written.
     :ivar time: seconds since the epoch, UTC.
     """
 
@@ -30,11 +31,13 @@ class Trace:
     time: float
     tls: str = ""
     recipient: Address | None = None
+    priority: int = 0
 
     def field(self) -> bytes:
         """The Received field."""
         tls = f" ({self.tls})" if self.tls else ""
         to = f"\r\n\tfor <{self.recipient}>" if self.recipient else ""
+        to += f"\r\n\tpriority {self.priority}" if self.priority else ""
         text = (
             f"Received: from {self.hello}{_origin(self.peer)}\r\n"
             f"\tby {self.hostname} with {self.protocol}{tls} id {self.messageId}{to};\r\n\t"

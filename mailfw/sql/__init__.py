@@ -1,4 +1,5 @@
-"""What every database file of ours shares: one owner, one writer thread with group commit, reader threads, migrations.
+"""What every database file of ours shares: one owner, one writer thread with group commit, reader threads, migrations;
+and files for octets that are too large for a row (`blobs`).
 
 The room knows nothing of mail. A room that wants tables writes a `Schema` (an ordered list of migrations) and opens a
 `Database`; then it submits plain functions of a connection:

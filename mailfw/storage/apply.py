@@ -8,8 +8,8 @@ from typing import assert_never
 from attrs import frozen
 
 from mailfw.errors import NotSupported
+from mailfw.sql.blobs import IBlobStore
 from mailfw.storage import messages, metadata, quota, rights, tree
-from mailfw.storage.blobs import IBlobStore
 from mailfw.storage.content import Arriving
 from mailfw.storage.transaction import Transaction
 from mailfw.values import (

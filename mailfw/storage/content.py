@@ -19,7 +19,7 @@ from zope.interface import implementer
 from mailfw.errors import Vanished
 from mailfw.interfaces import IContent
 from mailfw.sql import Connection
-from mailfw.storage.blobs import IBlobStore
+from mailfw.sql.blobs import IBlobStore
 from mailfw.storage.summary import ABSENT, Derived, derive
 from mailfw.values import MessageSource
 

@@ -19,10 +19,10 @@ from twisted.python.failure import Failure
 
 from mailfw.errors import Refusal, Unavailable
 from mailfw.sql import Connection, Database
+from mailfw.sql.blobs import IBlobStore, drop
 from mailfw.storage import messages, quota, removal, tree
 from mailfw.storage.apply import Step, apply, steps
 from mailfw.storage.bells import Bell, Bells
-from mailfw.storage.blobs import IBlobStore, drop
 from mailfw.storage.candidates import candidates
 from mailfw.storage.changes import View, emailOf
 from mailfw.storage.content import BLOB, BLOB_FROM, Arriving, StoredContent

@@ -15,7 +15,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from mailfw.sql import Connection, Database, shrink
-from mailfw.storage.blobs import IBlobStore, drop
+from mailfw.sql.blobs import IBlobStore, drop
 from mailfw.storage.content import BLOB
 
 INTERVAL = 300.0  # seconds between rounds

@@ -9,9 +9,9 @@ from zope.interface import implementer
 
 from mailfw.interfaces import IMailStorePlugin, IStoreContext
 from mailfw.sql import Database
+from mailfw.sql.blobs import MemoryBlobs
 from mailfw.sql.sqlite import MEMORY
 from mailfw.storage.bells import Bells
-from mailfw.storage.blobs import MemoryBlobs
 from mailfw.storage.engine import Engine
 from mailfw.storage.household import Household
 from mailfw.storage.housekeeping import Housekeeping

@@ -13,8 +13,8 @@ from zope.interface import implementer
 
 from mailfw.interfaces import IMailStorePlugin, IStoreContext
 from mailfw.sql import Connection, Database
+from mailfw.sql.blobs import FileBlobs
 from mailfw.storage.bells import Bells
-from mailfw.storage.blobs import FileBlobs
 from mailfw.storage.engine import Engine
 from mailfw.storage.household import Household
 from mailfw.storage.housekeeping import Housekeeping

@@ -10,6 +10,7 @@ A `.talk` file starts with a header, `name: value` lines up to an empty one:
     peer: 192.0.2.7                     where the client is; loopback unless said
     tls: yes                            the connections are under TLS
     plaintext: never                    the server's rule for passwords without TLS
+    xclient: 127.0.0.1                  peers that may say whom they speak for
 
 mbrain@localhost and jsmith@localhost exist, with the password `mailfw`. Then lines, each a step:
 
@@ -48,6 +49,7 @@ from twisted.internet.defer import Deferred
 
 from mailfw.interfaces import IMailService, IMailStore
 from mailfw.net.limits import Limits
+from mailfw.net.peer import Networks
 from mailfw.testing.transport import MemoryTransport
 from mailfw.testing.world import World
 from mailfw.values import Append, Identity, MessageSource, NewMessage, Quota, SetQuota, accountName
@@ -55,7 +57,7 @@ from mailfw.values import Append, Identity, MessageSource, NewMessage, Quota, Se
 FIRST = "1"
 """The connection that steps without a name belong to."""
 
-HEADER = frozenset({"service", "mail", "quota", "admin", "limits", "peer", "tls", "plaintext", "only"})
+HEADER = frozenset({"service", "mail", "quota", "admin", "limits", "peer", "tls", "plaintext", "xclient", "only"})
 """What a header may say. `only: sqlite maildir` names the stores it is for, with the reason in a remark."""
 
 
@@ -225,6 +227,7 @@ class Player:
             pairs = (word.split("=") for word in limits.split())
             context.limits = Limits(**{name: type(getattr(Limits(), name))(value) for name, value in pairs})
         context.plaintext = talk.option("plaintext", "loopback")
+        context.xclient = Networks.parse(talk.option("xclient").split())
         self.world.users.administrators += [accountName(name, "localhost") for name in talk.header.get("admin", [])]
         for name, carryOut in ("mail", fill), ("quota", limit):
             for spec in talk.header.get(name, []):

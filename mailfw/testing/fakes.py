@@ -167,6 +167,7 @@ class FakeRouter:
     messages: list[Delivered] = field(factory=list)
     outcomes: dict[str, Outcome] = field(factory=dict)
     aborted: int = 0
+    isQueueing: bool = True
 
     def begin(self, envelope: Envelope, peer: Peer) -> IDelivery:
         return FakeDelivery(self, envelope)

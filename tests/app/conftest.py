@@ -137,11 +137,12 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., su
 
 
 def runHere(arguments: tuple[str, ...], given: str, monkeypatch: pytest.MonkeyPatch) -> subprocess.CompletedProcess[str]:
-    out, err = io.StringIO(), io.StringIO()
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="", write_through=True) for _ in range(2))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             cli(list(arguments), prog_name="mailfw")
         except SystemExit as done:
-            return subprocess.CompletedProcess(arguments, int(done.code or 0), out.getvalue(), err.getvalue())
+            said = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined]
+            return subprocess.CompletedProcess(arguments, int(done.code or 0), *said)
     raise AssertionError("click exits")

@@ -17,6 +17,7 @@ from mailfw.app.catalogue import BUILT_IN
 from mailfw.app.configuration import ConfigurationError, Source
 from mailfw.app.sections import Auth, Configuration, LimitsSection, Log, Manhole
 from mailfw.app.selfsigned import ensureCertificate
+from mailfw.delivery.schedule import Schedule
 from mailfw.imap.settings import Settings
 from mailfw.interfaces import IMailStorePlugin, IOptions
 from mailfw.net.limits import Limits
@@ -119,7 +120,7 @@ x = 1
         "line 28: limits.recipients must be above 0",
         'line 29: unknown key "comand_timeout" – did you mean "command_timeout"?',
         'line 30: limits.data_timeout: "soon" is no time: write "90s", "15m", "4h", "5d" or a number of seconds',
-        "line 32: [queue] is not available in this version",
+        'line 33: queue.retry: a retry schedule has at least one interval: ["5m", "15m*16", "1h"]',
         'line 34: there is no plugin "celar" – did you mean "cellar"?',
     ]
 
@@ -198,17 +199,98 @@ def test_aListenerWithoutEndpointIsAtItsStandardPort(tmp_path: Path) -> None:
 
 
 def test_sectionsOfLaterVersionsAreNotSilentlyIgnored(tmp_path: Path) -> None:
-    text = (
-        SMALL + '[relay]\nport = 25\n[dns]\n[[route]]\ndomain = "x"\n[[hook]]\nstage = "data"\n[[listen]]\nservice = "metrics"\n'
-    )
-    found = mistakes(tmp_path, text)
+    found = mistakes(tmp_path, SMALL + '[[listen]]\nservice = "metrics"\n')
     assert [mistake.partition(": ")[2] for mistake in found] == [
-        "[relay] is not available in this version",
-        "[dns] is not available in this version",
-        "[route] is not available in this version",
-        "[hook] is not available in this version",
         "listen.service: the metrics service is not available in this version",
     ]
+
+
+def test_hooksAreCheckedWithTheRest(tmp_path: Path) -> None:
+    text = (
+        SMALL
+        + '[[hook]]\nstage = "rcpt_too"\nplugin = "python:a:b"\n'
+        + '[[hook]]\nplugin = "python:a:b"\n'
+        + '[[hook]]\nstage = ["connect", "data"]\nplugin = "pyton:a:b"\non_failure = "ignore"\ndeadline = "0s"\n'
+    )
+    found = [mistake.partition(": ")[2] for mistake in mistakes(tmp_path, text)]
+    assert 'hook.stage: there is no stage "rcpt_too" – did you mean "rcpt_to"' in "\n".join(found)
+    assert any("say at which stage" in mistake for mistake in found)
+    assert any('"pyton" – did you mean "python"' in mistake for mistake in found)
+    assert any("on_failure" in mistake for mistake in found) and any("deadline" in mistake for mistake in found)
+    good = read(tmp_path, SMALL + '[[hook]]\nstage = "data"\nplugin = "python:a:b"\ndeadline = "3s"\n')
+    assert (good.hook[0].stage, good.hook[0].deadline, good.hook[0].onFailure) == (["data"], 3.0, "tempfail")
+
+
+def test_mailThatLeavesIsCheckedWithTheRest(tmp_path: Path) -> None:
+    text = (
+        SMALL
+        + """[queue]
+retry = ["5m", "x"]
+warn_afer = "4h"
+[relay]
+port = 70000
+smarthost = "smtp://"
+networks = ["10.0.0.1/8"]
+[dns]
+servers = ["ns.example.org"]
+[[route]]
+domain = "lists.example.net"
+via = "lmpt:unix:/run/lmtp"
+[[route]]
+domain = ".example.net"
+via = "lmtp:unix:run"
+retry = ["1x"]
+[[route]]
+domain = "example.org"
+via = "discard:"
+[[route]]
+domain = "a b"
+via = "pipe:program"
+[[route]]
+domain = "example.com"
+via = "mx:"
+giveup_after = "1d"
+"""
+    )
+    assert mistakes(tmp_path, text) == [
+        'line 4: queue.retry: "x" is no interval: write "5m", or "15m*16" for sixteen of them',
+        'line 5: unknown key "warn_afer" – did you mean "warn_after"?',
+        "line 7: relay.port must be below 65536",
+        'line 8: relay.smarthost: "smtp://" is no smart host: write "smtp://user@host:587"',
+        'line 9: relay.networks: "10.0.0.1/8" is no network: 10.0.0.1/8 has host bits set; write "192.0.2.0/24"',
+        'line 11: dns.servers: "ns.example.org" is no name server: write "192.0.2.1" or "127.0.0.1:5353"',
+        'line 14: route.via: there is no route "lmpt" – did you mean "lmtp"?',
+        'line 17: route.via: "unix:run" is no host: write "host.example:24", "[2001:db8::1]:24" or "unix:/path"',
+        'line 18: route.retry: "1x" is no interval: write "5m", or "15m*16" for sixteen of them',
+        'line 23: route.domain: "a b" is no domain name',
+        'line 24: route.via: a program is named by its whole path: "pipe:/usr/bin/program ${recipient}"',
+        'line 28: unknown key "giveup_after" – did you mean "give_up_after"?',
+    ]
+
+
+def test_whatIsOnlyWrongTogetherAboutMailThatLeaves(tmp_path: Path) -> None:
+    text = SMALL + '[relay]\nsmarthost = "smtp://me@mail.example.net"\n'
+    routes = '[[route]]\ndomain = "example.org"\nvia = "discard:"\n' + '[[route]]\ndomain = "example.net"\nvia = "mx:"\n' * 2
+    assert mistakes(tmp_path, text + routes) == [
+        "line 4: relay.smarthost: there is a user and no password: say smarthost_password",
+        'line 6: route.domain: "example.org" is among domains, whose mail ends here',
+        'line 12: route.domain: there is a route for "example.net" already',
+    ]
+    [mistake] = mistakes(tmp_path, text.replace("me@", "") + 'smarthost_password = "x"\n')
+    assert mistake == 'line 5: relay.smarthost_password: for whom? write smarthost = "smtp://user@host:587"'
+
+
+def test_aRouteHasItsOwnPatienceWhereItSaysSo(tmp_path: Path) -> None:
+    text = '[queue]\nwarn_after = "1h"\n[[route]]\ndomain = ".example.net"\nvia = "lmtp:h"\nretry = ["1m"]\n'
+    text += 'give_up_after = "1d"\n'
+    configuration = read(tmp_path, SMALL + text + '[[route]]\ndomain = "example.com"\nvia = "smtp:h"\n')
+    one, other = configuration.route
+    general = configuration.queue.schedule()
+    assert general == Schedule(warnAfter=3600.0)
+    assert one.schedule(general) == Schedule(((60.0, 1),), 3600.0, 86400.0)
+    assert other.schedule(general) == general
+    assert one.isAccepting, "mail ends there, so anybody may send there"
+    assert not other.isAccepting, "mail only passes through, so this is no open relay to them"
 
 
 def test_aPluginsOwnOptionsAreCheckedWithTheRest(tmp_path: Path) -> None:

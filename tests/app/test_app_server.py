@@ -21,6 +21,8 @@ from typing import Any
 
 import pytest
 
+from mailfw.app.selfsigned import ensureCertificate
+
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 TWIST = (sys.executable, "-m", "twisted")
 MESSAGE = b"From: mbrain@localhost\r\nTo: jsmith@localhost\r\nSubject: Hello\r\n\r\nHello!\r\n"
@@ -355,3 +357,66 @@ def test_everyStoreServesAndAForeignOneThatIsMisshapenIsNamed(start: Any, tmp_pa
         send(server.port("smtp"))
         assert count(server.port("imap")) == 1
         server.stop()
+
+
+def test_proxiesAreBelievedWhereTheConfigurationSaysSo(start: Any, tmp_path: Path) -> None:
+    config = tmp_path / "mailfw.toml"
+    ensureCertificate(str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"), "mail.example.org")
+    listens = "".join(
+        f'[[listen]]\nservice = "{service}"\nendpoint = "tcp:0:interface=127.0.0.1"\nproxy = ["127.0.0.1"]\n'
+        for service in ("smtp", "submissions")
+    )
+    config.write_text(
+        f'hostname = "mail.example.org"\ndomains = ["example.org"]\ndata = "{tmp_path}/data"\n'
+        f'[tls]\ncertificate = "{tmp_path}/cert.pem"\nkey = "{tmp_path}/key.pem"\n[smtp]\nxclient = ["192.0.2.0/24"]\n{listens}'
+    )
+    server = start("--config", str(config), services=())
+    header = b"PROXY TCP4 192.0.2.7 127.0.0.1 40000 25\r\n"
+    with socket.create_connection(("127.0.0.1", server.port("smtp")), 30) as client:
+        client.sendall(header)
+        assert client.recv(1000).startswith(b"220 ")
+        client.sendall(b"XCLIENT ADDR=198.51.100.9\r\n")
+        assert client.recv(1000).startswith(b"220 ")
+    with socket.create_connection(("127.0.0.1", server.port("submissions")), 30) as client:
+        client.sendall(header)
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with context.wrap_socket(client) as secure:
+            assert secure.recv(1000).startswith(b"220 ")
+    with socket.create_connection(("127.0.0.1", server.port("smtp")), 30) as client:
+        client.sendall(b"EHLO x\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1000) == b""
+
+
+def test_hooksAreAskedAndReloaded(start: Any, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "own.py").write_text(
+        "from mailfw.stages import Reject, Stage, AddHeader, Continue\n"
+        "def own(event):\n"
+        "    if event.stage is Stage.RCPT_TO and event.recipient.address.local == 'mbrain':\n"
+        "        return Reject(553, '5.7.7', 'not him')\n"
+        "    if event.stage is Stage.BEFORE_STORE:\n"
+        "        return Continue((AddHeader('X-Seen', 'yes'),))\n"
+    )
+    config = tmp_path / "mailfw.toml"
+    plain = 'hostname = "mail.example.org"\ndomains = ["localhost"]\ndata = "data"\n'
+    hook = '[[hook]]\nstage = ["rcpt_to", "before_store"]\nplugin = "python:own.py:own"\n'
+    config.write_text(plain + hook)
+    server = start("--config", str(config), services=("smtp",))
+
+    def answer() -> tuple[int, bytes]:
+        with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as client:
+            client.helo("x")
+            client.mail("a@example.org")
+            return client.rcpt("mbrain@localhost")
+
+    assert answer() == (553, b"5.7.7 not him")
+    config.write_text(plain + hook.replace("own.py:own", "own.py:missing"))
+    server.process.send_signal(signal.SIGHUP)
+    server.waitFor("own.py has no function missing")
+    assert answer()[0] == 553
+    config.write_text(plain)
+    server.process.send_signal(signal.SIGHUP)
+    server.waitFor(r"\breloaded")
+    assert answer()[0] == 550

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import smtplib
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -111,3 +112,20 @@ def test_thoseWhoDoNotComeInAreFewAndHaveLittleTime(tmp_path: Path) -> None:
     assert again is not None
     again[0].connectionLost()
     assert clock.getDelayedCalls() == []
+
+
+def test_theQueueIsSteeredFromThePrompt(
+    start: Callable[..., Any], command: Callable[..., Any], tmp_path: Path, key: Path
+) -> None:
+    server = start(services=("manhole", "submission"))
+    server.waitFor("Log in as")
+    (tmp_path / "mailfw-data" / "manhole_authorized_keys").write_text(key.with_suffix(".pub").read_text())
+    with smtplib.SMTP("127.0.0.1", server.port("submission"), timeout=30) as smtp:
+        smtp.login("mbrain", "mailfw")
+        smtp.sendmail("mbrain@localhost", ["a@example.com", "b@example.net"], b"Subject: x\r\n\r\nhello\r\n")
+    statements = "queue.list(domain='example.com')\nqueue.cancel()\nqueue.cancel(1)\n"
+    done = prompt(server.port("manhole"), statements, "-i", str(key))
+    assert "1 from <mbrain@localhost> to <a@example.com>" in done.stdout
+    assert "say which: queue.cancel(ID" in done.stdout
+    server.waitFor(r"queue cancel: 2 recipients \(1\)")
+    assert command("queue", "list").stdout == "nothing waits\n"

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from twisted.internet.task import Clock
 
-from mailfw.delivery.router import Router
+from mailfw.delivery.bounce import Bouncer
+from mailfw.delivery.queue import Queue
+from mailfw.delivery.router import Outbound, Router
 from mailfw.imap.server import imap, imaps
 from mailfw.pop3.server import pop3, pop3s
 from mailfw.smtp.server import lmtp, smtp, submission, submissions
@@ -19,6 +21,7 @@ from mailfw.storage.sqlite import sqlite
 from mailfw.storage.textfile import textfile
 from mailfw.testing.conversation import Player, parse
 from mailfw.testing.fakes import FakeStoreContext
+from mailfw.testing.now import result
 from mailfw.testing.world import World
 
 TALKS = sorted(Path(__file__).parent.glob("*.talk"))
@@ -35,7 +38,7 @@ SPLITS = {"whole": False, "split": True}
 
 @pytest.fixture
 def makeWorld(tmp_path):
-    """A world in which mail is kept in that store; every session of it is over when the test is."""
+    """A world in which mail is kept in that store, and leaves by a queue; every session of it is over when the test is."""
     worlds = []
     numbers = itertools.count()
 
@@ -47,14 +50,18 @@ def makeWorld(tmp_path):
         world = World(
             openStore(plugin, argument, FakeStoreContext(str(data), clock=clock)), clock=clock, directory=str(data / "spool")
         )
-        world.context.router = Router(world.directory, world.context.store)
+        now = world.context.now
+        queue = Queue.open(":memory:", reactor=clock, now=now, isInline=True)
+        outbound = Outbound(queue, Bouncer("mail.localhost", now), now=now)
+        world.context.router = Router(world.directory, world.context.store, outbound)
         world.context.spool.prepare()
-        worlds.append(world)
+        worlds.append((world, queue))
         return world
 
     yield make
-    for world in worlds:
+    for world, queue in worlds:
         world.closeStore()
+        result(queue.close())
 
 
 @pytest.mark.parametrize("split", SPLITS)

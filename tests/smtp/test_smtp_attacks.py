@@ -296,9 +296,9 @@ def test_who_has_logged_in_may_name_whom_he_likes(connect):
 
 def test_unknown_mail_or_rcpt_parameter_is_refused(connect):
     client = connect()
-    assert client.codes("MAIL FROM:<> FOO=1", "MAIL FROM:<> RET=FULL", "MAIL FROM:<> BODY=BINARYMIME") == [555, 555, 501]
+    assert client.codes("MAIL FROM:<> FOO=1", "MAIL FROM:<> HOLDFOR=1", "MAIL FROM:<> BODY=9BITMIME") == [555, 555, 501]
     rcpt = "RCPT TO:<jsmith@localhost>"
-    assert client.codes("MAIL FROM:<>", f"{rcpt} NOTIFY=NEVER", f"{rcpt} FOO") == [250, 555, 555]
+    assert client.codes("MAIL FROM:<>", f"{rcpt} RET=FULL", f"{rcpt} FOO") == [250, 555, 555]
 
 
 def test_size_over_the_limit_is_refused_at_mail(connect):

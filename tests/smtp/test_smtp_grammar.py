@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailfw.smtp import extension
 from mailfw.smtp.grammar import (
     Auth,
     BadCommand,
@@ -242,49 +241,3 @@ def test_long_lines_cost_little(line):
     with pytest.raises(BadCommand):
         parseCommand(line)
     assert time.process_time() - start < 0.05
-
-
-# --- Extensions --------------------------------------------------------------------------------------------------------
-
-
-def test_what_is_announced():
-    said = extension.announced(extension.Offer(1000, canStartTLS=True, mechanisms=("SCRAM-SHA-256", "PLAIN")))
-    assert said == [
-        "PIPELINING", "SIZE 1000", "8BITMIME", "ENHANCEDSTATUSCODES", "STARTTLS", "AUTH SCRAM-SHA-256 PLAIN", "SMTPUTF8",
-        "CHUNKING", "EXPN", "VERB", "HELP",
-    ]  # fmt: skip
-    assert not {"STARTTLS", "AUTH"} & {line.split()[0] for line in extension.announced(extension.Offer(1000))}
-
-
-@pytest.mark.parametrize(
-    ("parameters", "draft"),
-    [
-        ((), extension.MailDraft()),
-        ((("SIZE", "10"), ("BODY", "7bit")), extension.MailDraft(size=10)),
-        ((("BODY", "8BITMIME"), ("SMTPUTF8", None)), extension.MailDraft(is8Bit=True, isSMTPUTF8=True)),
-        ((("AUTH", "<>"),), extension.MailDraft()),
-        ((("AUTH", "e+3Dmc2@example.com"),), extension.MailDraft()),
-    ],
-)
-def test_parameters_of_mail(parameters, draft):
-    assert extension.readMail(parameters) == draft
-
-
-@pytest.mark.parametrize(
-    ("parameter", "code"),
-    [
-        (("SIZE", None), 501),
-        (("SIZE", "-1"), 501),
-        (("BODY", None), 501),
-        (("BODY", "9BIT"), 501),
-        (("SMTPUTF8", "1"), 501),
-        (("AUTH", None), 501),
-        (("AUTH", "me"), 501),
-        (("ENVID", "x"), 555),
-        (("REQUIRETLS", None), 555),
-    ],
-)
-def test_parameters_of_mail_that_are_refused(parameter, code):
-    with pytest.raises(BadCommand) as caught:
-        extension.readMail((parameter,))
-    assert caught.value.reply.code == code

@@ -279,6 +279,8 @@ def test_verb_tells_what_became_of_each_recipient(connect):
 class BrokenRouter:
     """Fails where it is told to, with what it is told to."""
 
+    isQueueing = False
+
     def __init__(self, **errors):
         self.errors = errors
         self.aborted = 0

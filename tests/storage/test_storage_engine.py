@@ -17,8 +17,8 @@ from twisted.internet.task import Clock
 from mailfw.errors import NoSuchMailbox, NotSupported, UIDValidityChanged, Unavailable, Vanished
 from mailfw.interfaces import IMailStore, IStoreContext, Row
 from mailfw.sql import SchemaMismatch
+from mailfw.sql.blobs import FileBlobs
 from mailfw.storage import content, housekeeping, rows, transaction
-from mailfw.storage.blobs import FileBlobs
 from mailfw.storage.memory import memory
 from mailfw.storage.sqlite import sqlite
 from mailfw.testing.fakes import FakeStoreContext

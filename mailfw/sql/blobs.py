@@ -1,4 +1,4 @@
-"""Where large bodies live: files of their own, outside the database.
+"""Octets too large for a row: files of their own, beside the database.
 
 Guarantees: `put` returns when octets and name are on disk, before any transaction names them; so a blob that is named is there.
 A blob that nobody names (the transaction never came) is an orphan: `orphans` finds it once it is old enough that no
@@ -28,6 +28,9 @@ class IBlobStore(Interface):
     def get(ref: str, start: int, length: int) -> bytes:
         """At most `length` octets from `start`. :raises Vanished: there is no such blob."""
 
+    def path(ref: str) -> str:
+        """The file of this machine that the blob is, for whoever streams it; empty where it is none."""
+
     def drop(ref: str) -> None:
         """Forget a blob; no error when it is not there."""
 
@@ -44,7 +47,7 @@ class FileBlobs:
 
     def put(self, chunks: Iterable[bytes]) -> str:
         ref = secrets.token_hex(16)
-        path = self._path(ref)
+        path = self.path(ref)
         try:
             self._makeFolder(os.path.dirname(path))
             with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
@@ -60,14 +63,17 @@ class FileBlobs:
 
     def get(self, ref: str, start: int, length: int) -> bytes:
         try:
-            with open(self._path(ref), "rb", buffering=0) as file:
+            with open(self.path(ref), "rb", buffering=0) as file:
                 return os.pread(file.fileno(), length, start)
         except FileNotFoundError as error:
             raise Vanished() from error
 
+    def path(self, ref: str) -> str:
+        return os.path.join(self._directory, ref[:2], ref)
+
     def drop(self, ref: str) -> None:
         try:
-            os.unlink(self._path(ref))
+            os.unlink(self.path(ref))
         except FileNotFoundError:
             pass
 
@@ -80,9 +86,6 @@ class FileBlobs:
                     if entry.stat().st_mtime < before:
                         yield entry.name
 
-    def _path(self, ref: str) -> str:
-        return os.path.join(self._directory, ref[:2], ref)
-
     def _makeFolder(self, folder: str) -> None:
         if not os.path.isdir(folder):
             for one in (self._directory, folder):
@@ -92,7 +95,7 @@ class FileBlobs:
 
 @implementer(IBlobStore)
 class MemoryBlobs:
-    """Blobs in a dictionary, for the store that lives in memory."""
+    """Blobs in a dictionary, for a database in memory."""
 
     def __init__(self) -> None:
         self._blobs: dict[str, bytes] = {}
@@ -107,6 +110,9 @@ class MemoryBlobs:
             return self._blobs[ref][start : start + length]
         except KeyError as error:
             raise Vanished() from error
+
+    def path(self, ref: str) -> str:
+        return ""
 
     def drop(self, ref: str) -> None:
         self._blobs.pop(ref, None)

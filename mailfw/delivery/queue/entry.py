@@ -1,0 +1,172 @@
+"""What goes into the queue and what comes out of it, as frozen values that can cross to another process."""
+
+from __future__ import annotations
+
+import enum
+
+from attrs import field, frozen
+
+from mailfw.values import Envelope, MessageSource, Outcome, Recipient, Target
+
+
+class State(enum.Enum):
+    """Where a recipient stands; see the table in `delivery.queue`."""
+
+    WAITING = "waiting"
+    LEASED = "leased"
+    HELD = "held"
+
+
+@frozen
+class Submission:
+    """An envelope that is to be queued. Several of one content can be queued together.
+
+    :ivar targets: of recipients that are places in our own store, by their position in `envelope.recipients`.
+    :ivar lastOutcome: why it has to wait, where it was tried already.
+    :ivar due: when it is first tried; None: at once, or at `envelope.releaseAt`.
+    """
+
+    envelope: Envelope
+    targets: dict[int, Target] = field(factory=dict)
+    lastOutcome: Outcome | None = None
+    due: float | None = None
+
+
+Report = tuple[Submission, MessageSource]
+"""A message that is queued in the transaction that makes it necessary."""
+
+
+@frozen
+class QueuedMessage:
+    """An envelope in the queue.
+
+    :ivar id: names it for people.
+    :ivar envelope: without its recipients; of the identity only the account's name is kept.
+    :ivar arrived: seconds since the epoch, UTC.
+    :ivar size: octets of the content.
+    :ivar contentId: names the content, which several envelopes may share.
+    """
+
+    id: int
+    envelope: Envelope
+    arrived: float
+    size: int
+    contentId: int
+
+    @property
+    def since(self) -> float:
+        """From when on it is late: its arrival, or the time that its sender asked it to be held until."""
+        return max(self.arrived, self.envelope.releaseAt)
+
+
+@frozen
+class Entry:
+    """One recipient of a message in the queue.
+
+    :ivar target: the place in our own store that it is for; None: an address, wherever it leads.
+    :ivar lane: what it is scheduled by.
+    :ivar due: None: held.
+    :ivar owner: whose lease it is, or was; empty: nobody's.
+    :ivar attempts: how often it was tried.
+    :ivar tried: when, the last time; 0: never.
+    :ivar isWarned: the sender was told that it waits.
+    :ivar status: :ivar reply: :ivar host: of the last attempt, as `Outcome` has them.
+    """
+
+    id: int
+    message: QueuedMessage
+    recipient: Recipient
+    lane: str
+    due: float | None
+    target: Target | None = None
+    owner: str = ""
+    attempts: int = 0
+    tried: float = 0.0
+    isWarned: bool = False
+    status: str = ""
+    reply: str = ""
+    host: str = ""
+
+    def state(self, now: float) -> State:
+        """Where it stands at that time."""
+        if self.due is None:
+            return State.HELD
+        return State.LEASED if self.owner and self.due > now else State.WAITING
+
+
+@frozen
+class Settlement:
+    """What became of one leased recipient.
+
+    :ivar due: when it is tried again; None: it is over.
+    :ivar isFailure: it is over and nobody has the message.
+    """
+
+    entry: Entry
+    due: float | None
+    isFailure: bool = False
+    isWarned: bool = False
+    status: str = ""
+    reply: str = ""
+    host: str = ""
+
+
+@frozen
+class Filter:
+    """Which recipients an administrator means: all that is said has to be so.
+
+    :ivar message: an id; 0: any. :ivar recipient: an entry's id; 0: any.
+    :ivar address: the recipient's. :ivar domain: of the recipient. :ivar sender: an address; `<>` is the null sender.
+    :ivar person: the recipient's address, or the sender's.
+    :ivar arrivedBefore: :ivar arrivedAfter: seconds since the epoch, UTC.
+    :ivar reason: is in the last reply, whatever the case of its ASCII letters.
+    """
+
+    message: int = 0
+    recipient: int = 0
+    address: str = ""
+    person: str = ""
+    domain: str = ""
+    sender: str = ""
+    arrivedBefore: float | None = None
+    arrivedAfter: float | None = None
+    reason: str = ""
+    state: State | None = None
+
+
+EVERYTHING = Filter()
+
+
+@frozen
+class Page:
+    """:ivar next: where the next page begins; 0: there is none."""
+
+    entries: tuple[Entry, ...]
+    next: int
+
+
+@frozen
+class Totals:
+    """How many recipients there are, and in which state.
+
+    :ivar oldest: when the first message arrived that is still there; None: there is none.
+    """
+
+    recipients: int
+    messages: int
+    waiting: int
+    leased: int
+    held: int
+    oldest: float | None
+
+
+@frozen
+class DomainTotals:
+    """The same for one domain. :ivar due: when its next recipient is due. :ivar reply: one of the last words said about it."""
+
+    domain: str
+    recipients: int
+    held: int
+    due: float | None
+    host: str
+    reply: str

@@ -1,0 +1,286 @@
+"""The queue as the rest of the house sees it. The table of states and the guarantees are in the package's docstring."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import Any
+
+from mailfw.delivery.queue import rows, steering
+from mailfw.delivery.queue.entry import (
+    EVERYTHING,
+    DomainTotals,
+    Entry,
+    Filter,
+    Page,
+    QueuedMessage,
+    Report,
+    Settlement,
+    Submission,
+    Totals,
+)
+from mailfw.delivery.queue.schema import SCHEMA
+from mailfw.errors import Vanished
+from mailfw.sql import Connection, Database
+from mailfw.sql.blobs import FileBlobs, IBlobStore, MemoryBlobs, drop
+from mailfw.sql.sqlite import MEMORY
+from mailfw.values import Address, MessageSource, Target
+
+BLOB_FROM = 256 * 1024
+"""Octets from which on a content is a file."""
+
+ORPHAN_AGE = 3600.0
+"""Seconds after which a blob that no content names can belong to no transaction any more."""
+
+LOCAL_LANE = "local:"
+"""The lane of recipients that are places in our own store; no domain has a colon in it."""
+
+Bell = Callable[[], None]
+
+
+def heldFor(address: Address, target: Target | None) -> str:
+    """Why a recipient is held from the first: unless somebody says otherwise, nobody is."""
+    return ""
+
+
+def laneOf(address: Address, target: Target | None) -> str:
+    """The lane of a recipient, unless routes say otherwise: its domain."""
+    return LOCAL_LANE if target is not None else address.domain
+
+
+class Queue:
+    """Methods are for the reactor's thread; those that wait raise Unavailable when the disk does not take or give what they need.
+
+    :ivar laneOf: by what recipients are scheduled; routes replace it, so that what leaves through one host is one lane.
+    :ivar heldFor: why a recipient that comes in is to be held until somebody releases it; empty: it is not.
+    """
+
+    def __init__(self, database: Database, blobs: IBlobStore, now: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._now = now
+        self._bells: list[Bell] = []
+        self.laneOf = laneOf
+        self.heldFor = heldFor
+
+    @classmethod
+    def open(cls, path: str, *, reactor: Any, now: Callable[[], float] = time.time, isInline: bool = False) -> Queue:
+        """Open the queue in a database file, or `:memory:`; its blobs are in a directory beside it.
+
+        :param isInline: do everything at once in the caller's thread: for tests on a fake clock.
+        :raises Unavailable: :raises SchemaMismatch:
+        """
+        blobs = MemoryBlobs() if path == MEMORY else FileBlobs(os.path.splitext(path)[0] + ".blobs")
+        return cls(Database.open(path, SCHEMA, reactor=reactor, isInline=isInline), blobs, now)
+
+    async def close(self) -> None:
+        """Finish what was asked for, and let go of the file. Leases stay."""
+        await self._database.close()
+
+    # --- Coming in -------------------------------------------------------------------------------------------------
+
+    async def enqueue(
+        self, submissions: Sequence[Submission], content: MessageSource, reports: Sequence[Report] = ()
+    ) -> list[int]:
+        """Keep a message for all these envelopes, and reports with it; on disk when this returns, all of it or nothing.
+
+        :returns: ids of the messages, in the order of their envelopes.
+        """
+        adding = [await self._prepared([submission], told) for submission, told in reports]
+        if submissions:
+            adding.append(await self._prepared(submissions, content))
+
+        def job(connection: Connection) -> list[int]:
+            ids: list[int] = []
+            for add in adding:
+                ids = add(connection)
+            return ids
+
+        ids = await self._database.write(job if len(adding) != 1 else adding[0])
+        self._ring()
+        return ids if submissions else []
+
+    async def _prepared(self, submissions: Sequence[Submission], content: MessageSource) -> Callable[[Connection], list[int]]:
+        """The job that adds a content, its blob on disk."""
+        octets, blob, size = b"", "", content.size
+        if size >= BLOB_FROM:
+            blob = await self._database.read(lambda _: self._blobs.put(content.chunks()))
+        elif content.path:
+            octets = await self._database.read(lambda _: content.read())
+        else:
+            octets = content.read()
+        return partial(
+            rows.enqueue,
+            submissions=submissions,
+            octets=octets,
+            blob=blob,
+            size=size,
+            laneOf=self.laneOf,
+            heldFor=self.heldFor,
+            now=self._now(),
+        )
+
+    def watch(self, bell: Bell) -> Callable[[], None]:
+        """Call `bell` in the reactor's thread whenever something may be due sooner than was known. Returns what ends that."""
+        self._bells.append(bell)
+
+        def end() -> None:
+            if bell in self._bells:
+                self._bells.remove(bell)
+
+        return end
+
+    def _ring(self) -> None:
+        for bell in list(self._bells):
+            bell()
+
+    # --- Going out -------------------------------------------------------------------------------------------------
+
+    async def nextDue(self, without: Collection[str] = ()) -> float | None:
+        """When the first recipient that is in none of those lanes is due; None: nothing waits. Leases that end count too."""
+        return await self._database.read(partial(rows.nextDue, without=without))
+
+    async def lease(
+        self, owner: str, until: float, limit: int = 100, each: int = 100, without: Collection[str] = ()
+    ) -> list[Entry]:
+        """Take recipients that are due: nobody else gets them until that time.
+
+        :param owner: a token that nobody else uses.
+        :param limit: of recipients, and :param each: of one lane.
+        :param without: lanes that are to be left alone.
+        """
+        job = partial(rows.lease, owner=owner, now=self._now(), until=until, limit=limit, each=each, without=without)
+        return await self._database.write(job)
+
+    async def renew(self, owner: str, entries: Sequence[Entry], until: float) -> None:
+        """Keep leases for longer; those that were lost meanwhile stay lost."""
+        await self._database.write(partial(rows.renew, owner=owner, entries=entries, until=until))
+
+    async def giveBack(self, owner: str, entries: Sequence[Entry], due: float | None = None) -> None:
+        """End leases; the recipients are as if they had not been taken, and due at that time, or at once."""
+        await self._database.write(partial(rows.giveBack, owner=owner, entries=entries, due=self._now() if due is None else due))
+        self._ring()
+
+    async def reclaim(self, owner: str) -> int:
+        """Give back what everybody but `owner` has leased: for the process that owns the file, when it starts, for then nobody
+        else is there. It is looked for by a reader, and holds up nothing. → how many recipients.
+        """
+        now = self._now()
+        where = "owner <> '' AND owner <> ? AND due > ?"
+        entries = await self._database.read(lambda connection: rows.Reader(connection).select(where, (owner, now)))
+        for start in range(0, len(entries), steering.STEP):
+            await self._database.write(partial(rows.reclaim, entries=entries[start : start + steering.STEP], due=now))
+        if entries:
+            self._ring()
+        return len(entries)
+
+    async def settle(self, owner: str, settlements: Sequence[Settlement], reports: Sequence[Report] = ()) -> bool:
+        """Write down what became of leased recipients, and put the reports about it into the queue, in one transaction.
+
+        :returns: whether it was ours to say; if not (the lease was lost, or the recipients were cancelled), nobody is told.
+        """
+        adding = [await self._prepared([submission], content) for submission, content in reports]
+        now = self._now()
+
+        def job(connection: Connection) -> tuple[bool, list[str]]:
+            isOurs, blobs = rows.settle(connection, owner, settlements, now)
+            for add in adding if isOurs else ():
+                add(connection)
+            return isOurs, blobs
+
+        isOurs, blobs = await self._database.write(job)
+        await self._drop(blobs)
+        self._ring()
+        return isOurs
+
+    async def content(self, message: QueuedMessage) -> MessageSource:
+        """The octets of a message. :raises Vanished: it is not in the queue any more."""
+        select = "SELECT octets, blob, size FROM content WHERE id = ?"
+        row = await self._database.read(lambda connection: connection.execute(select, (message.contentId,)).fetchone())
+        if row is None:
+            raise Vanished
+        octets, blob, size = row
+        if not blob:
+            return MessageSource(bytes(octets))
+        if path := self._blobs.path(blob):
+            return MessageSource(path=path, length=size)
+        return MessageSource(await self._database.read(lambda _: self._blobs.get(blob, 0, size)))
+
+    # --- Being steered ---------------------------------------------------------------------------------------------
+
+    async def message(self, id: int) -> tuple[QueuedMessage, list[Entry]] | None:
+        """One message with all its recipients that are left; None: it is not in the queue."""
+        entries = await self._database.read(lambda connection: rows.Reader(connection).select("recipient.message = ?", (id,)))
+        return (entries[0].message, entries) if entries else None
+
+    async def list(self, filter: Filter = EVERYTHING, after: int = 0, limit: int = 100) -> Page:
+        """Recipients in the order in which they came, a page at a time. :param after: what `Page.next` said."""
+        now = self._now()
+        entries = await self._database.read(lambda connection: steering.page(connection, filter, after, limit, now))
+        return Page(tuple(entries), entries[-1].id if len(entries) == limit else 0)
+
+    async def count(self, filter: Filter = EVERYTHING) -> int:
+        """How many recipients the filter means."""
+        sql, parameters = steering.condition(filter, self._now())
+        select = f"SELECT COUNT(*) FROM recipient JOIN message ON message.id = recipient.message WHERE {sql}"
+        found = await self._database.read(lambda connection: connection.execute(select, parameters).fetchone())
+        return int(found[0])
+
+    async def overview(self, domains: int = 20) -> tuple[Totals, Sequence[DomainTotals]]:
+        """How much there is, and the domains that most of it is for."""
+        now = self._now()
+        return await self._database.read(lambda connection: steering.overview(connection, domains, now))
+
+    async def hold(self, filter: Filter) -> int:
+        """Keep recipients from being tried. → how many there were."""
+        return await self._steer(steering.hold, filter)
+
+    async def release(self, filter: Filter) -> int:
+        """Let held recipients go on."""
+        return await self._steer(steering.release, filter)
+
+    async def retry(self, filter: Filter) -> int:
+        """Try waiting recipients at once."""
+        return await self._steer(steering.retry, filter)
+
+    async def flush(self, domain: str) -> int:
+        """Try everything at once that waits for a domain."""
+        return await self.retry(Filter(domain=domain))
+
+    async def cancel(self, filter: Filter) -> int:
+        """Forget recipients; nobody is told."""
+        return await self._steer(steering.cancel, filter)
+
+    async def seize(self, filter: Filter, owner: str, until: float, after: int = 0) -> Sequence[Entry]:
+        """Lease recipients that the filter means, due or not, held or not, at most `steering.STEP`, for whoever settles them."""
+        now = self._now()
+        return await self._database.write(lambda connection: steering.seize(connection, filter, after, owner, now, until))
+
+    async def _steer(self, verb: steering.Verb, filter: Filter) -> int:
+        count, after, isMore, now = 0, 0, True, self._now()
+        while isMore:
+            done = await self._database.write(partial(steering.step, verb=verb, filter=filter, after=after, now=now))
+            await self._drop(done.blobs)
+            count, after, isMore = count + done.count, done.last, bool(done.last)
+        self._ring()
+        return count
+
+    # --- Housekeeping ----------------------------------------------------------------------------------------------
+
+    async def collect(self) -> int:
+        """Remove files that a crash left without a message. → how many."""
+        before = self._now() - ORPHAN_AGE
+
+        def orphans(connection: Connection) -> Sequence[str]:
+            named = "SELECT 1 FROM content WHERE blob = ?"
+            return [ref for ref in self._blobs.orphans(before) if connection.execute(named, (ref,)).fetchone() is None]
+
+        refs = await self._database.read(orphans)
+        await self._drop(refs)
+        return len(refs)
+
+    async def _drop(self, refs: Sequence[str]) -> None:
+        if refs:
+            await self._database.read(lambda _: drop(self._blobs, refs))

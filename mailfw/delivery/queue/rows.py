@@ -1,0 +1,308 @@
+"""Values to rows and back, and the statements of the queue's daily work. Everything here runs inside a job of the database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any
+
+from mailfw.delivery.queue.entry import Entry, QueuedMessage, Settlement, Submission
+from mailfw.sql import Connection
+from mailfw.values import Address, DeliverBy, Envelope, Identity, Recipient, Target
+
+Row = tuple[Any, ...]
+"""What a statement gives: the schema says of which types."""
+
+PRIORITY_STEP = 3600.0
+"""Seconds of waiting that one step of priority above 0 counts for, where more is due than can be tried at once."""
+
+_MESSAGE = (
+    "message.id, message.content, arrived, sender, account, is_utf8, is_8bit, requires_tls, returns, envelope_id, priority,"
+    " deliver_by, by_mode, release_at, content.size"
+)
+_RECIPIENT = (
+    "recipient.id, message, local, domain, lane, target, notify, original, due, owner, attempts, tried, is_warned, status,"
+    " reply, host"
+)
+_SELECT = f"SELECT {_RECIPIENT} FROM recipient JOIN message ON message.id = recipient.message WHERE "
+_SELECT_MESSAGE = f"SELECT {_MESSAGE} FROM message JOIN content ON content.id = message.content WHERE message.id = ?"
+
+# --- Values ----------------------------------------------------------------------------------------------------------
+
+
+def spelled(address: Address) -> str:
+    """An address as rows have it: nothing quoted, so that the last `@` divides it."""
+    return f"{address.local}@{address.domain}"
+
+
+def _unspelled(text: str) -> Address:
+    local, _, domain = text.rpartition("@")
+    return Address(local, domain)
+
+
+def _packTarget(target: Target | None) -> str:
+    if target is None:
+        return ""
+    return json.dumps([target.account, target.mailbox, sorted(target.flags), target.detail], ensure_ascii=False)
+
+
+def _unpackTarget(text: str) -> Target | None:
+    if not text:
+        return None
+    account, mailbox, flags, detail = json.loads(text)
+    return Target(account, mailbox, frozenset(flags), detail)
+
+
+def _messageRow(content: int, envelope: Envelope, now: float) -> tuple[object, ...]:
+    by = envelope.deliverBy
+    return (
+        content,
+        now,
+        None if envelope.sender is None else spelled(envelope.sender),
+        envelope.identity.account if envelope.identity else "",
+        envelope.isSMTPUTF8,
+        envelope.is8Bit,
+        envelope.requiresTLS,
+        envelope.returns,
+        envelope.envelopeId,
+        envelope.priority,
+        by.time if by else None,
+        ("R" if by.isReturned else "N") + ("T" if by.isTraced else "") if by else "",
+        envelope.releaseAt,
+    )
+
+
+def _messageOf(row: Row) -> QueuedMessage:
+    id_, content, arrived, sender, account, isUTF8, is8Bit, requiresTLS, returns, envelopeId, *times, size = row
+    priority, by, mode, release = times
+    envelope = Envelope(
+        sender=None if sender is None else _unspelled(sender),
+        identity=Identity(account) if account else None,
+        isSMTPUTF8=bool(isUTF8),
+        is8Bit=bool(is8Bit),
+        requiresTLS=bool(requiresTLS),
+        returns=returns,
+        envelopeId=envelopeId,
+        priority=priority,
+        deliverBy=None if by is None else DeliverBy(by, "R" in mode, "T" in mode),
+        releaseAt=release,
+    )
+    return QueuedMessage(id_, envelope, arrived, size, content)
+
+
+class Reader:
+    """Reads entries; each message that several recipients share is read once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._messages: dict[int, QueuedMessage] = {}
+
+    def message(self, id: int) -> QueuedMessage | None:
+        """The envelope of that id, if it is there."""
+        if id not in self._messages:
+            row = self._connection.execute(_SELECT_MESSAGE, (id,)).fetchone()
+            if row is None:
+                return None
+            self._messages[id] = _messageOf(row)
+        return self._messages[id]
+
+    def entries(self, rows: Iterable[Row]) -> Iterator[Entry]:
+        """What rows of the recipient columns say."""
+        for id_, messageId, local, domain, lane, target, notify, original, due, owner, attempts, tried, isWarned, *last in rows:
+            message = self.message(messageId)
+            assert message is not None, "a recipient without its message"
+            words = frozenset(notify.split(",")) if notify else frozenset()
+            recipient = Recipient(Address(local, domain), words, original)
+            yield Entry(id_, message, recipient, lane, due, _unpackTarget(target), owner, attempts, tried, bool(isWarned), *last)
+
+    def select(self, where: str, parameters: Sequence[object]) -> list[Entry]:
+        """The entries that a condition on `recipient` and its `message` is true of."""
+        return list(self.entries(self._connection.execute(_SELECT + where, parameters)))
+
+
+# --- Coming in -------------------------------------------------------------------------------------------------------
+
+_INSERT_CONTENT = "INSERT INTO content (octets, blob, size) VALUES (?, ?, ?)"
+_INSERT_MESSAGE = (
+    "INSERT INTO message (content, arrived, sender, account, is_utf8, is_8bit, requires_tls, returns, envelope_id, priority,"
+    " deliver_by, by_mode, release_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_INSERT_RECIPIENT = (
+    "INSERT INTO recipient (message, local, domain, lane, target, notify, original, due, owner, attempts, tried, is_warned,"
+    " status, reply, host) VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, 0, ?, ?, ?)"
+)
+_HASTEN_LANE = (
+    "INSERT INTO lane (name, due) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET due = excluded.due WHERE excluded.due < lane.due"
+)
+
+
+def enqueue(
+    connection: Connection,
+    submissions: Sequence[Submission],
+    octets: bytes,
+    blob: str,
+    size: int,
+    laneOf: Callable[[Address, Target | None], str],
+    heldFor: Callable[[Address, Target | None], str],
+    now: float,
+) -> list[int]:
+    """Add one content with its envelopes. → ids of the messages, in their order.
+
+    :param heldFor: why a recipient is to be held from the first; empty: it is not.
+    """
+    content = connection.execute(_INSERT_CONTENT, (octets, blob, size)).lastrowid
+    assert content is not None
+    ids = []
+    for submission in submissions:
+        envelope, last = submission.envelope, submission.lastOutcome
+        message = connection.execute(_INSERT_MESSAGE, _messageRow(content, envelope, now)).lastrowid
+        assert message is not None
+        ids.append(message)
+        due = submission.due
+        if due is None:
+            due = envelope.releaseAt if envelope.releaseAt > now else now - max(0, envelope.priority) * PRIORITY_STEP
+        history: Row = (0, 0.0, "", "", "")
+        if last is not None:
+            history = (1, now, last.status, last.remark or str(last.refusal or ""), last.host)
+        lanes = set()
+        rows: list[Row] = []
+        for position, recipient in enumerate(envelope.recipients):
+            address, target = recipient.address, submission.targets.get(position)
+            lane = laneOf(address, target)
+            row = (message, address.local, address.domain, lane, _packTarget(target))
+            asked = (",".join(sorted(recipient.notify)), recipient.original)
+            if why := heldFor(address, target):
+                rows.append((*row, *asked, None, 0, 0.0, "", why, ""))
+            else:
+                lanes.add(lane)
+                rows.append((*row, *asked, due, *history))
+        connection.executemany(_INSERT_RECIPIENT, rows)
+        connection.executemany(_HASTEN_LANE, [(lane, due) for lane in lanes])
+    return ids
+
+
+# --- Leases ----------------------------------------------------------------------------------------------------------
+
+_DUE_LANES = "SELECT name FROM lane WHERE due <= ? ORDER BY due"
+_LEASE = (
+    "UPDATE recipient SET due = ?, owner = ? WHERE id IN"
+    " (SELECT id FROM recipient WHERE lane = ? AND due <= ? ORDER BY due LIMIT ?) RETURNING "
+    + _RECIPIENT.replace("recipient.id", "id", 1)
+)
+_FIRST_IN_LANE = "SELECT MIN(due) FROM recipient WHERE lane = ? AND due IS NOT NULL"
+_ID, _LANE = 0, 4
+
+
+def nextDue(connection: Connection, without: Collection[str] = ()) -> float | None:
+    """When the first recipient that is in none of those lanes is due; None: there is none."""
+    for name, due in connection.execute("SELECT name, due FROM lane ORDER BY due"):
+        if name not in without:
+            return float(due)
+    return None
+
+
+def lease(
+    connection: Connection, owner: str, now: float, until: float, limit: int, each: int, without: Collection[str]
+) -> list[Entry]:
+    """Give `owner` recipients that are due, until that time: at most `limit`, of each lane at most `each`, those longest due
+    first; none of the lanes `without`."""
+    rows: list[Row] = []
+    lanes = []
+    due = connection.execute(_DUE_LANES, (now,))
+    for (lane,) in due:
+        if lane in without:
+            continue
+        lanes.append(lane)
+        rows += connection.execute(_LEASE, (until, owner, lane, now, min(each, limit - len(rows)))).fetchall()
+        if len(rows) >= limit:
+            break
+    due.close()
+    amend(connection, lanes)
+    rows.sort(key=lambda row: row[_ID])
+    return list(Reader(connection).entries(rows))
+
+
+def amend(connection: Connection, lanes: Iterable[str]) -> None:
+    """Write down anew when each lane's first recipient is due."""
+    for lane in lanes:
+        (first,) = connection.execute(_FIRST_IN_LANE, (lane,)).fetchone()
+        if first is None:
+            connection.execute("DELETE FROM lane WHERE name = ?", (lane,))
+        else:
+            connection.execute(
+                "INSERT INTO lane (name, due) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET due = excluded.due", (lane, first)
+            )
+
+
+def renew(connection: Connection, owner: str, entries: Sequence[Entry], until: float) -> None:
+    """Make leases longer that have not been lost."""
+    connection.executemany("UPDATE recipient SET due = ? WHERE id = ? AND owner = ?", [(until, e.id, owner) for e in entries])
+    amend(connection, {entry.lane for entry in entries})
+
+
+def giveBack(connection: Connection, owner: str, entries: Sequence[Entry], due: float) -> None:
+    """End leases without an attempt."""
+    connection.executemany(
+        "UPDATE recipient SET due = ?, owner = '' WHERE id = ? AND owner = ?", [(due, e.id, owner) for e in entries]
+    )
+    amend(connection, {entry.lane for entry in entries})
+
+
+def reclaim(connection: Connection, entries: Sequence[Entry], due: float) -> None:
+    """End leases of those who are gone, each where it is still theirs."""
+    connection.executemany(
+        "UPDATE recipient SET due = ?, owner = '' WHERE id = ? AND owner = ?", [(due, e.id, e.owner) for e in entries]
+    )
+    amend(connection, {entry.lane for entry in entries})
+
+
+# --- Going out -------------------------------------------------------------------------------------------------------
+
+_DEFER = (
+    "UPDATE recipient SET due = ?, owner = '', attempts = attempts + 1, tried = ?, is_warned = is_warned OR ?, status = ?,"
+    " reply = ?, host = ? WHERE id = ? AND owner = ?"
+)
+
+
+def settle(connection: Connection, owner: str, settlements: Sequence[Settlement], now: float) -> tuple[bool, list[str]]:
+    """Write down what became of leased recipients.
+
+    Who has the message has it, whoever says so; anything else is only for the lease's owner to say.
+
+    :returns: whether any of it was still ours to say; names of blobs that nobody needs any more.
+    """
+    ours = 0
+    for settled in settlements:
+        id_ = settled.entry.id
+        if settled.due is not None:
+            last = (settled.due, now, settled.isWarned, settled.status, settled.reply, settled.host, id_, owner)
+            ours += connection.execute(_DEFER, last).rowcount
+        elif settled.isFailure:
+            ours += connection.execute("DELETE FROM recipient WHERE id = ? AND owner = ?", (id_, owner)).rowcount
+        else:
+            ours += connection.execute("DELETE FROM recipient WHERE id = ?", (id_,)).rowcount
+    blobs = sweep(connection, {s.entry.message.id: s.entry.message.contentId for s in settlements if s.due is None})
+    amend(connection, {settled.entry.lane for settled in settlements})
+    return ours > 0, blobs
+
+
+def sweep(connection: Connection, messages: dict[int, int]) -> list[str]:
+    """Remove messages that have no recipients left, and contents that have no message left.
+
+    :param messages: ids of messages, each with that of its content.
+    :returns: names of blobs that nobody needs any more.
+    """
+    blobs = []
+    for message, content in messages.items():
+        gone = connection.execute(
+            "DELETE FROM message WHERE id = ? AND NOT EXISTS (SELECT 1 FROM recipient WHERE message = ?)", (message, message)
+        ).rowcount
+        if not gone:
+            continue
+        row = connection.execute(
+            "DELETE FROM content WHERE id = ? AND NOT EXISTS (SELECT 1 FROM message WHERE content = ?) RETURNING blob",
+            (content, content),
+        ).fetchone()
+        if row is not None and row[0]:
+            blobs.append(row[0])
+    return blobs

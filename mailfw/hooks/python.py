@@ -1,0 +1,71 @@
+"""Hooks that are functions: `python:MODULE:FUNCTION`, or `python:FILE.py:FUNCTION` with a file below the data directory.
+
+A class is made into an object once, with what plugins are given when they are opened; the object is the hook.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import os
+from collections.abc import Collection
+from types import ModuleType
+from typing import Any
+
+from attrs import frozen
+from zope.interface import implementer
+
+from mailfw.hooks.runner import Hook
+from mailfw.interfaces import IHookContext, IHookPlugin
+from mailfw.stages import Stage
+
+
+@implementer(IHookPlugin)
+@frozen
+class PythonPlugin:
+    """Finds functions by name."""
+
+    prefix: str = "python"
+    stages: Collection[Stage] = ()
+
+    def openHook(self, argument: str, context: IHookContext) -> Hook:
+        """:raises ValueError: there is no such function, or what it is in cannot be imported."""
+        place, colon, name = argument.rpartition(":")
+        if not colon or not place or not name:
+            raise ValueError("write python:MODULE:FUNCTION or python:FILE.py:FUNCTION")
+        try:
+            module = _fromFile(os.path.join(context.data, place)) if place.endswith(".py") else importlib.import_module(place)
+        except Exception as error:
+            raise ValueError(f"{place} cannot be imported: {type(error).__name__}: {error}") from error
+        found: Any = getattr(module, name, None)
+        if not callable(found):
+            raise ValueError(f"{place} has no function {name}")
+        return _made(found, context) if inspect.isclass(found) else _hook(found)
+
+
+def _made(kind: Any, context: IHookContext) -> Hook:
+    return _hook(kind(context))
+
+
+def _hook(found: Any) -> Hook:
+    """:raises ValueError: it cannot be called."""
+    if not callable(found):
+        raise ValueError(f"{found!r} cannot be called")
+    hook: Hook = found
+    return hook
+
+
+def _fromFile(path: str) -> ModuleType:
+    """The module that a file is, under a name that no other file has."""
+    name = f"mailfw_hook_{hashlib.sha256(path.encode()).hexdigest()[:16]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+python = PythonPlugin()
