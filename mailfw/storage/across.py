@@ -101,7 +101,7 @@ class _Waiting:
             self._room -= len(octets)
             return MessageSource(octets)
         if self._file is None:
-            self._file = self._opened.enter_context(NamedTemporaryFile(prefix="mailfw-"))
+            self._file = self._opened.enter_context(NamedTemporaryFile(prefix="mailfw-"))  # noqa: SIM115 - the stack is one
         start = self._file.tell()
         self._file.write(octets)
         return MessageSource(path=self._file.name, offset=start, length=len(octets))

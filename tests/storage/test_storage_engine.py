@@ -460,8 +460,8 @@ class TestAcross(Inline):
     async def testMuchOnItsWayToAnotherAccountWaitsInAFile(
         self, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        await self.shareAll(home)
         account, inbox = await home.inbox()
-        await share(home, "Archive")
         await append(account, *(message(number) for number in range(1, 6)), LARGE)
         made: list[str] = []
 
@@ -478,8 +478,8 @@ class TestAcross(Inline):
 
     @promise
     async def testWhereThereIsNoRoomForWhatIsOnItsWayNothingIsDone(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        await self.shareAll(home)
         account, inbox = await home.inbox()
-        await share(home, "Archive")
         await append(account, message(1), message(2))
 
         def full(**about: Any) -> Any:
