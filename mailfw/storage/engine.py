@@ -383,6 +383,8 @@ class Engine:
             await self._indexer.close()
         await self._housekeeping.stop()
         await self.database.close()
+        if self._indexer is not None:
+            self._indexer.index.close()
 
 
 @frozen
