@@ -36,6 +36,12 @@ def line(session: Session, mailbox: str, values: Iterable[tuple[str, bytes | Non
     return response.untagged(b"METADATA", session.nameWord(mailbox) if mailbox else b'""', b"(%b)" % b" ".join(words))
 
 
+def namesLine(session: Session, mailbox: str, entries: Sequence[str]) -> bytes:
+    """`metadata-resp = "METADATA" SP mailbox SP entry-list` (RFC 5464 §4.4.2): these are not what they were."""
+    names = b" ".join(response.astring(name.encode("ascii")) for name in entries)
+    return response.untagged(b"METADATA", session.nameWord(mailbox) if mailbox else b'""', names)
+
+
 def _value(value: bytes | None) -> bytes:
     """`value = nstring / literal8`"""
     return b"~" + response.literal(value) if value is not None and b"\0" in value else response.nstring(value)

@@ -33,7 +33,7 @@ class Memory:
         blobs = MemoryBlobs()
         limits = Limits(context.quotaOf, context.now)
         housekeeping = Housekeeping(database, blobs, context.reactor, context.now)
-        return Store([Engine(database, blobs, Bells(), context.now, housekeeping, limits)])
+        return Store([Engine(database, blobs, Bells(), context.now, housekeeping, limits)], context.domains[0])
 
 
 memory = Memory()

@@ -196,7 +196,7 @@ class SimpleEngine(Engine):
         effects = self._single(ref, work, terms) or self.database.call(partial(self._rehearse, ref, work, terms))
         if not isinstance(effects, Effects):
             return effects[0], touched | effects[1]
-        results, changed = self._perform(ref, work, effects)
+        results, changed = self._perform(ref, work, terms, effects)
         return results, touched | changed
 
     def _follow(self, ref: AccountRef, operation: Operation) -> Touched:
@@ -206,7 +206,7 @@ class SimpleEngine(Engine):
 
     def _single(self, ref: AccountRef, work: Sequence[Step], terms: Terms) -> Effects | None:
         """The effects of a single message's append, which need no rehearsal."""
-        operation = work[0].operation if len(work) == 1 else None
+        operation = work[0].operation if len(work) == 1 and terms.isOwner else None
         if not isinstance(operation, Append) or len(operation.messages) != 1:
             return None
         message = operation.messages[0]
@@ -234,7 +234,9 @@ class SimpleEngine(Engine):
             raise Undo(place.effects)
         return results, tx.touched
 
-    def _perform(self, ref: AccountRef, work: Sequence[Step], effects: Effects) -> tuple[list[Result], Touched]:
+    def _perform(
+        self, ref: AccountRef, work: Sequence[Step], terms: Terms, effects: Effects
+    ) -> tuple[list[Result], Touched]:
         performance = Performance(self._store, self.database, ref.name, ref.key, effects)
         folders = {one.folder for one in (*effects.adds, *effects.drops, *(mark.message for mark in effects.marks))}
         there = set(effects.makes)
@@ -247,7 +249,7 @@ class SimpleEngine(Engine):
                 self._opened[ref.name] = ref
                 raise
         try:
-            done = self.database.call(partial(self._complete, ref, work, performance))
+            done = self.database.call(partial(self._complete, ref, work, evolve(terms, limits=None), performance))
         except Exception:
             performance.undo()
             raise
@@ -261,9 +263,9 @@ class SimpleEngine(Engine):
         return str(self.database.readHere(lambda connection: connection.execute(statement, (intent,)).fetchone())[0])
 
     def _complete(
-        self, ref: AccountRef, work: Sequence[Step], performance: Performance, connection: Connection
+        self, ref: AccountRef, work: Sequence[Step], terms: Terms, performance: Performance, connection: Connection
     ) -> tuple[list[Result], Touched]:
-        tx = self.transaction(connection, ref.key, Files(performance.effects))
+        tx = self.transaction(connection, ref.key, Files(performance.effects), terms)
         results = [apply(tx, step) for step in work]
         performance.forget(connection)
         return results, tx.touched

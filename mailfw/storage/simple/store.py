@@ -39,4 +39,5 @@ def openSimple(store: ISimpleStore, path: str, context: IStoreContext) -> Store:
     limits = Limits(context.quotaOf, context.now)
     housekeeping = Housekeeping(database, None, context.reactor, context.now)
     indexer = None if path == MEMORY else openIndexer(database, f"{path.removesuffix('.sqlite')}.index", context)
-    return Store([SimpleEngine(store, database, Bells(), context.now, housekeeping, limits, context.reactor, indexer)])
+    engine = SimpleEngine(store, database, Bells(), context.now, housekeeping, limits, context.reactor, indexer)
+    return Store([engine], context.domains[0])
