@@ -33,7 +33,7 @@ BATCH_OCTETS = 4 << 20
 MAX_OCTETS = 16 << 20  # of a message that is looked into
 MAX_CHARACTERS = 4 << 20  # of its text
 BUSY_SHARE = 9.0  # pauses while there are changes, in times of the work before
-IDLE_SHARE = 1.0
+IDLE_SHARE = 3.0  # and when there are none
 RETRY = 60.0  # seconds after a failure
 WASTE = 10_000  # emails put in between two looks at how many of them are gone
 
