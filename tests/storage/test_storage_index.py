@@ -422,6 +422,17 @@ def test_an_index_that_is_damaged_while_it_is_open_is_made_anew(onDisk: Place_) 
     assertNeverTooFew(onDisk)
 
 
+def test_an_index_that_is_removed_while_it_is_open_is_made_anew(onDisk: Place_) -> None:
+    (path,) = onDisk.paths()
+    os.remove(path)
+    assert onDisk.candidates(Body("body7")) == UIDSet.of(7)
+    onDisk.add(10)
+    onDisk.fill()
+    assert onDisk.paths() == [path]
+    assert onDisk.candidates(Body("body7")) == UIDSet.of(7)
+    assertNeverTooFew(onDisk)
+
+
 # --- The table alone ---------------------------------------------------------------------------------------------------
 
 
