@@ -72,10 +72,15 @@ class IMailStore(Interface):
     """
 
     async def openAccount(identity: Identity, owner: str) -> IAccount:
-        """The account named `owner` as `identity` may use it; made, with its INBOX, where it is not there yet.
+        """The account named `owner` as `identity` may use it; made, with its INBOX, where it is not there yet and the owner asks.
 
-        :raises NoPermission: the identity has no rights there.
+        A mailbox that the identity may not look up is for it as if it were not there (RFC 4314).
+
+        :raises NoPermission: the identity has no rights there, or there is no such account, which nobody can tell apart.
         """
+
+    async def sharedWith(identity: Identity) -> list[str]:
+        """The owners, sorted, of mailboxes that the identity may look up, but the identity's own account."""
 
     async def deliver(message: MessageSource, targets: Sequence[Target]) -> list[Outcome]:
         """Put a message into each target; durable for those that are DELIVERED when this returns. Outcomes in their order.
@@ -114,6 +119,15 @@ class IAccount(Interface):
 
     async def usage() -> Usage:
         """What the account holds, and may hold. :raises NoPermission: it is another's, and who asks is no administrator."""
+
+    async def rights(mailbox: str) -> dict[str, str]:
+        """A mailbox's access control list: identifiers with their rights (RFC 4314 §3.3). The owner is not on it.
+
+        :raises NoSuchMailbox, NoPermission:
+        """
+
+    async def myRights(mailbox: str) -> str:
+        """What whoever opened the account may do with a mailbox, of `values.RIGHTS` (RFC 4314 §3.5). :raises NoSuchMailbox:"""
 
     async def metadata(mailbox: str, names: Sequence[str], depth: int | None = 0) -> dict[str, bytes]:
         """Metadata entries of those names, and so many levels below them (None: all), as far as they are there (RFC 5464).

@@ -422,12 +422,25 @@ class SpecialUse(enum.Enum):
     TRASH = "\\Trash"
 
 
+RIGHTS = "lrswipkxtea"
+"""What somebody may do with a mailbox, a letter each (RFC 4314 §2.1), in the order in which they are written."""
+
+ANYONE = "anyone"
+"""Whoever has logged in, among the identifiers of an access control list (RFC 4314 §1)."""
+
+
+def rightToFlag(flag: str) -> str:
+    """The right that changing a flag needs (RFC 4314 §2.1)."""
+    return {Flag.SEEN: "s", Flag.DELETED: "t"}.get(canonicalFlag(flag), "w")
+
+
 @frozen
 class MailboxInfo:
     """A name in an account's tree.
 
-    :ivar mailboxId: RFC 8474 MAILBOXID; empty where only a name is left (\\NonExistent).
+    :ivar mailboxId: RFC 8474 MAILBOXID, no other mailbox's in the store; empty where only a name is left (\\NonExistent).
     :ivar isSelectable: messages can be in it; False for a name that only has children or is only subscribed.
+    :ivar rights: those that whoever asked has, of `RIGHTS` and in its order.
     """
 
     name: str
@@ -436,6 +449,7 @@ class MailboxInfo:
     isSelectable: bool = True
     isSubscribed: bool = False
     specialUse: frozenset[SpecialUse] = frozenset()
+    rights: str = RIGHTS
 
 
 @frozen
@@ -692,7 +706,22 @@ class SetMetadata:
     entries: tuple[tuple[str, bytes | None], ...]
 
 
-Operation = Create | Rename | Delete | Subscribe | Append | SetFlags | Copy | Move | Expunge | SetQuota | SetMetadata
+@frozen
+class SetRights:
+    """Let somebody do something in a mailbox, or no longer (RFC 4314 §3.1, §3.2). → None; NoSuchMailbox, NoPermission,
+    InvalidName, LimitExceeded.
+
+    :ivar identifier: an account's name, `anyone`, or one of these behind `-`, which takes rights away from whoever has them.
+    :ivar rights: of `RIGHTS`; to be replaced by none is to be taken off the list.
+    """
+
+    mailbox: str
+    identifier: str
+    change: FlagChange
+    rights: str
+
+
+Operation = Create | Rename | Delete | Subscribe | Append | SetFlags | Copy | Move | Expunge | SetQuota | SetMetadata | SetRights
 
 
 @frozen

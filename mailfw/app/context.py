@@ -200,6 +200,7 @@ class System:
             sessions=SessionRegistry(self._reactor),
             limits=limits,
             plaintext=configuration.auth.plaintext,
+            protocols={"imap": configuration.imap.settings()},
         )
 
     def _directory(self) -> Directory:
@@ -255,6 +256,7 @@ class System:
         context.limits = withinDescriptors(configuration.netLimits())
         context.spool.memory = context.limits.spoolMemory
         context.plaintext = configuration.auth.plaintext
+        context.protocols = {"imap": configuration.imap.settings()}
         context.domains = tuple(configuration.domains)
         context.directory = self._directory()
         context.router = Router(context.directory, context.store)

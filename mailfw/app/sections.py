@@ -17,8 +17,9 @@ from pydantic.alias_generators import to_snake
 from mailfw.app.endpoints import Binding, bindings
 from mailfw.app.place import SYSTEM_DATA
 from mailfw.app.quantities import octets, seconds
+from mailfw.imap.settings import OWN_NAME, Settings, Workaround
 from mailfw.net.limits import Limits
-from mailfw.plugins import Kind, PluginError, prefixed
+from mailfw.plugins import Kind, PluginError, didYouMean, prefixed
 from mailfw.values import Address
 
 _LABEL = re.compile(r"[^\W_]([\w-]{0,61}[^\W_])?")
@@ -159,6 +160,53 @@ class Log(Section):
     level: Literal["debug", "info", "warn", "error"] = "info"
 
 
+def _capability(value: str) -> str:
+    from mailfw.imap.capability import switchable
+    from mailfw.sasl.exchange import MECHANISMS
+
+    known = {name.upper(): name for name in (*switchable(), *(f"AUTH={name}" for name in MECHANISMS))}
+    if value.upper() not in known:
+        raise ValueError(f'"{value}" is no capability that can be switched off{didYouMean(value.upper(), known)}')
+    return value.upper()
+
+
+def _workaround(value: str) -> str:
+    known = [each.value for each in Workaround]
+    if value not in known:
+        raise ValueError(f'there is no workaround "{value}"{didYouMean(value, known)}')
+    return value
+
+
+def _identification(value: dict[str, str]) -> dict[str, str]:
+    if len(value) > 30 or any(len(name.encode()) > 30 or len(text.encode()) > 1024 for name, text in value.items()):
+        raise ValueError("at most 30 fields, of 30 octets, with at most 1024 octets each (RFC 2971)")
+    return value
+
+
+class AccountIMAP(Section):
+    """`[imap.accounts."ADDRESS"]`: what is so for one account only."""
+
+    without: list[Annotated[str, AfterValidator(_capability)]] = []
+
+
+class IMAP(Section):
+    """`[imap]`: what IMAP sessions say of the server, and what they can do."""
+
+    id: Annotated[dict[str, str], AfterValidator(_identification)] = dict(OWN_NAME)
+    without: list[Annotated[str, AfterValidator(_capability)]] = []
+    workarounds: list[Annotated[str, AfterValidator(_workaround)]] = [each.value for each in Workaround]
+    accounts: dict[AddressText, AccountIMAP] = {}
+
+    def settings(self) -> Settings:
+        """The same as the IMAP room takes it."""
+        return Settings(
+            tuple(self.id.items()),
+            frozenset(self.without),
+            {name.lower(): frozenset(account.without) for name, account in self.accounts.items()},
+            frozenset(map(Workaround, self.workarounds)),
+        )
+
+
 class Manhole(Section):
     """`[manhole]`: who may use the Python prompt, beside accounts with the admin flag."""
 
@@ -201,6 +249,7 @@ class Configuration(Section):
     log: Log = Log()
     limits: LimitsSection = LimitsSection()
     manhole: Manhole = Manhole()
+    imap: IMAP = IMAP()
     plugin: dict[str, dict[str, Any]] = {}
 
     def netLimits(self) -> Limits:

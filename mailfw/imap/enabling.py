@@ -29,7 +29,9 @@ ENABLEABLE: Mapping[bytes, bytes] = {
 
 async def enable(session: Session, command: Enable) -> Reply:
     """RFC 5161 §3.1. What is unknown is passed over."""
-    known = dict.fromkeys(name for name in command.capabilities if name in ENABLEABLE)
+    known = dict.fromkeys(
+        name for name in command.capabilities if name in ENABLEABLE and name.decode("ascii") not in session.missing
+    )
     hadModSeqs = session.manner.hasModSeqs
     session.enable(*known)
     session.untagged(b" ".join((b"ENABLED", *(ENABLEABLE[name] for name in known))))

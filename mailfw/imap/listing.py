@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mailfw.errors import Refusal
-from mailfw.imap import metadata, status
+from mailfw.imap import acl, metadata, status
 from mailfw.imap.grammar import names, response
 from mailfw.imap.grammar.listing import CRITERIA, ListMailboxes, ListSubscribed, Returned, Selection
 from mailfw.imap.grammar.pattern import DELIMITER, Pattern
@@ -93,7 +93,8 @@ async def listMailboxes(session: Session, command: ListMailboxes) -> Reply:
         return ok("that is the delimiter")
     if (reply := status.objection(session, command.wanted.status)) is not None:
         return reply
-    chosen = _Chosen(await session.listing(), command, session.usesUTF8)
+    known = await session.listing()
+    chosen = await session.channel.think(lambda: _Chosen(known, command, session.usesUTF8))
     isExtended = command.isExtended or session.isRev2
     isSubscribed = Selection.SUBSCRIBED in command.selection or Returned.SUBSCRIBED in command.wanted.options
 
@@ -103,7 +104,7 @@ async def listMailboxes(session: Session, command: ListMailboxes) -> Reply:
             found.append(b"\\Noselect")
         return line(b"LIST", found, session.nameWord(info.name), chosen.childInfo(info))
 
-    infos = chosen.infos()
+    infos = await session.channel.think(chosen.infos)
     if command.wanted.isPlain:
         await session.send(map(listed, infos))
         return ok("those are the mailboxes")
@@ -126,6 +127,8 @@ async def _more(session: Session, command: ListMailboxes, info: MailboxInfo) -> 
             lines.append(await status.line(session, info.name, command.wanted.status))
         except Refusal:
             isThere = False  # "the LIST response MUST include the \NoSelect attribute" (RFC 5819 §2)
+    if Returned.MY_RIGHTS in command.wanted.options:
+        lines.append(acl.myRightsLine(session, info.name, info.rights))
     if command.wanted.metadata:
         with suppress(Refusal):
             lines.append(await metadata.listed(session, info.name, command.wanted.metadata))
@@ -142,7 +145,7 @@ class _Chosen:
         self._infos = infos
         self._criteria = [option for option in CRITERIA if option in command.selection]
         self._isRecursive = Selection.RECURSIVE_MATCH in command.selection
-        self._patterns = [Pattern(command.reference + pattern) for pattern in command.patterns if pattern]
+        self._patterns = [Pattern(command.reference + pattern) for pattern in dict.fromkeys(command.patterns) if pattern]
         self._isUTF8 = isUTF8
         self.parents = ancestors(info.name for info in infos if exists(info))
         self._above: Collection[str] = ()
@@ -187,7 +190,8 @@ class _Chosen:
 async def listSubscribed(session: Session, command: ListSubscribed) -> Reply:
     r"""RFC 3501 §6.3.9. With `%`, a name that only has subscribed ones below it is shown as \Noselect."""
     pattern = Pattern(command.reference + command.pattern)
-    await session.send(_subscribed(session, await session.listing(), pattern, b"%" in command.pattern))
+    infos = await session.listing()
+    await session.send(await session.channel.think(lambda: list(_subscribed(session, infos, pattern, b"%" in command.pattern))))
     return ok("those are the subscriptions")
 
 

@@ -88,6 +88,8 @@ async def authenticate(session: Session, command: Authenticate) -> Reply | None:
     channel = session.channel
     if command.mechanism in PLAINTEXT and not channel.mayUsePlaintext():
         return no("passwords may only come under TLS", b"PRIVACYREQUIRED")
+    if f"AUTH={command.mechanism}" in session.missing:
+        return no("there is no such mechanism here", b"CANNOT")
     try:
         exchange = session.logins.begin(
             command.mechanism,

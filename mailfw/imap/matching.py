@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
@@ -105,7 +106,7 @@ async def matching(session: Session, view: SelectedMailbox, wanted: Criterion, a
     :raises LimitExceeded: the criterion is nested too deeply.
     """
     uids = scope(wanted) & among & UIDSet(((1, view.lastUID),) if view.lastUID else ())
-    evaluation = compileCriterion(wanted, session.channel.now())
+    evaluation = await session.channel.think(partial(compileCriterion, wanted, session.channel.now()))
     count = view.countOf(uids)
     if count > FEW:
         candidates = await view.mailbox.candidates(wanted)

@@ -56,7 +56,7 @@ def mustBeFew(uids: array[int]) -> None:
 
 async def relevance(session: Session, view: SelectedMailbox, wanted: Criterion, uids: array[int]) -> Mapping[int, int]:
     """How well each message fits: 1 to 100 (RFC 6203 §4)."""
-    relevancy = fuzzy.compile(wanted)
+    relevancy = await session.channel.think(lambda: fuzzy.compile(wanted))
     scores: dict[int, int] = {}
 
     def score(rows: Sequence[Row]) -> Iterator[list[tuple[int, int]]]:

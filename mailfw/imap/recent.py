@@ -12,25 +12,25 @@ from attrs import evolve
 from mailfw.interfaces import IMailStore
 from mailfw.values import MailboxStatus
 
-_Key = tuple[IMailStore, str, str]
+_Key = tuple[IMailStore, str]
 
 
 class Recency:
-    """By store, account and mailbox id, the first UID that nobody has been told of."""
+    """By store and mailbox id, the first UID that nobody has been told of."""
 
     def __init__(self) -> None:
         self._firstUntold: dict[_Key, int] = {}
 
-    def told(self, store: IMailStore, account: str, mailboxId: str, uid: int) -> None:
+    def told(self, store: IMailStore, mailboxId: str, uid: int) -> None:
         """A client that may change the mailbox was told of all up to this UID."""
-        key = store, account, mailboxId
+        key = store, mailboxId
         self._firstUntold[key] = max(uid + 1, self._firstUntold.get(key, 0))
 
-    def claimed(self, store: IMailStore, account: str, mailboxId: str) -> None:
+    def claimed(self, store: IMailStore, mailboxId: str) -> None:
         """The store knows now."""
-        self._firstUntold.pop((store, account, mailboxId), None)
+        self._firstUntold.pop((store, mailboxId), None)
 
-    def adjust(self, store: IMailStore, account: str, status: MailboxStatus) -> MailboxStatus:
+    def adjust(self, store: IMailStore, status: MailboxStatus) -> MailboxStatus:
         """A mailbox's counters, with no message \\Recent that somebody has been told of."""
-        untold = self._firstUntold.get((store, account, status.mailboxId), 0)
+        untold = self._firstUntold.get((store, status.mailboxId), 0)
         return status if untold <= status.recentFrom else evolve(status, recentFrom=untold)

@@ -15,6 +15,7 @@ from attrs import evolve
 
 from mailfw.errors import NoSuchMailbox, Refusal, UIDValidityChanged, Unavailable
 from mailfw.imap import (
+    acl,
     append,
     batches,
     capability,
@@ -39,7 +40,7 @@ from mailfw.imap import (
     thread,
 )
 from mailfw.imap.grammar import names, response
-from mailfw.imap.grammar.commands import SYNTAX, UNKNOWN_COMMAND, Unreadable, parse
+from mailfw.imap.grammar.commands import SYNTAX, UNKNOWN_COMMAND, Tagged, Unreadable, parse
 from mailfw.imap.grammar.fetch import FetchItem
 from mailfw.imap.grammar.metadata import SetMetadata
 from mailfw.imap.grammar.response import Condition, Reply, bad, bye, no, ok, refused
@@ -49,7 +50,8 @@ from mailfw.imap.matching import hasNumbers
 from mailfw.imap.reader import Spool
 from mailfw.imap.recent import Recency
 from mailfw.imap.selected import Removal, SelectedMailbox
-from mailfw.imap.settings import Settings
+from mailfw.imap.settings import Settings, Workaround
+from mailfw.imap.sight import Sight
 from mailfw.imap.states import (
     ASKS_FOR_NEWS,
     CHANGES_NAMES,
@@ -74,6 +76,9 @@ OUTPUT_CHUNK = 65536
 
 MANY_RANGES = 2000
 """Ranges of UIDs that are not worked on while others wait."""
+
+THOUGHT_FROM = 16384
+"""Octets from which reading a command takes so long that others are to have their turn meanwhile."""
 
 OnMailbox = SetFlags | CopyMessages | MoveMessages | ExpungeMessages
 """Operations on the messages of one mailbox."""
@@ -104,6 +109,7 @@ HANDLERS: Mapping[type, Handler] = {
     **idle.HANDLERS,
     **notify.HANDLERS,
     **quota.HANDLERS,
+    **acl.HANDLERS,
     **metadata.HANDLERS,
 }
 
@@ -203,7 +209,7 @@ class Session:
     :ivar account: whose mailboxes; None before login.
     :ivar selected: the mailbox being looked at.
     :ivar enabled: what the client has enabled (RFC 5161), in capitals; :ivar manner: what follows for what it is told.
-    :ivar settings: what holds for all IMAP sessions.
+    :ivar settings: what holds for all IMAP sessions. :ivar missing: capabilities that this one does not have, in capitals.
     :ivar tag: of the command under way; :ivar limitCode: MESSAGELIMIT with where it stopped, if it did.
     :ivar dialogue: who takes the next line, where it is no command.
     :ivar notifying: what the client asked to be told of; None before it did. :ivar teller: tells it.
@@ -227,6 +233,7 @@ class Session:
         self.limits = limits
         self.hostname = hostname
         self.settings = settings or Settings()
+        self.missing = self.settings.missing()
         self.identity: Identity | None = None
         self.selected: SelectedMailbox | None = None
         self.dialogue: Dialogue | None = None
@@ -236,8 +243,8 @@ class Session:
         self._recency = recency or Recency()
         self.notifying: notify.Notifying | None = None
         self.teller = Teller(self)
-        self._account: IAccount | None = None
-        self._unwatch: Callable[[], None] | None = None
+        self._sight: Sight | None = None
+        self._watched: dict[IAccount, Callable[[], None]] = {}
         self.tag = b"*"
         self.limitCode = b""
         self._name = b""
@@ -253,7 +260,7 @@ class Session:
 
     def objection(self, name: bytes) -> Reply | None:
         """Why a command of that name may not come now."""
-        if name not in SYNTAX:
+        if name not in SYNTAX or capability.BELONGS.get(name) in self.missing:
             return bad(UNKNOWN_COMMAND)
         if self.state not in COMMANDS[name]:
             return bad(f"not valid when {self.state.value}")
@@ -267,7 +274,7 @@ class Session:
         await self.teller.rest()
         self.tag = b"*"
         try:
-            tagged = parse(text, self.objection)
+            tagged = await self._read(text)
         except Unreadable as unreadable:
             self.answer(unreadable.tag, unreadable.reply)
             self._handled()
@@ -278,6 +285,13 @@ class Session:
             await self.finish(reply)
         elif self.dialogue is None:
             self._handled()
+
+    async def _read(self, text: CommandText) -> Tagged:
+        """:raises Unreadable: it is no command that may come now."""
+        isLenient = Workaround.TRAILING_SPACE in self.settings.workarounds
+        if text.size < THOUGHT_FROM:
+            return parse(text, self.objection, isLenient)
+        return await self.channel.think(lambda: parse(text, self.objection, isLenient))
 
     def _handled(self) -> None:
         """No command is under way any more."""
@@ -404,10 +418,10 @@ class Session:
     def capabilities(self) -> tuple[str, ...]:
         """What is announced now."""
         if self.state is not State.NOT_AUTHENTICATED:
-            return capability.afterLogin(self.limits)
+            return capability.afterLogin(self.limits, self.missing)
         mayUsePlaintext = self.channel.mayUsePlaintext()
         mechanisms = self.logins.mechanisms(mayUsePlaintext, self.channel.channelBinding, self.channel.peerCertificate)
-        return capability.beforeLogin(mechanisms, self.channel.mayStartTLS(), mayUsePlaintext)
+        return capability.beforeLogin(mechanisms, self.channel.mayStartTLS(), mayUsePlaintext, self.missing)
 
     def capabilityCode(self) -> bytes:
         """The response code that spares the client a CAPABILITY command."""
@@ -467,9 +481,14 @@ class Session:
 
     @property
     def account(self) -> IAccount:
-        """Whose mailboxes they are; only after login."""
-        assert self._account is not None
-        return self._account
+        """The client's own; only after login."""
+        return self.sight.own
+
+    @property
+    def sight(self) -> Sight:
+        """All that the client can see; only after login."""
+        assert self._sight is not None
+        return self._sight
 
     @property
     def view(self) -> SelectedMailbox:
@@ -478,19 +497,21 @@ class Session:
         return self.selected
 
     async def at(self, name: str) -> tuple[IAccount, str]:
-        """Whose mailbox a name means, and what it is called there."""
-        return self.account, name
+        """Whose mailbox a name means, and what it is called there. :raises NoSuchMailbox: it can be nobody's."""
+        return await self.sight.at(name)
 
     async def listing(self) -> list[MailboxInfo]:
         """Every name that the client can see, parents before children."""
-        return await self.account.mailboxes()
+        return await self.sight.listing()
 
     async def enter(self, identity: Identity) -> None:
         """The client has proved who it is. :raises Refusal: the account cannot be opened; the client is not logged in
         then.
         """
-        self._account = await self.store.openAccount(identity, identity.account)
+        account = await self.store.openAccount(identity, identity.account)
+        self._sight = Sight(self.store, identity, account)
         self.identity = identity
+        self.missing = self.settings.missing(identity.account)
         self.state = State.AUTHENTICATED
 
     async def leave(self) -> None:
@@ -498,7 +519,7 @@ class Session:
         self.notify(None)
         if self.selected is not None:
             await self.deselect()
-        self._account, self.identity = None, None
+        self._account, self.identity, self.missing = None, None, self.settings.missing()
         self.enabled, self.manner = frozenset(), Manner()
         self.state = State.NOT_AUTHENTICATED
         self.channel.restartLogin()
@@ -525,12 +546,16 @@ class Session:
         self._watch()
         if self.state is State.SELECTED:
             self.state = State.AUTHENTICATED
-        if view.hasArrivals and not view.isReadOnly:
+        if view.hasArrivals and self._mayClaim(view):
             try:
                 await view.mailbox.snapshot(claimRecent=True)
             except Refusal as refusal:
                 self.channel.log.debug("recent messages could not be claimed: {refusal}", refusal=refusal)
-            self._recency.claimed(self.store, self._owner, view.mailbox.info.mailboxId)
+            self._recency.claimed(self.store, view.mailbox.info.mailboxId)
+
+    def _mayClaim(self, view: SelectedMailbox) -> bool:
+        r"""Whether what this client is told of is not \Recent to others any more."""
+        return not view.isReadOnly and view.account in (None, self.account)
 
     def selectedIsGone(self) -> None:
         """The selected mailbox was deleted: there is no way to tell a client that but to end (RFC 2180 §3.3)."""
@@ -549,15 +574,20 @@ class Session:
         :raises UIDValidityChanged: it was deleted.
         """
         try:
-            return await self.account.apply([operation, *more])
+            return await self.viewed.apply([operation, *more])
         except (NoSuchMailbox, UIDValidityChanged):
             view = self.view
             if not await self._hasNewName(view):
                 raise
-            return await self.account.apply([evolve(operation, mailbox=view.name), *more])
+            return await self.viewed.apply([evolve(operation, mailbox=view.name), *more])
+
+    @property
+    def viewed(self) -> IAccount:
+        """Whose mailbox is selected."""
+        return self.view.account or self.account
 
     async def _hasNewName(self, view: SelectedMailbox) -> bool:
-        for info in await self.account.mailboxes():
+        for info in await self.viewed.mailboxes():
             if info.mailboxId == view.mailbox.info.mailboxId:
                 if info.uidValidity != view.uidValidity:
                     raise UIDValidityChanged()
@@ -574,11 +604,16 @@ class Session:
 
     def _watch(self) -> None:
         """Be rung for where there is somebody to tell."""
-        if self.selected is not None or self.notifying is not None:
-            self._unwatch = self._unwatch or self.account.watch(self._rung)
-        elif self._unwatch is not None:
-            self._unwatch()
-            self._unwatch = None
+        wanted: list[IAccount] = []
+        if self.selected is not None:
+            wanted.append(self.viewed)
+        if self.notifying is not None:
+            wanted += [self.account, *self.sight.known.values()]
+        for account in [each for each in self._watched if each not in wanted]:
+            self._watched.pop(account)()
+        for account in wanted:
+            if account not in self._watched:
+                self._watched[account] = account.watch(self._rung)
 
     def _rung(self, mailboxId: str) -> None:
         view = self.selected
@@ -599,10 +634,12 @@ class Session:
         return tuple(name.removesuffix("/") for name in names)
 
     @property
-    def ownEntries(self) -> tuple[tuple[str, str], ...]:
-        """Metadata that the command under way is about to change by itself: mailbox and entry."""
+    def ownEntries(self) -> frozenset[tuple[str, str]]:
+        """Metadata entries that the command under way has changed by itself, each with its mailbox."""
         command = self._command
-        return tuple((command.mailbox, name) for name, _ in command.entries) if isinstance(command, SetMetadata) else ()
+        if not isinstance(command, SetMetadata):
+            return frozenset()
+        return frozenset((command.mailbox, name) for name, _ in command.entries)
 
     @property
     def mayTell(self) -> bool:
@@ -646,8 +683,8 @@ class Session:
             await view.contexts.changed(self, changes)
         if view.lastUID > last:
             await self._tellArrivals(view, UIDSet(((last + 1, view.lastUID),)))
-        if view.hasArrivals and not view.isReadOnly:
-            self._recency.told(self.store, self._owner, view.mailbox.info.mailboxId, view.lastUID)
+        if view.hasArrivals and self._mayClaim(view):
+            self._recency.told(self.store, view.mailbox.info.mailboxId, view.lastUID)
 
     async def _tellArrivals(self, view: SelectedMailbox, arrived: UIDSet) -> None:
         """What the client asked to be told of new messages but its own, of each in one response, after ADDTO (RFC 5465 §5.2)."""
@@ -672,12 +709,7 @@ class Session:
 
     def recency(self, status: MailboxStatus) -> MailboxStatus:
         """A mailbox's counters, with no message \\Recent that this client or another has been told of."""
-        return self._recency.adjust(self.store, self._owner, status)
-
-    @property
-    def _owner(self) -> str:
-        assert self.identity is not None
-        return self.identity.account
+        return self._recency.adjust(self.store, status)
 
     async def _tell(self, view: SelectedMailbox, changes: Changes, mayExpunge: bool, isUID: bool) -> None:
         """What goes from the results that the client follows is told while its number still means it."""

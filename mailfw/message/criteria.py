@@ -189,10 +189,15 @@ Criterion = (
 )
 
 
+FUZZY_WORDS = 20
+"""Different words of one text that are looked for nearly: each costs a hundred times what one costs that must be as it is."""
+
+
 def fuzzy(leaf: Criterion) -> Criterion:
-    """What asks for a text, so that messages that nearly match do too: each word for itself, wherever it stands. What asks for
-    anything else stays as it is, for nearly the same size, day or flag helps nobody."""
+    """What asks for a text, so that messages that nearly match do too: each word for itself, wherever it stands; of very many the
+    first `FUZZY_WORDS`. What asks for anything else stays as it is, for nearly the same size, day or flag helps nobody."""
     if not isinstance(leaf, Header | Body | Text):
         return leaf
-    words = re.findall(r"\w+", unicodedata.normalize("NFC", leaf.text))
+    found = re.findall(r"\w+", unicodedata.normalize("NFC", leaf.text))
+    words = list(dict.fromkeys(found))[:FUZZY_WORDS]
     return And(tuple(evolve(leaf, text=word, isFuzzy=True) for word in words)) if words else leaf

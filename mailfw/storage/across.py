@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from mailfw.errors import NotSupported, UIDValidityChanged
+from mailfw.errors import NoPermission, NotSupported, UIDValidityChanged
 from mailfw.interfaces import IAccount, Row
 from mailfw.values import (
     Append,
@@ -36,7 +36,7 @@ class Across:
         """Do the one operation, a Copy or Move whose account is another.
 
         :raises NotSupported: there are other operations beside it, which could not be undone together with it.
-        :raises NoPermission: the identity may not use the other account.
+        :raises NoPermission: the identity may not use the other account, or may not take messages out of this one.
         """
         operation = operations[0]
         if len(operations) > 1 or not isinstance(operation, (Copy, Move)):
@@ -45,6 +45,8 @@ class Across:
         mailbox = await source.open(operation.mailbox)
         if operation.uidValidity not in (0, mailbox.info.uidValidity):
             raise UIDValidityChanged()
+        if isinstance(operation, Move) and not set("te") <= set(mailbox.info.rights):
+            raise NoPermission()
         messages: list[tuple[int, NewMessage]] = []
         async for items in mailbox.rows(operation.uids, _COLUMNS, _read):
             messages += items

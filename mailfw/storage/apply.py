@@ -8,7 +8,7 @@ from typing import assert_never
 from attrs import frozen
 
 from mailfw.errors import NotSupported
-from mailfw.storage import messages, metadata, quota, tree
+from mailfw.storage import messages, metadata, quota, rights, tree
 from mailfw.storage.blobs import IBlobStore
 from mailfw.storage.content import Arriving
 from mailfw.storage.transaction import Transaction
@@ -25,6 +25,7 @@ from mailfw.values import (
     SetFlags,
     SetMetadata,
     SetQuota,
+    SetRights,
     Subscribe,
 )
 
@@ -46,8 +47,8 @@ def steps(operations: Sequence[Operation], blobs: IBlobStore | None) -> list[Ste
 
 
 def apply(tx: Transaction, step: Step) -> Result:
-    """Do one operation. Raises what `values` says; then the whole transaction is to be taken back."""
-    operation = step.operation
+    """Do one operation, as far as the actor may. Raises what `values` says; then the whole transaction is to be taken back."""
+    operation = rights.permitted(tx, step.operation)
     match operation:
         case Append():
             brought = zip(step.arriving, operation.messages, strict=True)
@@ -71,6 +72,8 @@ def apply(tx: Transaction, step: Step) -> Result:
             tree.subscribe(tx, operation)
         case SetMetadata():
             metadata.setMetadata(tx, operation)
+        case SetRights():
+            rights.setRights(tx, operation)
         case SetQuota():
             quota.setQuota(tx, operation)
         case _:

@@ -8,7 +8,7 @@ from typing import Any
 from mailfw.message.plan import plan
 from mailfw.sql import Connection
 from mailfw.storage.changes import counters
-from mailfw.storage.index import Index
+from mailfw.storage.indexer import Indexer
 from mailfw.values import UIDSet
 
 WORTH = 100  # messages in a mailbox from which asking costs less than looking
@@ -18,7 +18,7 @@ _NEWEST = "SELECT MAX(id) FROM email"
 _UIDS = "SELECT uid FROM message WHERE mailbox = ? AND (email > ? OR email IN (SELECT value FROM json_each(?))) ORDER BY uid"
 
 
-def candidates(connection: Connection, index: Index, account: int, mailbox: int, criterion: Any) -> UIDSet | None:
+def candidates(connection: Connection, indexer: Indexer, account: int, mailbox: int, criterion: Any) -> UIDSet | None:
     """UIDs among which all matches are: those that the index finds, and those that it does not know yet. None: it is no help.
 
     :param criterion: a `message.criteria` criterion.
@@ -26,7 +26,7 @@ def candidates(connection: Connection, index: Index, account: int, mailbox: int,
     """
     messages = counters(connection, mailbox).messages
     wanted = plan(criterion) if messages >= WORTH else None
-    found = None if wanted is None else index.find(account, wanted, messages + MARGIN)
+    found = None if wanted is None else indexer.find(account, wanted, messages + MARGIN)
     if found is None:
         return None
     newest = connection.execute(_NEWEST).fetchone()[0] or 0

@@ -43,7 +43,7 @@ _ACCOUNT = "SELECT id FROM account WHERE name = ?"
 _ADD_ACCOUNT = "INSERT INTO account (name, modseq, uid_validity) VALUES (?, 0, 0)"
 _DERIVED = """UPDATE email SET format = ?, header_size = ?, message_id = ?, refs = ?, subject = ?, sent_date = ?, envelope = ?,
     structure = ?, fields = ?, digest = ?, preview = NULL WHERE id = ?"""
-_COUNT = "SELECT COALESCE(SUM(messages), 0) FROM account"
+_COUNT = "SELECT COUNT(*) FROM email"
 _UNINDEXED = "SELECT id, account, content, size FROM email WHERE id > ? ORDER BY id LIMIT ?"
 _TABLES = Tables(
     ("e.id", "e.content", "e.size"),
@@ -328,11 +328,13 @@ class Engine:
         """Messages among which all matches are, as far as the index tells. `criterion`: of `message.criteria`."""
         if self._indexer is None:
             return None
-        index = self._indexer.index
-        return await self.database.read(lambda connection: candidates(connection, index, account.key, mailbox, criterion))
+        indexer = self._indexer
+        found = await self.database.read(lambda connection: candidates(connection, indexer, account.key, mailbox, criterion))
+        indexer.mend()
+        return found
 
     async def emailCount(self) -> int:
-        """About how many emails there are."""
+        """How many emails there are. Walks over all of them."""
         row = await self.database.read(lambda connection: connection.execute(_COUNT).fetchone())
         return int(row[0])
 

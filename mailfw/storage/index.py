@@ -5,7 +5,8 @@ emails that have them: no texts, no places in them. A row's number is that of th
 account is searched without walking over the others. SQLite before 3.43 deletes nothing from such tables: emails that are gone
 stay in them until the index is made anew; as no email's number is given twice, they can be told from those that are there.
 
-Invariants: an email below `mark` is in the index with all its text, or in `skipped`. What `find` returns is never too little.
+Invariants: an email up to `mark` is in the index with all its text, or in `skipped`, or was gone before it could be read. What
+`find` returns is never too little.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from attrs import frozen
 from twisted.logger import Logger
 
 from mailfw.message.plan import INDEX_VERSION, AllOf, Contains, Place, Plan
-from mailfw.sql.sqlite import MEMORY, Connection
+from mailfw.sql.sqlite import Connection
 
 T = TypeVar("T")
 
@@ -68,12 +69,13 @@ class Found:
 
 
 class Index:
-    """One index, opened. Methods block, and may be called from any thread."""
+    """One index, opened. Methods block, may be called from any thread, and raise `sqlite3.Error`."""
 
     log = Logger()
 
-    def __init__(self, path: str, connection: Connection) -> None:
-        self._path = path
+    def __init__(self, path: str, identity: str, connection: Connection) -> None:
+        self.path = path
+        self.identity = identity
         self._connection = connection
         self._lock = threading.Lock()
         self._local = threading.local()
@@ -86,29 +88,44 @@ class Index:
         :returns: None where there can be none.
         """
         try:
-            index = cls._opened(path)
-            if index is not None and index._setting("identity") == identity and index._setting("layout") == _LAYOUT:
-                return index
-            if index is not None:
-                index.close()
-            _remove(path)
-            index = cls(path, _connect(path))
-            index._write(lambda connection: _make(connection, identity))
+            return cls._found(path, identity) or cls.anew(path, identity)
         except (sqlite3.Error, OSError) as error:
             cls.log.warn("searches go without an index: {error}", error=error)
             return None
-        return index
 
     @classmethod
-    def _opened(cls, path: str) -> Index | None:
-        if path == MEMORY or not os.path.exists(path):
+    def _found(cls, path: str, identity: str) -> Index | None:
+        """What is there, where it can be used."""
+        if not os.path.exists(path):
             return None
+        index = None
         try:
-            connection = _connect(path)
-            connection.execute("SELECT value FROM setting").fetchall()
+            index = cls(path, identity, _connect(path))
+            if index._setting("identity") == identity and index._setting("layout") == _LAYOUT:
+                return index
         except sqlite3.Error:
-            return None
-        return cls(path, connection)
+            pass
+        if index is not None:
+            index.close()
+        return None
+
+    @classmethod
+    def anew(cls, path: str, identity: str) -> Index:
+        """An empty index, in place of whatever is there; who has that open goes on reading it.
+
+        :raises OSError:
+        """
+        for each in (path, f"{path}-wal", f"{path}-shm"):
+            if os.path.exists(each):
+                os.remove(each)
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # nobody else's from the first moment
+        index = cls(path, identity, _connect(path))
+        try:
+            index._write(lambda connection: _make(connection, identity))
+        except BaseException:
+            index.close()
+            raise
+        return index
 
     # --- Filling
 
@@ -185,12 +202,9 @@ class Index:
                 raise
 
     def _read(self, job: Callable[[Connection], T]) -> T:
-        if self._path == MEMORY:
-            with self._lock:
-                return job(self._connection)
         reader: Connection | None = getattr(self._local, "reader", None)
         if reader is None:
-            reader = self._local.reader = _connect(self._path)
+            reader = self._local.reader = _connect(self.path)
             self._readers.append(reader)
         reader.execute("BEGIN")
         try:
@@ -255,12 +269,20 @@ def _rows(account: int) -> tuple[int, int]:
     return account << ACCOUNT_BITS, ((account + 1) << ACCOUNT_BITS) - 1
 
 
+def isDamage(error: BaseException) -> bool:
+    """Whether an exception tells that the file holds something else than what was written."""
+    code = getattr(error, "sqlite_errorcode", None)  # of the extended codes, the lowest octet is the kind
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 def _connect(path: str) -> Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    if path != MEMORY:
-        os.chmod(path, 0o600)
-    for pragma in _PRAGMAS:
-        connection.execute(f"PRAGMA {pragma}").fetchall()
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -273,13 +295,3 @@ def _make(connection: Connection, identity: str) -> None:
 def _setting(connection: Connection, name: str) -> str | None:
     row = connection.execute("SELECT value FROM setting WHERE name = ?", (name,)).fetchone()
     return None if row is None else str(row[0])
-
-
-def _remove(path: str) -> None:
-    for each in _files(path):
-        if os.path.exists(each):
-            os.remove(each)
-
-
-def _files(path: str) -> Iterable[str]:
-    return () if path == MEMORY else (path, f"{path}-wal", f"{path}-shm")

@@ -6,6 +6,7 @@ yet. While mail keeps coming, the indexer waits for at most `PATIENCE` seconds, 
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -14,12 +15,12 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from mailfw.errors import Vanished
+from mailfw.errors import Refusal, Vanished
 from mailfw.interfaces import IContent, IStoreContext
 from mailfw.message.mime import scan
-from mailfw.message.plan import bodyText, headerText
+from mailfw.message.plan import Plan, bodyText, headerText
 from mailfw.sql import Database
-from mailfw.storage.index import Index, Text
+from mailfw.storage.index import Found, Index, Text, isDamage
 from mailfw.storage.strands import Strands
 
 T = TypeVar("T")
@@ -34,7 +35,7 @@ MAX_CHARACTERS = 4 << 20  # of its text
 BUSY_SHARE = 9.0  # pauses while there are changes, in times of the work before
 IDLE_SHARE = 1.0
 RETRY = 60.0  # seconds after a failure
-WASTE = 10_000  # emails that are gone before the index may be made anew
+WASTE = 10_000  # emails put in between two looks at how many of them are gone
 
 _STRAND = "index"
 
@@ -62,7 +63,7 @@ class Unindexed(Protocol):
         """The next emails after `mark` with their octets, and the mark that is reached with them."""
 
     async def emailCount(self) -> int:
-        """About how many there are."""
+        """How many there are. Walks over all of them."""
 
 
 @frozen
@@ -75,17 +76,17 @@ class Loaded:
 
 
 def load(pending: Sequence[Pending]) -> list[Loaded]:
-    """Read contents. What has vanished meanwhile is left out; what cannot be read now is named all the same."""
-    return [loaded for each in pending if (loaded := _load(each)) is not None]
+    """Read contents. What cannot be read now, or has just gone, is named all the same: it may be there again."""
+    return list(map(_load, pending))
 
 
-def _load(pending: Pending) -> Loaded | None:
+def _load(pending: Pending) -> Loaded:
     octets = None
     if pending.content is not None:
         try:
             octets = pending.content.read()
         except Vanished:
-            return None
+            pass
         except Exception:
             Indexer.log.failure("an email could not be read for the index; searches will look into it")
     return Loaded(pending.account, pending.email, octets)
@@ -118,7 +119,9 @@ class Indexer:
         self._working: Deferred[Any] | None = None
         self._touchedAt = 0.0
         self._waitingSince = 0.0
+        self._checkedAt = -WASTE
         self._isTouched = False
+        self._isDamaged = False
         self._isClosed = False
 
     def start(self, emails: Unindexed) -> None:
@@ -149,7 +152,11 @@ class Indexer:
         self._working.addErrback(self._failed).addCallback(self._worked)
 
     def _failed(self, failure: Any) -> float:  # Failure, which is generic in no useful way
-        self.log.failure("the index could not be filled", failure)
+        self._isDamaged = self._isDamaged or isDamage(failure.value) or isDamage(failure.value.__cause__)
+        if failure.check(Refusal):
+            self.log.warn("the index is filled later: {error}", error=failure.value)
+        else:
+            self.log.failure("the index could not be filled", failure)
         return RETRY
 
     def _worked(self, pause: float | None) -> None:
@@ -163,8 +170,11 @@ class Indexer:
         """One batch; → the pause before the next."""
         began = self._reactor.seconds()
         assert self._emails is not None
+        if self._isDamaged:
+            self.index = await self._strands.run(_STRAND, lambda: Index.anew(self.index.path, self.index.identity))
+            self._isDamaged = False
         mark, count = await self._strands.run(_STRAND, lambda: (self.index.mark, self.index.count))
-        if count > WASTE and count > 2 * await self._emails.emailCount():
+        if await self._isWaste(mark, count):
             await self._strands.run(_STRAND, self.index.clear)
             return 0.0
         loaded, reached = await self._emails.unindexed(mark, partial(self._strands.run, _STRAND))
@@ -174,6 +184,30 @@ class Indexer:
         now = self._reactor.seconds()
         isBusy = now - self._touchedAt < QUIET
         return float((now - began) * (BUSY_SHARE if isBusy else IDLE_SHARE))
+
+    async def _isWaste(self, mark: int, count: int) -> bool:
+        """Whether most of what is in the index is of emails that are gone; asked for now and then only, for it costs a walk."""
+        if count <= WASTE or mark < self._checkedAt + WASTE:
+            return False
+        assert self._emails is not None
+        self._checkedAt = mark
+        return count > 2 * await self._emails.emailCount()
+
+    # --- Asking
+
+    def find(self, account: int, plan: Plan, limit: int) -> Found | None:
+        """`Index.find`, from a reader's thread; an index in trouble is no help, and does no harm."""
+        try:
+            return self.index.find(account, plan, limit)
+        except sqlite3.Error as error:
+            self.log.warn("a search goes without the index: {error}", error=error)
+            self._isDamaged = self._isDamaged or isDamage(error)
+            return None
+
+    def mend(self) -> None:
+        """After `find`, in the reactor's thread: what is damaged is made anew, not at once."""
+        if self._isDamaged and self._delayed is None and self._working is None:
+            self._wait(QUIET)
 
     async def close(self) -> None:
         """End; a batch under way is ended first."""

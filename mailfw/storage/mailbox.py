@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 from zope.interface import implementer
 
 from mailfw.interfaces import IMailbox, Row
-from mailfw.storage import changes
+from mailfw.storage import changes, rights
 from mailfw.storage.changes import Counters
 from mailfw.storage.engine import AccountRef, Engine
 from mailfw.storage.rows import Reading
+from mailfw.storage.transaction import Terms
 from mailfw.values import Changes, Column, MailboxInfo, MailboxStatus, Snapshot, UIDSet
 
 T = TypeVar("T")
@@ -22,19 +23,26 @@ T = TypeVar("T")
 class Mailbox:
     """One mailbox of an engine's account."""
 
-    def __init__(self, engine: Engine, account: AccountRef, info: MailboxInfo) -> None:
+    def __init__(self, engine: Engine, account: AccountRef, info: MailboxInfo, terms: Terms) -> None:
         self.info = info
+        self._terms = terms
         self._engine = engine
         self._account = account
         self._key = int(info.mailboxId[1:], 16)
 
     async def refresh(self) -> None:
-        """Notice what other programs did."""
+        """Notice what other programs did, and whether the mailbox may still be read.
+
+        :raises UIDValidityChanged: it may not.
+        """
+        if not self._terms.isOwner:
+            await self._engine.database.read(lambda connection: rights.mustBeReadable(connection, self._key, self._terms))
         await self._engine.refresh(self._account, self._key)
 
     async def status(self) -> MailboxStatus:
         """The counters, in constant time."""
-        found: Counters = await self._engine.sharing.ask(self._key, self._counters)
+        key = (self._key, "" if self._terms.isOwner else self._terms.actor)
+        found: Counters = await self._engine.sharing.ask(key, self._counters)
         return found.status(self._engine.recentFrom(self._key, found.recent))
 
     async def _counters(self) -> Counters:
@@ -58,6 +66,8 @@ class Mailbox:
     ) -> AsyncIterator[list[T]]:
         """Read messages; see the contract."""
         engine = self._engine
+        if not self._terms.isOwner:
+            await self.refresh()
         reading = Reading(engine.source, self._key, uids, columns, render)
         while not reading.isDone:
             items = await engine.step(self._account, reading)
@@ -66,11 +76,14 @@ class Mailbox:
 
     async def read(self, uid: int, start: int = 0, length: int = -1) -> bytes:
         """Octets of one message."""
+        if not self._terms.isOwner:
+            await self.refresh()
         return await self._engine.read(self._account, self._key, uid, start, length)
 
     async def changesSince(self, modSeq: int) -> Changes:
         """What happened after `modSeq`; read once for all sessions that have come equally far."""
-        changes: Changes = await self._engine.sharing.ask((self._key, modSeq), partial(self._changesSince, modSeq))
+        key = (self._key, modSeq, "" if self._terms.isOwner else self._terms.actor)
+        changes: Changes = await self._engine.sharing.ask(key, partial(self._changesSince, modSeq))
         return changes
 
     async def _changesSince(self, modSeq: int) -> Changes:

@@ -1,4 +1,7 @@
-"""`memory:`, a store that is gone when it is closed: the engine of `sqlite`, over a database in memory. For tests."""
+"""`memory:`, a store that is gone when it is closed: the engine of `sqlite`, over a database in memory. For tests.
+
+It keeps no index of texts: what lies in memory is read sooner than an index is made.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,6 @@ from mailfw.storage.bells import Bells
 from mailfw.storage.blobs import MemoryBlobs
 from mailfw.storage.engine import Engine
 from mailfw.storage.housekeeping import Housekeeping
-from mailfw.storage.indexer import openIndexer
 from mailfw.storage.limits import Limits
 from mailfw.storage.schema import SCHEMA
 from mailfw.storage.store import Store
@@ -31,8 +33,7 @@ class Memory:
         blobs = MemoryBlobs()
         limits = Limits(context.quotaOf, context.now)
         housekeeping = Housekeeping(database, blobs, context.reactor, context.now)
-        indexer = openIndexer(database, MEMORY, context)
-        return Store([Engine(database, blobs, Bells(), context.now, housekeeping, limits, indexer)])
+        return Store([Engine(database, blobs, Bells(), context.now, housekeeping, limits)], context.domains[0])
 
 
 memory = Memory()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mailfw.storage import rights
 from mailfw.storage.content import Arriving
 from mailfw.storage.flags import DELETED, SEEN, decode, encode
 from mailfw.storage.transaction import MailboxRef, Stored, Transaction
@@ -113,6 +114,9 @@ class _FlagChange:
         self._mailbox = mailbox
         self._change = change
         self._bits, keywords = encode(flags)
+        self._mask, self._mayKeyword = rights.flagMask(rights.of(tx.connection, mailbox, tx.terms))
+        if not self._mayKeyword:
+            keywords = frozenset()
         if change is FlagChange.REMOVE:
             self._keywords = tx.knownKeywords(keywords)
         else:
@@ -123,13 +127,16 @@ class _FlagChange:
         text = self._texts.get(keywords)
         if text is None:
             text = self._texts[keywords] = self._changed(keywords)
+        mine = self._bits & self._mask
         if self._change is FlagChange.ADD:
-            return bits | self._bits, text
+            return bits | mine, text
         if self._change is FlagChange.REMOVE:
-            return bits & ~self._bits, text
-        return self._bits, text
+            return bits & ~mine, text
+        return bits & ~self._mask | mine, text
 
     def _changed(self, keywords: str) -> str:
+        if not self._mayKeyword:
+            return keywords
         before = frozenset(keywords.split())
         if self._change is FlagChange.ADD:
             after = before | self._keywords
@@ -152,9 +159,10 @@ def copy(tx: Transaction, operation: Copy | Move) -> Copied:
 def transfer(tx: Transaction, source: MailboxRef, target: MailboxRef, found: Sequence[Stored], isMove: bool) -> Copied:
     """`copy`, of messages that were looked up already."""
     connection = tx.connection
+    brought = rights.arriving(tx, target, found)
     if not found:
         return Copied(target.uidValidity, (), (), int(connection.execute(_MODSEQ, (target.id,)).fetchone()[0]))
-    for keywords in {one.keywords for one in found if one.keywords}:
+    for keywords in {one.keywords for one in brought if one.keywords}:
         tx.keywords(target.id, frozenset(keywords.split()))
     if not isMove or tx.place.hasGrace:
         connection.executemany(_MORE_COPIES, [(1, one.email) for one in found])
@@ -163,13 +171,13 @@ def transfer(tx: Transaction, source: MailboxRef, target: MailboxRef, found: Seq
     uids = range(0)
     for mailbox in sorted({source.id, target.id} if isMove else {target.id}):
         if mailbox == target.id:
-            uids = tx.count(mailbox, modSeq, found, 1, len(found))
+            uids = tx.count(mailbox, modSeq, brought, 1, len(found))
         if mailbox == source.id and isMove:
             tx.count(mailbox, modSeq, found, -1)
     if isMove:
         _takeOut(tx, source, modSeq, found)
-    tx.addMessages(target.id, modSeq, uids, found)
-    tx.place.copied(connection, source, target, uids, found, isMove)
+    tx.addMessages(target.id, modSeq, uids, brought)
+    tx.place.copied(connection, source, target, uids, brought, isMove)
     return Copied(target.uidValidity, tuple(one.uid for one in found), tuple(uids), modSeq)
 
 

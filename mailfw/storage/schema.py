@@ -80,6 +80,7 @@ _FIRST = (
 )
 
 _SECOND = (
+    """CREATE INDEX message_email ON message (email)""",
     """ALTER TABLE email ADD COLUMN fields TEXT""",
     """ALTER TABLE email ADD COLUMN preview TEXT""",
     """ALTER TABLE account ADD COLUMN quota_octets INTEGER""",

@@ -6,12 +6,13 @@ PATH is a directory. The number of files is chosen when the store is made (`sqli
 from __future__ import annotations
 
 import os
+from functools import partial
 from urllib.parse import parse_qs
 
 from zope.interface import implementer
 
 from mailfw.interfaces import IMailStorePlugin, IStoreContext
-from mailfw.sql import Database
+from mailfw.sql import Connection, Database
 from mailfw.storage.bells import Bells
 from mailfw.storage.blobs import FileBlobs
 from mailfw.storage.engine import Engine
@@ -24,6 +25,10 @@ from mailfw.storage.store import Store
 SHARDS = 2
 MAX_SHARDS = 64
 
+_NUMBERS = 32  # bits for what is in one file
+_KNOWS_LAST = "SELECT 1 FROM sqlite_sequence WHERE name = ?"
+_NOTE_LAST = "INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)"
+_RAISE_LAST = "UPDATE sqlite_sequence SET seq = ? WHERE name = ? AND seq < ?"
 _SHARDS = """INSERT INTO setting (name, value) VALUES ('shards', ?)
     ON CONFLICT (name) DO UPDATE SET value = setting.value RETURNING value"""
 
@@ -56,13 +61,15 @@ class SQLite:
         for number, database in enumerate(databases):
             blobs = FileBlobs(os.path.join(directory, f"blobs{number}"))
             housekeeping = Housekeeping(database, blobs, context.reactor, context.now)
-            indexer = openIndexer(database, os.path.join(directory, f"search{number}.sqlite"), context)
+            indexer = openIndexer(database, os.path.join(directory, f"search{number}.index"), context)
             engines.append(Engine(database, blobs, bells, context.now, housekeeping, limits, indexer))
-        return Store(engines)
+        return Store(engines, context.domains[0])
 
     def _open(self, directory: str, number: int, context: IStoreContext) -> Database:
         path = os.path.join(directory, f"mail{number}.sqlite")
-        return Database.open(path, SCHEMA, reactor=context.reactor, isInline=context.isInline)
+        database = Database.open(path, SCHEMA, reactor=context.reactor, isInline=context.isInline)
+        database.call(partial(_numberApart, number << _NUMBERS))
+        return database
 
 
 def _shards(options: str) -> int:
@@ -73,6 +80,14 @@ def _shards(options: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MAX_SHARDS:
         raise ValueError(f"shards is a number from 1 to {MAX_SHARDS}, not {text!r}")
     return int(text)
+
+
+def _numberApart(least: int, connection: Connection) -> None:
+    """Let mailboxes and emails have numbers that no other file's have, for one person may see mailboxes of several."""
+    for table in "mailbox", "email":
+        if not connection.execute(_KNOWS_LAST, (table,)).fetchone():
+            connection.execute(_NOTE_LAST, (table, least))
+        connection.execute(_RAISE_LAST, (least, table, least))
 
 
 def _recorded(database: Database, wanted: int) -> int:

@@ -14,30 +14,49 @@ from mailfw.interfaces import IMailStore
 from mailfw.storage import rights
 from mailfw.storage.account import Account
 from mailfw.storage.across import Across
-from mailfw.storage.engine import Engine
+from mailfw.storage.engine import AccountRef, Engine
 from mailfw.storage.serverentries import ServerEntries
+from mailfw.storage.transaction import Terms
 from mailfw.values import Identity, MessageSource, Outcome, Target
 
 
 @implementer(IMailStore)
 class Store:
-    """Accounts over some engines."""
+    """Accounts over some engines.
+
+    :param domain: the first configured one, which a local part alone is of.
+    """
 
     log = Logger()
 
-    def __init__(self, engines: Sequence[Engine]) -> None:
+    def __init__(self, engines: Sequence[Engine], domain: str) -> None:
         self._engines = list(engines)
-        self._shared = ServerEntries(self._engines[0].database)
+        self._domain = domain
+        self._shared = ServerEntries(self._engines[0].database, self._engines[0].bells)
 
     async def openAccount(self, identity: Identity, owner: str) -> Account:
-        """The account named `owner`, made where it is not there yet. :raises NoPermission:"""
-        rights.mustOpen(identity, owner)
+        """The account named `owner`, made for its owner where it is not there yet. :raises NoPermission:"""
         engine = self._engineOf(owner)
-        isOwner = identity.account == owner
-        ref = await engine.account(owner) if isOwner else await engine.existing(owner)
-        if ref is None:
+        if identity.account == owner:
+            ref = await engine.account(owner)
+        else:
+            ref = await self._another(engine, identity, owner)
+        across = Across(lambda other: self.openAccount(identity, other))
+        return Account(engine, ref, identity, self._domain, across, self._shared)
+
+    async def _another(self, engine: Engine, identity: Identity, owner: str) -> AccountRef:
+        """Another's account. :raises NoPermission: it is not there, or nothing in it is shared, which is said alike."""
+        found = await engine.existing(owner)
+        if found is None:
             raise NoPermission()
-        return Account(engine, ref, identity, Across(lambda other: self.openAccount(identity, other)), self._shared)
+        terms = Terms(identity.account, False, identity.isAdmin)
+        await engine.database.read(lambda connection: rights.mustShare(connection, found.key, terms))
+        return found
+
+    async def sharedWith(self, identity: Identity) -> list[str]:
+        """Owners of mailboxes that the identity may look up, but its own account."""
+        asked = [each.database.read(lambda connection: rights.sharing(connection, identity.account)) for each in self._engines]
+        return sorted(owner for owners in await gatherResults(asked) for owner in owners)
 
     async def deliver(self, message: MessageSource, targets: Sequence[Target]) -> list[Outcome]:
         """Put a message into each target; outcomes in their order."""

@@ -158,6 +158,7 @@ _MESSAGES = """SELECT uid, modseq, flags, keywords, internal_date, size, email F
 _REMEMBER = """INSERT INTO name (account, name, modseq, uid_validity) VALUES (?, ?, ?, ?) ON CONFLICT (account, name)
     DO UPDATE SET modseq = excluded.modseq,
     uid_validity = CASE WHEN name.uid_validity < excluded.uid_validity THEN excluded.uid_validity ELSE name.uid_validity END"""
+_BELOW = "SELECT id, name, uid_validity FROM mailbox WHERE account = ? AND name > ? AND name < ? ORDER BY name"
 _NAME_OF_KEYWORD = "SELECT name FROM keyword WHERE account = ? AND folded = ? LIMIT 1"
 _ADD_KEYWORD = "INSERT INTO keyword (account, folded, mailbox, name) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _COUNT_KEYWORDS = "SELECT COUNT(*) FROM keyword WHERE mailbox = ?"
@@ -209,6 +210,11 @@ class Transaction:
     def remember(self, name: str, modSeq: int, uidValidity: int = 0) -> None:
         """Note that something happened to a name: whoever asks what did finds it."""
         self.connection.execute(_REMEMBER, (self.account, name, modSeq, uidValidity))
+
+    def below(self, prefix: str) -> list[MailboxRef]:
+        """Mailboxes whose names begin so; the prefix ends with the delimiter."""
+        high = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        return [MailboxRef(*row) for row in self.connection.execute(_BELOW, (self.account, prefix, high))]
 
     # --- Emails
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from mailfw.errors import HasChildren, InvalidName, LimitExceeded, MailboxExists, NoPermission, NoSuchMailbox
 from mailfw.sql import Connection
-from mailfw.storage import metadata, quota, uses
+from mailfw.storage import metadata, quota, rights, uses
 from mailfw.storage.messages import transfer
 from mailfw.storage.names import DELIMITER, INBOX, ancestors, mailboxName, treeOrder
-from mailfw.storage.transaction import ACCOUNT, MailboxRef, Transaction
+from mailfw.storage.transaction import ACCOUNT, OWN_WORK, MailboxRef, Terms, Transaction
 from mailfw.values import ALL_UIDS, Create, Delete, MailboxInfo, Rename, SpecialUse, Subscribe
 
 MAILBOXES = 10_000  # in one account
@@ -33,7 +33,6 @@ _TREE = """SELECT m.name, m.id, m.uid_validity, m.special_use, COALESCE(n.subscr
 _SUBSCRIBED = "SELECT name FROM name WHERE account = ? AND subscribed = 1"
 _INFO = _TREE + " AND m.name = ?"
 _COUNT = "SELECT COUNT(*) FROM mailbox WHERE account = ? AND name IS NOT NULL"
-_BELOW = "SELECT id, name, uid_validity FROM mailbox WHERE account = ? AND name > ? AND name < ? ORDER BY name"
 _ADD = "INSERT INTO mailbox (account, name, uid_validity, modseq, special_use) VALUES (?, ?, ?, ?, ?)"
 _NEXT_VALIDITY = """UPDATE account SET uid_validity = CASE WHEN uid_validity < ? THEN ? ELSE uid_validity + 1 END
     WHERE id = ? RETURNING uid_validity"""
@@ -52,10 +51,12 @@ def mailboxId(number: int) -> str:
     return f"F{number:x}" if number else ""
 
 
-def listing(connection: Connection, account: int) -> list[MailboxInfo]:
-    """Every name, parents before children, INBOX first."""
-    names = {row[0]: _info(row) for row in connection.execute(_TREE, (account,))}
-    subscribed = [str(row[0]) for row in connection.execute(_SUBSCRIBED, (account,))]
+def listing(connection: Connection, account: int, terms: Terms) -> list[MailboxInfo]:
+    """Every name that the actor may look up, parents before children, INBOX first. Subscriptions are the owner's."""
+    rightsOf = rights.ofAll(connection, account, terms)
+    infos = (_info(row, rightsOf(row[1]), terms) for row in connection.execute(_TREE, (account,)))
+    names = {info.name: info for info in infos if "l" in info.rights}
+    subscribed = [str(row[0]) for row in connection.execute(_SUBSCRIBED, (account,))] if terms.isOwner else []
     for name in subscribed:
         names.setdefault(name, MailboxInfo(name, isSelectable=False, isSubscribed=True))
     for name in list(names):
@@ -64,15 +65,16 @@ def listing(connection: Connection, account: int) -> list[MailboxInfo]:
     return [names[name] for name in sorted(names, key=treeOrder)]
 
 
-def info(connection: Connection, account: int, name: str) -> MailboxInfo | None:
-    """The mailbox of that canonical name."""
+def info(connection: Connection, account: int, name: str, terms: Terms = OWN_WORK) -> MailboxInfo | None:
+    """The mailbox of that canonical name, whatever the actor may do with it."""
     row = connection.execute(_INFO, (account, name)).fetchone()
-    return None if row is None else _info(row)
+    return None if row is None else _info(row, rights.of(connection, row[1], terms), terms)
 
 
-def _info(row: tuple[str, int, int, str, int]) -> MailboxInfo:
-    name, number, uidValidity, specialUse, isSubscribed = row
-    return MailboxInfo(name, mailboxId(number), uidValidity, True, bool(isSubscribed), uses.decode(specialUse))
+def _info(row: tuple[str, int, int, str, int], mayDo: str, terms: Terms) -> MailboxInfo:
+    name, number, uidValidity, specialUse, subscribed = row
+    isSubscribed = bool(subscribed) and terms.isOwner
+    return MailboxInfo(name, mailboxId(number), uidValidity, True, isSubscribed, uses.decode(specialUse), mayDo)
 
 
 def create(tx: Transaction, operation: Create) -> MailboxInfo:
@@ -86,7 +88,7 @@ def create(tx: Transaction, operation: Create) -> MailboxInfo:
     quota.mustFitMailbox(tx, count + 1)
     _make(tx, name, operation.specialUse)
     tx.place.created(tx.connection, name)
-    found = info(tx.connection, tx.account, name)
+    found = info(tx.connection, tx.account, name, tx.terms)
     assert found is not None
     return found
 
@@ -99,6 +101,7 @@ def _make(tx: Transaction, name: str, specialUse: frozenset[SpecialUse] = frozen
     assert number is not None
     tx.remember(name, modSeq, uidValidity)
     tx.touched[number] = modSeq
+    rights.inherit(tx, number, name)
     return MailboxRef(number, name, uidValidity)
 
 
@@ -118,7 +121,7 @@ def rename(tx: Transaction, operation: Rename) -> MailboxInfo:
     if newName.startswith(name + DELIMITER):
         raise InvalidName("a mailbox cannot be moved below itself")
     itself = tx.findMailbox(name)
-    moved = ([itself] if itself is not None else []) + _below(tx, name)
+    moved = ([itself] if itself is not None else []) + tx.below(name + DELIMITER)
     if not moved:
         raise NoSuchMailbox()
     names = [(one, mailboxName(newName + one.name[len(name) :])) for one in moved]
@@ -130,7 +133,7 @@ def rename(tx: Transaction, operation: Rename) -> MailboxInfo:
         _renameOne(tx, one, after, modSeq)
     tx.caches.mailboxes.clear()
     tx.place.renamed(tx.connection, [(one.name, after) for one, after in names])
-    return info(tx.connection, tx.account, newName) or MailboxInfo(newName, isSelectable=False)
+    return info(tx.connection, tx.account, newName, tx.terms) or MailboxInfo(newName, isSelectable=False)
 
 
 def renameEach(tx: Transaction, names: Sequence[tuple[str, str]]) -> None:
@@ -162,12 +165,6 @@ def _renameInbox(tx: Transaction, newName: str) -> MailboxInfo:
     return made
 
 
-def _below(tx: Transaction, name: str) -> list[MailboxRef]:
-    low = name + DELIMITER
-    high = name + chr(ord(DELIMITER) + 1)
-    return [MailboxRef(*row) for row in tx.connection.execute(_BELOW, (tx.account, low, high))]
-
-
 def delete(tx: Transaction, operation: Delete) -> None:
     """Delete a mailbox with its messages; what lies below stays. The rows are cleared away later, in pieces."""
     name = mailboxName(operation.name)
@@ -175,7 +172,7 @@ def delete(tx: Transaction, operation: Delete) -> None:
         raise NoPermission("INBOX cannot be deleted")
     found = tx.findMailbox(name)
     if found is None:
-        if _below(tx, name):
+        if tx.below(name + DELIMITER):
             raise HasChildren()
         raise NoSuchMailbox()
     modSeq = tx.countAccount()
@@ -184,6 +181,7 @@ def delete(tx: Transaction, operation: Delete) -> None:
     tx.remember(name, modSeq)
     tx.connection.execute(_FORGET_KEYWORDS, (found.id,))
     metadata.forget(tx, found.id)
+    rights.forget(tx, found.id)
     tx.touched[found.id] = modSeq
     tx.caches.mailboxes.clear()
     tx.place.deleted(tx.connection, name)

@@ -177,6 +177,10 @@ class NoStore:
     async def deliver(self, message: MessageSource, targets: Sequence[Target]) -> list[Outcome]:
         raise NotImplementedError
 
+    async def sharedWith(self, identity: Identity) -> list[str]:
+        """Nobody shares anything."""
+        return []
+
     async def mustHaveRoom(self, account: str, octets: int) -> None:
         """There is always room."""
 

@@ -18,12 +18,20 @@ from mailfw.testing.promises.messages import MessagePromises
 from mailfw.testing.promises.metadata import MetadataPromises
 from mailfw.testing.promises.quotas import QuotaPromises
 from mailfw.testing.promises.reading import ReadingPromises
+from mailfw.testing.promises.rights import RightsPromises
 
 __all__ = ["Foreign", "MailStoreContract"]
 
 
 class MailStoreContract(
-    MessagePromises, MailboxPromises, ReadingPromises, ChangePromises, QuotaPromises, MetadataPromises, ForeignPromises
+    MessagePromises,
+    MailboxPromises,
+    ReadingPromises,
+    ChangePromises,
+    QuotaPromises,
+    MetadataPromises,
+    RightsPromises,
+    ForeignPromises,
 ):
     """Every promise of `interfaces.IMailStore`, `IAccount` and `IMailbox`.
 

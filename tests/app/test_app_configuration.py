@@ -17,6 +17,7 @@ from mailfw.app.catalogue import BUILT_IN
 from mailfw.app.configuration import ConfigurationError, Source
 from mailfw.app.sections import Auth, Configuration, LimitsSection, Log, Manhole
 from mailfw.app.selfsigned import ensureCertificate
+from mailfw.imap.settings import Settings
 from mailfw.interfaces import IMailStorePlugin, IOptions
 from mailfw.net.limits import Limits
 from mailfw.plugins import Plugins
@@ -260,6 +261,29 @@ def test_whatTheExampleShowsCommentedOutIsRightToo(tmp_path: Path) -> None:
     assert configuration.addresses.catchAll == {"example.org": "jsmith@example.org"}
     assert (configuration.auth, configuration.log, configuration.manhole) == (Auth(), Log(), Manhole())
     assert configuration.netLimits() == Limits()
+
+
+def test_whatIMAPIsTold(tmp_path: Path) -> None:
+    assert read(tmp_path, SMALL).imap.settings() == Settings()
+    configuration = read(
+        tmp_path,
+        SMALL
+        + '[imap]\nid = { name = "ours" }\nwithout = ["unauthenticate", "AUTH=LOGIN"]\nworkarounds = []\n'
+        + '[imap.accounts."JSmith@example.org"]\nwithout = ["IMAP4rev2"]\n',
+    )
+    settings = configuration.imap.settings()
+    assert (settings.identification, settings.workarounds) == ((("name", "ours"),), frozenset())
+    assert settings.missing() == {"UNAUTHENTICATE", "AUTH=LOGIN"}
+    assert settings.missing("jsmith@example.org") == {"UNAUTHENTICATE", "AUTH=LOGIN", "IMAP4REV2"}
+    assert mistakes(
+        tmp_path,
+        SMALL + '[imap]\nid = { x = "' + "y" * 2000 + '" }\nwithout = ["IDEL", "IMAP4rev1"]\nworkarounds = ["raw-header"]\n',
+    ) == [
+        "line 4: imap.id: at most 30 fields, of 30 octets, with at most 1024 octets each (RFC 2971)",
+        'line 5: imap.without: "IDEL" is no capability that can be switched off – did you mean "IDLE"?',
+        'line 5: imap.without: "IMAP4rev1" is no capability that can be switched off – did you mean "IMAP4REV2"?',
+        'line 6: imap.workarounds: there is no workaround "raw-header" – did you mean "raw-headers"?',
+    ]
 
 
 def test_mastersAndClientCertificates(tmp_path: Path) -> None:

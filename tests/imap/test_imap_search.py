@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 
 from mailfw.imap import contexts, inquiry, ordering
 from mailfw.imap.progress import INTERVAL
+from mailfw.imap.server import IMAPServer
 from mailfw.imap.session import Session
 from mailfw.storage import rows
 from mailfw.storage.engine import Engine
@@ -347,6 +348,43 @@ def test_so_many_texts_are_looked_for_and_no_more(client):
     assert b"a OK" in client.say(b"a SEARCH " + texts)
     assert client.say(b"b SEARCH NOT TEXT z " + texts).startswith(b"b BAD ")
     assert b"c OK" in client.say(b"c SEARCH " + b" ".join([b"NOT SUBJECT x"] * 2000))
+
+
+@pytest.mark.parametrize("key", [b"SUBJECT hello", b"BODY hello", b"OR TEXT hello (FROM hello)"])
+def test_what_may_match_nearly_counts_for_more(client, key):
+    client.logIn(b"INBOX")
+    assert b"a OK" in client.say(b"a SEARCH FUZZY (%b)" % b" ".join([key] * 12))
+    assert client.say(b"b SEARCH FUZZY (%b)" % b" ".join([key] * 26)).startswith(b"b BAD ")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        b"SEARCH SUBJECT x",
+        b"SEARCH ALL" + b" " * 20_000,
+        b"SORT RETURN (RELEVANCY) (DATE) UTF-8 FUZZY BODY x",
+        b'LIST "" (*a *b)',
+        b'LSUB "" *a',
+    ],
+)
+def test_others_have_their_turn_while_a_command_is_thought_about(makeClients, monkeypatch, command):
+    """Reading a long command, making ready what is to be compared with every message, and comparing patterns with every name are
+    done beside the reactor."""
+    connect = makeClients()
+    first, second = connect().logIn(b"INBOX"), connect().logIn(b"INBOX")
+    thoughts = []
+
+    async def later(self, work):
+        thoughts.append(Deferred())
+        await thoughts[-1]
+        return work()
+
+    monkeypatch.setattr(IMAPServer, "think", later)
+    assert first.say(b"a " + command) == b""
+    assert second.say(b"b NOOP").startswith(b"b OK")
+    while thoughts:
+        thoughts.pop(0).callback(None)
+    assert b"\r\na " in b"\r\n" + first.said()
 
 
 def test_others_have_their_turn_between_two_contents(client, monkeypatch):

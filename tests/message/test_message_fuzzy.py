@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailfw.message import fuzzy, plan
-from mailfw.message.criteria import And, Body, HasFlag, Header, Not, Or, Text
+from mailfw.message.criteria import FUZZY_WORDS, And, Body, HasFlag, Header, Not, Or, Text
 from mailfw.message.criteria import fuzzy as asFuzzy
 from mailfw.message.fuzzy import Word
 from mailfw.message.text import fold
@@ -44,6 +44,12 @@ def test_each_word_is_asked_for_by_itself():
     assert asFuzzy(Header("Subject", "IMAP  break!")) == And((Header("Subject", "IMAP", True), Header("Subject", "break", True)))
     assert asFuzzy(Body("---")) == Body("---")
     assert asFuzzy(HasFlag("\\Seen")) == HasFlag("\\Seen")
+
+
+def test_words_are_asked_for_once_and_not_without_end():
+    assert asFuzzy(Body("hello " * 400)) == And((Body("hello", True),))
+    many = asFuzzy(Text(" ".join(f"word{number}" for number in range(400))))
+    assert many == And(tuple(Text(f"word{number}", True) for number in range(FUZZY_WORDS)))
 
 
 class Content:

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from mailfw.errors import Refusal
-from mailfw.imap.grammar import append, batches, fetch, listing, mailboxes, messages, metadata, notify, quota, searching
+from mailfw.imap.grammar import acl, append, batches, fetch, listing, mailboxes, messages, metadata, notify, quota, searching
 from mailfw.imap.grammar.response import Reply, bad, refused
 from mailfw.imap.grammar.tokens import BadSyntax, CommandText, RefusedArgument, Scanner
 
@@ -175,6 +175,7 @@ SYNTAX: Mapping[bytes, Callable[[Scanner], object]] = {
     **batches.SYNTAX,
     **notify.SYNTAX,
     **quota.SYNTAX,
+    **acl.SYNTAX,
     **metadata.SYNTAX,
 }
 """Every command by its name, each with what reads its arguments up to the end."""
@@ -189,13 +190,16 @@ def commandName(scanner: Scanner) -> bytes:
     return name
 
 
-def parse(text: CommandText, objection: Callable[[bytes], Reply | None] = lambda name: None) -> Tagged:
+def parse(
+    text: CommandText, objection: Callable[[bytes], Reply | None] = lambda name: None, mayEndInSpaces: bool = False
+) -> Tagged:
     """Read a whole command.
 
     :param objection: why the command of that name may not come now, if it may not; its arguments are not read then.
+    :param mayEndInSpaces: spaces behind the last argument are passed over.
     :raises Unreadable: it is not in the grammar, or names what cannot be.
     """
-    scanner = Scanner(text)
+    scanner = Scanner(evolve(text, octets=text.octets.rstrip(b" ")) if mayEndInSpaces else text)
     tag = b"*"
     try:
         tag = scanner.tag()

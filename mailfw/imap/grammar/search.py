@@ -22,6 +22,7 @@ from mailfw.imap.grammar.sequence import SequenceSet
 from mailfw.imap.grammar.tokens import RefusedArgument, Scanner
 from mailfw.message.charset import codecName
 from mailfw.message.criteria import (
+    FUZZY_WORDS,
     All,
     Before,
     Body,
@@ -52,9 +53,8 @@ MAX_KEYS = 20_000
 """Keys of one program: each may have to be asked of every message."""
 
 MAX_TEXTS = 500
-"""Of them, those that are looked for in whole messages: each may cost a walk over all their octets."""
-
-_TEXTS = (b"TEXT", b"BODY")
+"""Of them, those that are looked for in whole messages: each may cost a walk over all their octets. A text that need only match
+nearly counts for as many as it may have words, wherever it is looked for."""
 
 
 @frozen
@@ -296,10 +296,14 @@ class _Parser:
         read = KEYS.get(word)
         if read is None:
             raise scanner.bad("unknown search key")
-        self._texts += word in _TEXTS
+        key = read(self._words)
+        if isinstance(key, Header | Body | Text) and any(frame.kind is _Kind.FUZZY for frame in self._frames):
+            self._texts += FUZZY_WORDS
+        elif isinstance(key, Body | Text):
+            self._texts += 1
         if self._texts > MAX_TEXTS:
             raise scanner.bad(f"more than {MAX_TEXTS} texts to search for")
-        return read(self._words)
+        return key
 
     def _expectKeys(self, word: bytes) -> None:
         top = self._frames[-1]

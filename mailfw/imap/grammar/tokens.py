@@ -71,6 +71,11 @@ class CommandText:
     literals: tuple[Literal, ...] = ()
     isUTF8: bool = False
 
+    @property
+    def size(self) -> int:
+        """Octets of it that are in memory."""
+        return len(self.octets) + sum(len(literal.octets) for literal in self.literals)
+
 
 class Scanner:
     """Takes one word after another from a command; each method is named after its rule in the grammar.

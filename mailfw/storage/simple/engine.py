@@ -20,7 +20,7 @@ from mailfw.storage.changes import counters
 from mailfw.storage.engine import AccountRef, Engine, writeDerived
 from mailfw.storage.flags import encode
 from mailfw.storage.housekeeping import Housekeeping
-from mailfw.storage.indexer import BATCH, MAX_OCTETS, Indexer, Loaded, Pending, Thread, load
+from mailfw.storage.indexer import BATCH, BATCH_OCTETS, MAX_OCTETS, Indexer, Loaded, Pending, Thread, load
 from mailfw.storage.limits import Limits
 from mailfw.storage.names import INBOX, accountName, mailboxName
 from mailfw.storage.rows import Reading, Source, Stale, Tables
@@ -60,7 +60,7 @@ _MESSAGE = """SELECT b.name, f.name, f.locator, m.internal_date, m.size FROM mes
 _REACHED = "SELECT MAX(id) FROM (SELECT id FROM email WHERE id > ? ORDER BY id LIMIT ?)"
 _UNINDEXED = """SELECT m.email, b.account, a.name, b.name, f.name, f.locator, m.internal_date, m.size FROM message m
     JOIN mailbox b ON b.id = m.mailbox JOIN account a ON a.id = b.account
-    JOIN file f ON f.mailbox = m.mailbox AND f.uid = m.uid WHERE m.email > ? AND m.email <= ? GROUP BY m.email"""
+    JOIN file f ON f.mailbox = m.mailbox AND f.uid = m.uid WHERE m.email > ? AND m.email <= ? GROUP BY m.email ORDER BY m.email"""
 _TABLES = Tables(
     ("a.name", "b.name", "f.name", "f.locator", "m.internal_date", "m.size"),
     ("f.name",),
@@ -196,7 +196,7 @@ class SimpleEngine(Engine):
         effects = self._single(ref, work, terms) or self.database.call(partial(self._rehearse, ref, work, terms))
         if not isinstance(effects, Effects):
             return effects[0], touched | effects[1]
-        results, changed = self._perform(ref, work, effects)
+        results, changed = self._perform(ref, work, terms, effects)
         return results, touched | changed
 
     def _follow(self, ref: AccountRef, operation: Operation) -> Touched:
@@ -206,7 +206,7 @@ class SimpleEngine(Engine):
 
     def _single(self, ref: AccountRef, work: Sequence[Step], terms: Terms) -> Effects | None:
         """The effects of a single message's append, which need no rehearsal."""
-        operation = work[0].operation if len(work) == 1 else None
+        operation = work[0].operation if len(work) == 1 and terms.isOwner else None
         if not isinstance(operation, Append) or len(operation.messages) != 1:
             return None
         message = operation.messages[0]
@@ -234,7 +234,9 @@ class SimpleEngine(Engine):
             raise Undo(place.effects)
         return results, tx.touched
 
-    def _perform(self, ref: AccountRef, work: Sequence[Step], effects: Effects) -> tuple[list[Result], Touched]:
+    def _perform(
+        self, ref: AccountRef, work: Sequence[Step], terms: Terms, effects: Effects
+    ) -> tuple[list[Result], Touched]:
         performance = Performance(self._store, self.database, ref.name, ref.key, effects)
         folders = {one.folder for one in (*effects.adds, *effects.drops, *(mark.message for mark in effects.marks))}
         there = set(effects.makes)
@@ -247,7 +249,7 @@ class SimpleEngine(Engine):
                 self._opened[ref.name] = ref
                 raise
         try:
-            done = self.database.call(partial(self._complete, ref, work, performance))
+            done = self.database.call(partial(self._complete, ref, work, evolve(terms, limits=None), performance))
         except Exception:
             performance.undo()
             raise
@@ -261,9 +263,9 @@ class SimpleEngine(Engine):
         return str(self.database.readHere(lambda connection: connection.execute(statement, (intent,)).fetchone())[0])
 
     def _complete(
-        self, ref: AccountRef, work: Sequence[Step], performance: Performance, connection: Connection
+        self, ref: AccountRef, work: Sequence[Step], terms: Terms, performance: Performance, connection: Connection
     ) -> tuple[list[Result], Touched]:
-        tx = self.transaction(connection, ref.key, Files(performance.effects))
+        tx = self.transaction(connection, ref.key, Files(performance.effects), terms)
         results = [apply(tx, step) for step in work]
         performance.forget(connection)
         return results, tx.touched
@@ -372,9 +374,15 @@ class SimpleEngine(Engine):
         """The next emails for the index, each account's read in its strand."""
         reached, rows = await self.database.read(partial(_unindexed, mark))
         accounts: dict[str, list[Pending]] = {}
+        octets = 0
         for email, account, name, *place in rows:
-            content = FileContent(self._store, name, *place) if place[-1] <= MAX_OCTETS else None
+            isSmall = place[-1] <= MAX_OCTETS
+            content = FileContent(self._store, name, *place) if isSmall else None
             accounts.setdefault(name, []).append(Pending(account, email, content))
+            octets += place[-1] if isSmall else 0
+            if octets >= BATCH_OCTETS:
+                reached = email
+                break
         loaded: list[Loaded] = []
         for name, pending in accounts.items():
             loaded += await self._strands.run(name, partial(load, pending))

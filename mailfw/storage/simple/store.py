@@ -38,5 +38,6 @@ def openSimple(store: ISimpleStore, path: str, context: IStoreContext) -> Store:
     database = Database.open(path, SCHEMA, reactor=context.reactor, isInline=context.isInline)
     limits = Limits(context.quotaOf, context.now)
     housekeeping = Housekeeping(database, None, context.reactor, context.now)
-    indexer = openIndexer(database, MEMORY if path == MEMORY else f"{path.removesuffix('.sqlite')}.search.sqlite", context)
-    return Store([SimpleEngine(store, database, Bells(), context.now, housekeeping, limits, context.reactor, indexer)])
+    indexer = None if path == MEMORY else openIndexer(database, f"{path.removesuffix('.sqlite')}.index", context)
+    engine = SimpleEngine(store, database, Bells(), context.now, housekeeping, limits, context.reactor, indexer)
+    return Store([engine], context.domains[0])

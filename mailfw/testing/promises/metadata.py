@@ -115,6 +115,7 @@ class MetadataPromises(Promises):
         await put(account, "Archive", comment=b"1")
         await put(account, "", comment=b"1")
         now, names = await account.changedSince(before)
+        await home.turn()
         end()
         assert (names, now) == (["Archive"], before + 2)
         assert rung == [(await account.open("Archive")).info.mailboxId, ""]
