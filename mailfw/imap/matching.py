@@ -49,7 +49,7 @@ def criterion(key: Key, view: SelectedMailbox, isFuzzy: bool = False) -> Criteri
         case Fuzzy():
             return criterion(key.key, view, isFuzzy=True)
         case Recent():
-            return criteria.UIDs(UIDSet(((view.recentFrom, ALL_UIDS.last),)))
+            return criteria.UIDs(view.recents)
         case Messages():
             return criteria.UIDs(_uids(key, view))
     return criteria.fuzzy(key) if isFuzzy else key

@@ -49,7 +49,7 @@ class SelectedMailbox:
 
     :ivar uids: the UID of message n at n - 1.
     :ivar account: whose mailbox it is; None: the client's own. :ivar name: what it is called there.
-    :ivar recentFrom: messages with this UID and above are \\Recent to this session.
+    :ivar recents: messages with these UIDs are \\Recent to this session, those that come too; no other session was told of them.
     :ivar tellsRecent: the client speaks IMAP4rev1, which has \\Recent; without it no message is that (RFC 9051 Appendix E).
     :ivar modSeq: what happened up to here is in the view.
     :ivar hasArrivals: messages came while it was selected, and were told of as \\Recent.
@@ -78,7 +78,7 @@ class SelectedMailbox:
         self.isReadOnly = isReadOnly
         self.uids = snapshot.uids
         self.tellsRecent = True
-        self.recentFrom = snapshot.status.recentFrom
+        self.recents = UIDSet(((max(1, snapshot.status.recentFrom), MAX_UID),))
         if not tellsRecent:
             self.forgetRecent()
         self.modSeq = snapshot.status.highestModSeq
@@ -106,11 +106,16 @@ class SelectedMailbox:
     @property
     def recent(self) -> int:
         """RECENT: how many messages this session is among the first to see."""
-        return len(self.uids) - bisect_left(self.uids, self.recentFrom)
+        return self.countOf(self.recents)
 
     def forgetRecent(self) -> None:
         """The client knows of no \\Recent: no message is that any more."""
-        self.tellsRecent, self.recentFrom = False, MAX_UID + 1
+        self.tellsRecent, self.recents = False, UIDSet()
+
+    def toldElsewhere(self, untold: int) -> None:
+        """Messages that come now with a UID below this one are \\Recent to another session, which was told of them first."""
+        if untold > self.lastUID + 1:
+            self.recents -= UIDSet(((self.lastUID + 1, untold - 1),))
 
     def countLines(self) -> bytes:
         """`* n EXISTS`, and `* n RECENT` for whom there is such a thing."""
@@ -234,7 +239,7 @@ class SelectedMailbox:
 
     def flags(self, uid: int, flags: Iterable[str]) -> bytes:
         """A message's flags as this session sees them, without parentheses."""
-        return response.flags((*flags, response.RECENT) if uid >= self.recentFrom else flags)
+        return response.flags((*flags, response.RECENT) if uid in self.recents else flags)
 
     def knows(self, changes: Sequence[MessageChange]) -> bytes:
         """The client knows of these changes: it made them, and is told, or asked not to be (RFC 3501 §6.4.6 .SILENT).

@@ -74,11 +74,11 @@ from mailfw.values import Move as MoveMessages
 OUTPUT_CHUNK = 65536
 """Octets of small responses that are gathered before they are written."""
 
-MANY_RANGES = 2000
-"""Ranges of UIDs that are not worked on while others wait."""
-
 THOUGHT_FROM = 16384
 """Octets from which reading a command takes so long that others are to have their turn meanwhile."""
+
+MANY_RANGES = 2000
+"""Ranges of UIDs that are not worked on while others wait."""
 
 OnMailbox = SetFlags | CopyMessages | MoveMessages | ExpungeMessages
 """Operations on the messages of one mailbox."""
@@ -519,7 +519,7 @@ class Session:
         self.notify(None)
         if self.selected is not None:
             await self.deselect()
-        self._account, self.identity, self.missing = None, None, self.settings.missing()
+        self._sight, self.identity, self.missing = None, None, self.settings.missing()
         self.enabled, self.manner = frozenset(), Manner()
         self.state = State.NOT_AUTHENTICATED
         self.channel.restartLogin()
@@ -536,6 +536,8 @@ class Session:
     def select(self, view: SelectedMailbox) -> None:
         """Look at a mailbox from now on."""
         self.selected = view
+        if view.tellsRecent and self._mayClaim(view):
+            self._recency.told(self.store, view.mailbox.info.mailboxId, view.lastUID)
         self.state = State.SELECTED
         view.isRung = self.notifying is not None  # a bell may have rung before the mailbox was looked at
         self._watch()
@@ -551,7 +553,6 @@ class Session:
                 await view.mailbox.snapshot(claimRecent=True)
             except Refusal as refusal:
                 self.channel.log.debug("recent messages could not be claimed: {refusal}", refusal=refusal)
-            self._recency.claimed(self.store, view.mailbox.info.mailboxId)
 
     def _mayClaim(self, view: SelectedMailbox) -> bool:
         r"""Whether what this client is told of is not \Recent to others any more."""
@@ -634,12 +635,10 @@ class Session:
         return tuple(name.removesuffix("/") for name in names)
 
     @property
-    def ownEntries(self) -> frozenset[tuple[str, str]]:
-        """Metadata entries that the command under way has changed by itself, each with its mailbox."""
+    def ownEntries(self) -> tuple[tuple[str, str], ...]:
+        """Metadata that the command under way is about to change by itself: mailbox and entry."""
         command = self._command
-        if not isinstance(command, SetMetadata):
-            return frozenset()
-        return frozenset((command.mailbox, name) for name, _ in command.entries)
+        return tuple((command.mailbox, name) for name, _ in command.entries) if isinstance(command, SetMetadata) else ()
 
     @property
     def mayTell(self) -> bool:
@@ -675,6 +674,8 @@ class Session:
         isUID = isUID or self.isRev2 or notifying is not None
         last = view.lastUID
         changes = await self._changes(view)
+        if view.tellsRecent:
+            view.toldElsewhere(self._recency.firstUntold(self.store, view.mailbox.info.mailboxId))
         if changes.isComplete:
             await self._tell(view, changes, mayExpunge, isUID)
         else:
@@ -727,7 +728,9 @@ class Session:
     def made(self, mailbox: str, uidValidity: int, uids: Iterable[int]) -> None:
         """The client put messages somewhere; if that is the selected mailbox, it need not be told about them (RFC 5465 §5.2)."""
         view = self.selected
-        if view is not None and (view.name, view.uidValidity) == (mailbox, uidValidity):
+        if view is None or view.uidValidity != uidValidity:
+            return
+        if self.sight.name(self.viewed, view.name) == mailbox:
             view.made |= UIDSet.fromUIDs(uids)
 
     async def lookOut(self) -> None:
