@@ -66,10 +66,12 @@ class NotSupported(Refusal):
 
 
 class AnnotationTooLarge(LimitExceeded):
-    """The value of a metadata entry is larger than a store keeps. :ivar maximum: octets."""
+    """The value of a metadata entry is larger than a store keeps. :ivar maximum: octets; 0: it is not known."""
 
-    def __init__(self, maximum: int) -> None:
-        super().__init__(f"a value has at most {maximum} octets")
+    summary = "the value is too large"
+
+    def __init__(self, maximum: int = 0) -> None:
+        super().__init__(f"a value has at most {maximum} octets" if maximum else "")
         self.maximum = maximum
 
 

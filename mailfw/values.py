@@ -429,6 +429,11 @@ ANYONE = "anyone"
 """Whoever has logged in, among the identifiers of an access control list (RFC 4314 §1)."""
 
 
+def rightToFlag(flag: str) -> str:
+    """The right that changing a flag needs (RFC 4314 §2.1)."""
+    return {Flag.SEEN: "s", Flag.DELETED: "t"}.get(canonicalFlag(flag), "w")
+
+
 @frozen
 class MailboxInfo:
     """A name in an account's tree.

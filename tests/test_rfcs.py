@@ -1,8 +1,8 @@
 """What the servers announce and what `docs/rfcs.tsv` says is there are the same.
 
 A row whose second column begins with a word in capitals is about an extension, or several, by the names that servers announce
-(`LITERAL+`; `AUTH=` stands for all of IMAP's, and a limit is left off); what follows a colon is a remark. Any other row is
-about a section.
+(`LITERAL+`; `AUTH=` and `RIGHTS=` stand for all of IMAP's, and a limit is left off); what follows a colon is a remark. Any
+other row is about a section.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def test_imap():
     said = announced(imap, [b"b LOGIN jsmith mailfw"], b"a CAPABILITY")
     assert "b OK" in said[0]
     lists = words(r"CAPABILITY ([^]\r\n]+)", said)
-    keywords = {re.sub(r"(?<=^AUTH=).*|=\d+$", "", word) for line in lists for word in line.split()}
+    keywords = {re.sub(r"(?<=^AUTH=).*|(?<=^RIGHTS=).*|=\d+$", "", word) for line in lists for word in line.split()}
     assert keywords == stated("imap")
     assert not keywords & stated("imap", "no")
 

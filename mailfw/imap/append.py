@@ -24,6 +24,7 @@ from mailfw.values import Append as AppendMessages
 from mailfw.values import Appended, Expunge, MessageSource, NewMessage, UIDSet
 
 if TYPE_CHECKING:
+    from mailfw.imap.reader import Spool
     from mailfw.imap.session import Handler, Session
 
 
@@ -78,7 +79,7 @@ async def _replaced(session: Session, mailbox: str, uids: UIDSet, message: NewMe
     view = session.view
     account, local = await session.at(mailbox)
     appending = AppendMessages(local, (message,))
-    if account is session.account:
+    if account is session.viewed:
         _, appended = await session.changeWith(Expunge(view.name, uids, False, view.uidValidity), appending)
     else:  # a crash between the two leaves both, never neither
         [appended] = await account.apply([appending])
@@ -123,12 +124,17 @@ def _isHeaderASCII(source: MessageSource) -> bool:
 
 async def _withoutNUL(session: Session, source: MessageSource, spools: ExitStack) -> MessageSource:
     """:raises UnknownEncoding: it cannot be kept. :raises MessageTooLarge: it has become too large by that."""
-    content = await session.channel.think(lambda: withoutNUL(source.read()))
-    if len(content) > session.limits.messageSize:
-        raise MessageTooLarge()
     with Writing(session, spools) as spool:
-        spool.write(content)
+        await session.channel.think(lambda: _spoolWithoutNUL(source, spool, session.limits.messageSize))
         return spool.finish()
+
+
+def _spoolWithoutNUL(source: MessageSource, spool: Spool, room: int) -> None:
+    for piece in withoutNUL(source.read()):
+        room -= len(piece)
+        if room < 0:
+            raise MessageTooLarge()
+        spool.write(piece)
 
 
 HANDLERS: Mapping[type, Handler] = {Append: append, Replace: replace}

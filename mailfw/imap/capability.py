@@ -65,6 +65,9 @@ CAPABILITIES = (
     "QUOTA=RES-MAILBOX",
     "METADATA",
     "LIST-METADATA",
+    "ACL",
+    "RIGHTS=texk",
+    "LIST-MYRIGHTS",
 )
 """What there is in every state, in the order in which it is announced."""
 
@@ -94,6 +97,8 @@ BELONGS: Mapping[bytes, str] = {
     b"GETQUOTA": "QUOTA",
     b"GETQUOTAROOT": "QUOTA",
     b"SETQUOTA": "QUOTASET",
+    b"GETMETADATA": "METADATA",
+    b"SETMETADATA": "METADATA",
     b"COMPRESS": "COMPRESS=DEFLATE",
     b"UNAUTHENTICATE": "UNAUTHENTICATE",
 }

@@ -36,7 +36,9 @@ async def _transfer(session: Session, command: Copy | Move, kind: type[CopyMessa
             return no("some of the messages have been deleted meanwhile", b"EXPUNGEISSUED")
     try:
         with Progress(session):
-            copied = await session.change(kind(view.name, uids, command.mailbox, uidValidity=view.uidValidity))
+            account, local = await session.at(command.mailbox)
+            owner = "" if account is session.viewed else account.owner
+            copied = await session.change(kind(view.name, uids, local, owner, view.uidValidity))
     except NoSuchMailbox as refusal:
         return tryCreate(refusal)
     assert isinstance(copied, Copied)

@@ -31,7 +31,7 @@ async def fetch(session: Session, command: Fetch) -> Reply:
     if Attribute.MODSEQ in command.items:
         condstore.used(session)
     uids = await _chosen(session, command)
-    marks = not view.isReadOnly and any(map(marksSeen, command.items))
+    marks = not view.isReadOnly and "s" in view.mailbox.info.rights and any(map(marksSeen, command.items))
     items = _answered(session, command, marks)
     count = 0
     for page in view.pages(uids, PAGE) if marks else (uids,):

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mailfw.errors import Refusal
-from mailfw.imap import metadata, status
+from mailfw.imap import acl, metadata, status
 from mailfw.imap.grammar import names, response
 from mailfw.imap.grammar.listing import CRITERIA, ListMailboxes, ListSubscribed, Returned, Selection
 from mailfw.imap.grammar.pattern import DELIMITER, Pattern
@@ -127,6 +127,8 @@ async def _more(session: Session, command: ListMailboxes, info: MailboxInfo) -> 
             lines.append(await status.line(session, info.name, command.wanted.status))
         except Refusal:
             isThere = False  # "the LIST response MUST include the \NoSelect attribute" (RFC 5819 §2)
+    if Returned.MY_RIGHTS in command.wanted.options:
+        lines.append(acl.myRightsLine(session, info.name, info.rights))
     if command.wanted.metadata:
         with suppress(Refusal):
             lines.append(await metadata.listed(session, info.name, command.wanted.metadata))

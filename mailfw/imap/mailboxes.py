@@ -6,10 +6,11 @@ import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from mailfw.errors import NoSuchMailbox
+from mailfw.errors import NoPermission, NoSuchMailbox
 from mailfw.imap import listing
 from mailfw.imap.grammar.mailboxes import Create, Delete, Namespace, Rename, Subscribe
 from mailfw.imap.grammar.response import Reply, no, ok
+from mailfw.imap.sight import PREFIX
 from mailfw.interfaces import IAccount
 from mailfw.values import Create as CreateMailbox
 from mailfw.values import Delete as DeleteMailbox
@@ -55,7 +56,7 @@ async def delete(session: Session, command: Delete) -> Reply:
         return no("INBOX cannot be deleted", b"CANNOT")
     account, local = await session.at(command.mailbox)
     selected = session.selected
-    deletedId = await _mailboxId(account, local) if selected is not None and session.account is account else ""
+    deletedId = await _mailboxId(account, local) if selected is not None and session.viewed is account else ""
     await account.apply([DeleteMailbox(local)])
     if session.isRev2 and (name := unicodedata.normalize("NFC", command.mailbox)) != command.mailbox:
         session.channel.write(await listing.describe(session, name, command.mailbox))
@@ -68,7 +69,7 @@ async def delete(session: Session, command: Delete) -> Reply:
 async def _mailboxId(account: IAccount, name: str) -> str:
     try:
         return (await account.open(name)).info.mailboxId
-    except NoSuchMailbox:
+    except (NoSuchMailbox, NoPermission):
         return ""
 
 
@@ -93,8 +94,9 @@ async def subscribe(session: Session, command: Subscribe) -> Reply:
 
 
 async def namespace(session: Session, command: Namespace) -> Reply:
-    """RFC 2342 §5: one personal namespace, no others."""
-    session.untagged(b"NAMESPACE", b'(("" %b))' % listing.QUOTED_DELIMITER, b"NIL", b"NIL")
+    """RFC 2342 §5: what is the client's own, and what others share with it; there is nothing that is nobody's."""
+    delimiter = listing.QUOTED_DELIMITER
+    session.untagged(b"NAMESPACE", b'(("" %b))' % delimiter, b'(("%b" %b))' % (PREFIX.encode("ascii"), delimiter), b"NIL")
     return ok("those are the namespaces")
 
 

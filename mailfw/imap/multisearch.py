@@ -13,6 +13,7 @@ from mailfw.imap.grammar.tokens import BadSyntax
 from mailfw.imap.inquiry import Inquiry, refuseUpdates
 from mailfw.imap.results import correlator
 from mailfw.imap.selected import SelectedMailbox
+from mailfw.imap.sight import isOthers
 from mailfw.values import MailboxInfo
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ async def esearch(session: Session, command: ESearch) -> Reply:
 
 def _correlators(session: Session, view: SelectedMailbox) -> bytes:
     """`one-correlator *(SP one-correlator)`: all three (RFC 7377 §2.1)"""
-    return b"%b MAILBOX %b UIDVALIDITY %d" % (correlator(session.tag), session.nameWord(view.name), view.uidValidity)
+    name = session.sight.name(view.account or session.account, view.name)
+    return b"%b MAILBOX %b UIDVALIDITY %d" % (correlator(session.tag), session.nameWord(name), view.uidValidity)
 
 
 async def _views(session: Session, sources: tuple[Source, ...]) -> AsyncIterator[SelectedMailbox]:
@@ -61,7 +63,7 @@ async def _views(session: Session, sources: tuple[Source, ...]) -> AsyncIterator
     if selected is not None and set(sources) == set(_SELECTED):
         yield selected
         return
-    found = [info for info in await session.account.mailboxes() if _isMeant(info, sources, selected)]
+    found = [info for info in await session.listing() if _isMeant(info, sources, selected)]
     if len(found) > MAX_MAILBOXES:
         raise LimitExceeded("too many mailboxes to be searched at once")
     for info in found:
@@ -69,10 +71,11 @@ async def _views(session: Session, sources: tuple[Source, ...]) -> AsyncIterator
             yield selected
             continue
         try:
-            mailbox = await session.account.open(info.name)
+            account, local = await session.at(info.name)
+            mailbox = await account.open(local)
         except (NoSuchMailbox, NoPermission):
             continue
-        yield SelectedMailbox(mailbox, await mailbox.snapshot(), isReadOnly=True)
+        yield SelectedMailbox(mailbox, await mailbox.snapshot(), isReadOnly=True, account=account)
 
 
 def _isMeant(info: MailboxInfo, sources: tuple[Source, ...], selected: SelectedMailbox | None) -> bool:
@@ -83,7 +86,7 @@ def _means(source: Source, info: MailboxInfo, selected: SelectedMailbox | None) 
     """Whether a mailbox is among those of a filter (RFC 5465 §6)."""
     match source.scope:
         case Scope.PERSONAL:
-            return True
+            return not isOthers(info.name)
         case Scope.SELECTED:
             return selected is not None and info.mailboxId == selected.mailbox.info.mailboxId
         case Scope.INBOXES:

@@ -4,6 +4,8 @@ The account's log says which names something happened to; what that was is found
 counters for messages, the tree for names and subscriptions. So a bell may ring once for many changes, or a ring get lost, and
 the client still learns of all that is so in the end.
 
+Of metadata the log names the entries themselves; what the server shares with all is compared, as counters are.
+
 What this session does itself to names is not told (§5); the counters of a mailbox into which it copied are, for others may have
 copied too.
 """
@@ -14,12 +16,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from mailfw.errors import NoSuchMailbox, Refusal, UIDValidityChanged
+from attrs import evolve
+
+from mailfw.errors import NoPermission, NoSuchMailbox, Refusal, UIDValidityChanged
 from mailfw.imap import listing, metadata
 from mailfw.imap.fetch import tellFlags
 from mailfw.imap.grammar.mailboxes import StatusItem
 from mailfw.imap.grammar.notify import MESSAGE_EVENTS, SELECTED, Event, EventGroup, Filter, Notify
 from mailfw.imap.grammar.response import Reply, no, ok, untagged
+from mailfw.imap.sight import isOthers
 from mailfw.imap.status import COUNTERS
 from mailfw.interfaces import IMailbox
 from mailfw.values import MailboxInfo, MailboxStatus, UIDSet
@@ -35,7 +40,6 @@ MAX_CHANGED = 1000
 
 _METADATA_EVENTS = frozenset((Event.MAILBOX_METADATA_CHANGE, Event.SERVER_METADATA_CHANGE))
 _OVERFLOW = b"NOTIFICATIONOVERFLOW"
-_LATEST = (1 << 63) - 1
 _NONE = EventGroup(Filter.SELECTED)
 
 
@@ -73,25 +77,27 @@ class Notifying:
         self.items = selected.items
         self.isRung = True
         self._wanted = _Wanted(group for group in groups if group.filter not in SELECTED)
-        self._modSeq = 0
+        self._modSeqs: dict[str, int] = {}
+        self._servers: Mapping[str, bytes] = {}
         self._tree: Mapping[str, MailboxInfo] = {}
-        self._shared: Mapping[str, bytes] = {}
         self._counters: dict[str, MailboxStatus] = {}
 
     async def begin(self, session: Session, wantsStatus: bool) -> bool:
         """Take note of how everything is, and tell the counters if asked; False: that is too much (RFC 5465 §3.1)."""
         if not self._wanted:
             return True
-        self._modSeq, _ = await session.account.changedSince(_LATEST)
-        self._tree = {info.name: info for info in await session.account.mailboxes()}
-        self._shared = await self._sharedEntries(session)
+        sight = session.sight
+        await sight.accounts()
+        self._modSeqs, _ = await sight.changedSince({})
+        self._tree = {info.name: info for info in await sight.listing()}
+        self._servers = await self._serverEntries(session)
         watched = [info for info in self._tree.values() if info.isSelectable and self._wanted.events(info) & MESSAGE_EVENTS]
         if len(watched) > MAX_WATCHED:
             return False
         for info in watched:
             try:
-                status = await (await session.account.open(info.name)).status()
-            except (NoSuchMailbox, UIDValidityChanged):
+                status = await (await sight.open(info.name))[0].status()
+            except (NoSuchMailbox, NoPermission, UIDValidityChanged):
                 continue
             self._counters[info.name] = status
             if wantsStatus and not _isSelected(session, status.mailboxId):
@@ -109,39 +115,67 @@ class Notifying:
             return
         self.isRung = False
         try:
-            modSeq, names = await session.account.changedSince(self._modSeq)
+            modSeqs, names = await session.sight.changedSince(self._modSeqs)
             if len(names) <= MAX_CHANGED:
                 await self._tellNames(session, names)
                 await self._tellMetadata(session)
         except Refusal:
             self.isRung = True
             raise
-        self._modSeq = modSeq
+        self._modSeqs = modSeqs
         if len(names) > MAX_CHANGED or len(self._counters) > MAX_WATCHED:
             session.channel.write(ok("too much happens, look for yourself", _OVERFLOW).render())
             session.notify(Notifying(()))
 
     async def _tellNames(self, session: Session, names: Iterable[str]) -> None:
         """Tell what happened to some names, and to messages in them."""
-        changed: list[IMailbox] = []
+        changed: list[tuple[IMailbox, MailboxInfo]] = []
         isTreeOld = False
         for name in names:
             try:
-                mailbox = await session.account.open(name)
-            except (NoSuchMailbox, UIDValidityChanged):
+                mailbox, info = await session.sight.open(name)
+            except (NoSuchMailbox, NoPermission, UIDValidityChanged):
                 isTreeOld = True
             else:
-                changed.append(mailbox)
-                isTreeOld |= self._tree.get(name) != mailbox.info
+                known = self._tree.get(name)
+                if known is not None and isOthers(name):
+                    info = evolve(info, isSubscribed=known.isSubscribed)
+                changed.append((mailbox, info))
+                isTreeOld |= known != info
         if isTreeOld:
             await self._tellTree(session)
-        for mailbox in changed:
-            await self._tellMessages(session, mailbox)
+        for mailbox, info in changed:
+            await self._tellMessages(session, mailbox, info)
 
-    async def _tellMessages(self, session: Session, mailbox: IMailbox) -> None:
+    async def _tellMetadata(self, session: Session) -> None:
+        """Entries that others have set or removed (RFC 5465 §5.6, §5.7; RFC 5464 §4.4.2)."""
+        if not self._wanted.anywhere & _METADATA_EVENTS:
+            return
+        found: dict[str, list[str]] = {}
+        for account, name, entry in await session.sight.metadataSince(self._modSeqs):
+            full = session.sight.name(account, name) if name else ""
+            info = self._tree.get(full)
+            wanted = Event.MAILBOX_METADATA_CHANGE if name else Event.SERVER_METADATA_CHANGE
+            if wanted in (self._wanted.events(info) if name else self._wanted.anywhere):
+                found.setdefault(full, []).append(entry)
+        before, self._servers = self._servers, await self._serverEntries(session)
+        differing = {*before.items()} ^ {*self._servers.items()}
+        found.setdefault("", []).extend(sorted({entry for entry, _ in differing}))
+        for full, entries in found.items():
+            if told := [entry for entry in entries if (full, entry) not in session.ownEntries]:
+                session.channel.write(metadata.namesLine(session, full, told))
+
+    async def _serverEntries(self, session: Session) -> Mapping[str, bytes]:
+        """What the server shares with all, by digest."""
+        if Event.SERVER_METADATA_CHANGE not in self._wanted.anywhere:
+            return {}
+        found = await session.account.metadata("", ["/shared"], None)
+        return {name: sha256(value).digest() for name, value in found.items()}
+
+    async def _tellMessages(self, session: Session, mailbox: IMailbox, info: MailboxInfo) -> None:
         """Of a mailbox that is not selected, the counters that changed (RFC 5465 §5.1, §5.2, §5.3)."""
-        name = mailbox.info.name
-        events = self._wanted.events(mailbox.info) & MESSAGE_EVENTS
+        name = info.name
+        events = self._wanted.events(info) & MESSAGE_EVENTS
         if not events:
             return
         try:
@@ -156,7 +190,7 @@ class Notifying:
     async def _tellTree(self, session: Session) -> None:
         """Names that came, went or were changed, and subscriptions (RFC 5465 §5.4, §5.5)."""
         before = self._tree
-        self._tree = now = {info.name: info for info in await session.account.mailboxes()}
+        self._tree = now = {info.name: info for info in await session.sight.listing()}
         if len(self._counters) > MAX_WATCHED:  # names that are gone may come again, with another UIDVALIDITY
             self._counters = {name: status for name, status in self._counters.items() if name in now}
         own = session.ownNames
@@ -179,43 +213,14 @@ class Notifying:
                 extended = listing.oldName(session, name, told.get(name, ""))
                 yield listing.line(b"LIST", found, session.nameWord(name), extended)
 
-    # --- Metadata --------------------------------------------------------------------------------------------------
-
-    async def _tellMetadata(self, session: Session) -> None:
-        """Entries that were set or removed, by their names (RFC 5465 §5.6, §5.7)."""
-        if not self._wanted.anywhere & _METADATA_EVENTS:
-            return
-        changed: dict[str, list[str]] = {}
-        for mailbox, entry in [*await session.account.metadataSince(self._modSeq), *await self._sharedSince(session)]:
-            if (mailbox, entry) not in session.ownEntries and self._isMetadataWanted(mailbox):
-                changed.setdefault(mailbox, []).append(entry)
-        await session.send(metadata.namesLine(session, mailbox, entries) for mailbox, entries in changed.items())
-
-    def _isMetadataWanted(self, mailbox: str) -> bool:
-        if not mailbox:
-            return Event.SERVER_METADATA_CHANGE in self._wanted.anywhere
-        return Event.MAILBOX_METADATA_CHANGE in self._wanted.events(self._tree.get(mailbox))
-
-    async def _sharedSince(self, session: Session) -> list[tuple[str, str]]:
-        """What the server shares with all is in no account's log: it is compared with what it was last."""
-        before, self._shared = self._shared, await self._sharedEntries(session)
-        names = sorted({*before, *self._shared})
-        return [("", name) for name in names if before.get(name) != self._shared.get(name)]
-
-    async def _sharedEntries(self, session: Session) -> Mapping[str, bytes]:
-        """By name, what tells whether an entry that the server shares is as it was."""
-        if Event.SERVER_METADATA_CHANGE not in self._wanted.anywhere:
-            return {}
-        found = await session.account.metadata("", ("/shared",), None)
-        return {name: sha256(value).digest() for name, value in found.items()}
-
 
 class _Wanted:
     """Which events are to be told of which names (RFC 5465 §6). To ask costs the same, however many groups were named.
 
-    INBOXES are PERSONAL, for filters may deliver to any mailbox (§6.3).
+    INBOXES are PERSONAL, for filters may deliver to any mailbox (§6.3). Others' mailboxes are told of where they are named, or
+    subscribed to.
 
-    :ivar anywhere: those that are to be told of some name.
+    :ivar anywhere: those that are to be told of some name; so are events of the server itself.
     """
 
     def __init__(self, groups: Iterable[EventGroup]) -> None:
@@ -232,7 +237,6 @@ class _Wanted:
                     named.update((name, named.get(name, frozenset()) | group.events) for name in group.names)
                 case _:
                     self._everywhere |= group.events
-
         self.anywhere = self._everywhere.union(self._subscribed, *self._mailboxes.values(), *self._subtrees.values())
 
     def __bool__(self) -> bool:
@@ -240,10 +244,12 @@ class _Wanted:
 
     def events(self, *infos: MailboxInfo | None) -> frozenset[Event]:
         """What is to be told of a name, before or after a change."""
-        found = self._everywhere
+        found: frozenset[Event] = frozenset()
         for info in infos:
             if info is None:
                 continue
+            if not isOthers(info.name):
+                found |= self._everywhere
             if info.isSubscribed:
                 found |= self._subscribed
             found |= self._mailboxes.get(info.name, frozenset())

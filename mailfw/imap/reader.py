@@ -197,6 +197,13 @@ class CommandReader:
             return Ready(text)
         return self._expect(announced)
 
+    def longLine(self, start: bytes, end: bytes) -> Event:
+        """A line of a command that was too long, of which only both ends are known."""
+        if not self._pieces:
+            self._pieces.append(start)
+        self._refusal = self._refusal or bad("the line is too long", b"TOOBIG")
+        return self._decline(self._refusal, announcement(end))
+
     def _take(self, piece: bytes) -> None:
         self._pieces.append(piece)
         self._unjudged.append(piece)

@@ -16,27 +16,27 @@ from mailfw.values import MailboxStatus
 MAX_MAILBOXES = 50_000
 """Mailboxes that are remembered; of others only what the store knows counts."""
 
-_Key = tuple[IMailStore, str, str]
+_Key = tuple[IMailStore, str]
 
 
 class Recency:
-    """By store, account and mailbox id, the first UID that nobody has been told of."""
+    """By store and mailbox id, the first UID that nobody has been told of."""
 
     def __init__(self) -> None:
         self._firstUntold: dict[_Key, int] = {}
 
-    def told(self, store: IMailStore, account: str, mailboxId: str, uid: int) -> None:
+    def told(self, store: IMailStore, mailboxId: str, uid: int) -> None:
         """A client that may change the mailbox was told of all up to this UID."""
-        key = store, account, mailboxId
+        key = store, mailboxId
         self._firstUntold[key] = max(uid + 1, self._firstUntold.pop(key, 0))
         if len(self._firstUntold) > MAX_MAILBOXES:
             del self._firstUntold[next(iter(self._firstUntold))]
 
-    def firstUntold(self, store: IMailStore, account: str, mailboxId: str) -> int:
+    def firstUntold(self, store: IMailStore, mailboxId: str) -> int:
         """The first UID that nobody has been told of, as far as it is known here."""
-        return self._firstUntold.get((store, account, mailboxId), 0)
+        return self._firstUntold.get((store, mailboxId), 0)
 
-    def adjust(self, store: IMailStore, account: str, status: MailboxStatus) -> MailboxStatus:
+    def adjust(self, store: IMailStore, status: MailboxStatus) -> MailboxStatus:
         """A mailbox's counters, with no message \\Recent that somebody has been told of."""
-        untold = self.firstUntold(store, account, status.mailboxId)
+        untold = self.firstUntold(store, status.mailboxId)
         return status if untold <= status.recentFrom else evolve(status, recentFrom=untold)

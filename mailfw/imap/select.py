@@ -28,19 +28,22 @@ async def select(session: Session, command: Select) -> Reply:
     if session.selected is not None:
         await session.deselect()
         session.channel.write(ok("the previous mailbox is closed", b"CLOSED").render())
-    mailbox = await session.account.open(command.mailbox)
-    snapshot = await mailbox.snapshot(claimRecent=not command.isReadOnly and not session.isRev2)
+    account, local = await session.at(command.mailbox)
+    mailbox = await account.open(local)
+    isReadOnly = command.isReadOnly or not set(mailbox.info.rights) & set("swtie")  # RFC 4314 §5.2
+    isOwn = account is session.account  # who looks into another's mailbox leaves what is \Recent to the owner
+    snapshot = await mailbox.snapshot(claimRecent=isOwn and not isReadOnly and not session.isRev2)
     if parameters.isCondstore:
         condstore.used(session)
     snapshot = evolve(snapshot, status=session.recency(snapshot.status))
-    view = SelectedMailbox(mailbox, snapshot, command.isReadOnly, session.manner, tellsRecent=not session.isRev2)
+    view = SelectedMailbox(mailbox, snapshot, isReadOnly, session.manner, not session.isRev2, account)
     session.select(view)
     session.channel.write(_described(view, snapshot))
     if session.isRev2:
-        session.channel.write(await listing.describe(session, view.name, command.mailbox))
+        session.channel.write(await listing.describe(session, session.sight.name(account, view.name), command.mailbox))
     if parameters.resync is not None:
         await tellFlags(session, await qresync.resynchronise(session, parameters.resync))
-    if command.isReadOnly:
+    if isReadOnly:
         return ok("opened, nothing can be changed", b"READ-ONLY")
     return ok("opened", b"READ-WRITE")
 
@@ -76,9 +79,9 @@ async def check(session: Session, command: Check) -> Reply:
 
 
 async def close(session: Session, command: Close) -> Reply:
-    """RFC 3501 §6.4.2. What has \\Deleted is expunged, and nothing said about it."""
+    """RFC 3501 §6.4.2. What has \\Deleted is expunged, and nothing said about it; nor where it may not be (RFC 4314 §4)."""
     view = session.view
-    if not view.isReadOnly:
+    if not view.isReadOnly and "e" in view.mailbox.info.rights:
         await session.change(Expunge(view.name, uidValidity=view.uidValidity))
     await session.deselect()
     return ok("closed")

@@ -25,8 +25,8 @@ from mailfw.imap.grammar.sequence import SequenceSet
 from mailfw.imap.grammar.tokens import BadSyntax
 from mailfw.imap.manner import PLAIN, Manner
 from mailfw.imap.trees import TreeKeeper
-from mailfw.interfaces import IMailbox
-from mailfw.values import Changes, Flag, MessageChange, Snapshot, UIDSet
+from mailfw.interfaces import IAccount, IMailbox
+from mailfw.values import Changes, Flag, MessageChange, Snapshot, UIDSet, rightToFlag
 
 MAX_UID = 0xFFFFFFFF
 
@@ -38,6 +38,7 @@ class SelectedMailbox:
 
     :ivar uids: the UID of message n at n - 1.
     :ivar recents: messages with these UIDs are \\Recent to this session, those that come too; no other session was told of them.
+    :ivar account: whose mailbox it is; None: the client's own. :ivar name: what it is called there.
     :ivar tellsRecent: the client speaks IMAP4rev1, which has \\Recent; without it no message is that (RFC 9051 Appendix E).
     :ivar modSeq: what happened up to here is in the view.
     :ivar hasArrivals: messages came while it was selected, and were told of as \\Recent.
@@ -57,8 +58,10 @@ class SelectedMailbox:
         isReadOnly: bool,
         manner: Manner = PLAIN,
         tellsRecent: bool = True,
+        account: IAccount | None = None,
     ) -> None:
         self.mailbox = mailbox
+        self.account = account
         self.name = mailbox.info.name
         self.uidValidity = snapshot.status.uidValidity
         self.isReadOnly = isReadOnly
@@ -204,8 +207,12 @@ class SelectedMailbox:
 
     def flagsLines(self) -> bytes:
         """`* FLAGS` and `* OK [PERMANENTFLAGS]` (RFC 3501 §7.2.6, §7.1)."""
-        flags = response.flags({*Flag.SYSTEM, *self._keywords})
-        permanent = b"" if self.isReadOnly else flags + b" \\*"
+        known = {*Flag.SYSTEM, *self._keywords}
+        flags, permanent = response.flags(known), b""
+        if not self.isReadOnly:
+            rights = self.mailbox.info.rights  # "MUST accurately reflect the current user's rights" (RFC 4314 §5.1.1)
+            permanent = response.flags(flag for flag in known if rightToFlag(flag) in rights)
+            permanent += b" \\*" if "w" in rights else b""
         code = b"PERMANENTFLAGS (%b)" % permanent
         text = "read-only mailbox" if self.isReadOnly else "flags that are kept, and keywords that can be made"
         return response.untagged(b"FLAGS", b"(%b)" % flags) + response.ok(text, code).render()

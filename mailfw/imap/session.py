@@ -15,6 +15,7 @@ from attrs import evolve
 
 from mailfw.errors import NoSuchMailbox, Refusal, UIDValidityChanged, Unavailable
 from mailfw.imap import (
+    acl,
     append,
     batches,
     capability,
@@ -49,6 +50,7 @@ from mailfw.imap.reader import Spool
 from mailfw.imap.recent import Recency
 from mailfw.imap.selected import SelectedMailbox
 from mailfw.imap.settings import Settings, Workaround
+from mailfw.imap.sight import Sight
 from mailfw.imap.states import (
     ASKS_FOR_NEWS,
     CHANGES_NAMES,
@@ -103,6 +105,7 @@ HANDLERS: Mapping[type, Handler] = {
     **idle.HANDLERS,
     **notify.HANDLERS,
     **quota.HANDLERS,
+    **acl.HANDLERS,
     **metadata.HANDLERS,
 }
 
@@ -236,8 +239,8 @@ class Session:
         self._recency = recency or Recency()
         self.notifying: notify.Notifying | None = None
         self.teller = Teller(self)
-        self._account: IAccount | None = None
-        self._unwatch: Callable[[], None] | None = None
+        self._sight: Sight | None = None
+        self._watched: dict[IAccount, Callable[[], None]] = {}
         self.tag = b"*"
         self.limitCode = b""
         self._name = b""
@@ -466,9 +469,14 @@ class Session:
 
     @property
     def account(self) -> IAccount:
-        """Whose mailboxes they are; only after login."""
-        assert self._account is not None
-        return self._account
+        """The client's own; only after login."""
+        return self.sight.own
+
+    @property
+    def sight(self) -> Sight:
+        """All that the client can see; only after login."""
+        assert self._sight is not None
+        return self._sight
 
     @property
     def view(self) -> SelectedMailbox:
@@ -477,18 +485,19 @@ class Session:
         return self.selected
 
     async def at(self, name: str) -> tuple[IAccount, str]:
-        """Whose mailbox a name means, and what it is called there."""
-        return self.account, name
+        """Whose mailbox a name means, and what it is called there. :raises NoSuchMailbox: it can be nobody's."""
+        return await self.sight.at(name)
 
     async def listing(self) -> list[MailboxInfo]:
         """Every name that the client can see, parents before children."""
-        return await self.account.mailboxes()
+        return await self.sight.listing()
 
     async def enter(self, identity: Identity) -> None:
         """The client has proved who it is. :raises Refusal: the account cannot be opened; the client is not logged in
         then.
         """
-        self._account = await self.store.openAccount(identity, identity.account)
+        account = await self.store.openAccount(identity, identity.account)
+        self._sight = Sight(self.store, identity, account)
         self.identity = identity
         self.missing = self.settings.missing(identity.account)
         self.state = State.AUTHENTICATED
@@ -515,8 +524,8 @@ class Session:
     def select(self, view: SelectedMailbox) -> None:
         """Look at a mailbox from now on."""
         self.selected = view
-        if view.tellsRecent and not view.isReadOnly:
-            self._recency.told(self.store, self._owner, view.mailbox.info.mailboxId, view.lastUID)
+        if view.tellsRecent and self._mayClaim(view):
+            self._recency.told(self.store, view.mailbox.info.mailboxId, view.lastUID)
         self.state = State.SELECTED
         view.isRung = self.notifying is not None  # a bell may have rung before the mailbox was looked at
         self._watch()
@@ -527,11 +536,15 @@ class Session:
         self._watch()
         if self.state is State.SELECTED:
             self.state = State.AUTHENTICATED
-        if view.hasArrivals and not view.isReadOnly:
+        if view.hasArrivals and self._mayClaim(view):
             try:
                 await view.mailbox.snapshot(claimRecent=True)
             except Refusal as refusal:
                 self.channel.log.debug("recent messages could not be claimed: {refusal}", refusal=refusal)
+
+    def _mayClaim(self, view: SelectedMailbox) -> bool:
+        r"""Whether what this client is told of is not \Recent to others any more."""
+        return not view.isReadOnly and view.account in (None, self.account)
 
     def selectedIsGone(self) -> None:
         """The selected mailbox was deleted: there is no way to tell a client that but to end (RFC 2180 §3.3)."""
@@ -550,15 +563,20 @@ class Session:
         :raises UIDValidityChanged: it was deleted.
         """
         try:
-            return await self.account.apply([operation, *more])
+            return await self.viewed.apply([operation, *more])
         except (NoSuchMailbox, UIDValidityChanged):
             view = self.view
             if not await self._hasNewName(view):
                 raise
-            return await self.account.apply([evolve(operation, mailbox=view.name), *more])
+            return await self.viewed.apply([evolve(operation, mailbox=view.name), *more])
+
+    @property
+    def viewed(self) -> IAccount:
+        """Whose mailbox is selected."""
+        return self.view.account or self.account
 
     async def _hasNewName(self, view: SelectedMailbox) -> bool:
-        for info in await self.account.mailboxes():
+        for info in await self.viewed.mailboxes():
             if info.mailboxId == view.mailbox.info.mailboxId:
                 if info.uidValidity != view.uidValidity:
                     raise UIDValidityChanged()
@@ -575,11 +593,16 @@ class Session:
 
     def _watch(self) -> None:
         """Be rung for where there is somebody to tell."""
-        if self.selected is not None or self.notifying is not None:
-            self._unwatch = self._unwatch or self.account.watch(self._rung)
-        elif self._unwatch is not None:
-            self._unwatch()
-            self._unwatch = None
+        wanted: list[IAccount] = []
+        if self.selected is not None:
+            wanted.append(self.viewed)
+        if self.notifying is not None:
+            wanted += [self.account, *self.sight.known.values()]
+        for account in [each for each in self._watched if each not in wanted]:
+            self._watched.pop(account)()
+        for account in wanted:
+            if account not in self._watched:
+                self._watched[account] = account.watch(self._rung)
 
     def _rung(self, mailboxId: str) -> None:
         view = self.selected
@@ -600,10 +623,12 @@ class Session:
         return tuple(name.removesuffix("/") for name in names)
 
     @property
-    def ownEntries(self) -> tuple[tuple[str, str], ...]:
-        """Metadata that the command under way is about to change by itself: mailbox and entry."""
+    def ownEntries(self) -> frozenset[tuple[str, str]]:
+        """Metadata entries that the command under way has changed by itself, each with its mailbox."""
         command = self._command
-        return tuple((command.mailbox, name) for name, _ in command.entries) if isinstance(command, SetMetadata) else ()
+        if not isinstance(command, SetMetadata):
+            return frozenset()
+        return frozenset((command.mailbox, name) for name, _ in command.entries)
 
     @property
     def mayTell(self) -> bool:
@@ -640,7 +665,7 @@ class Session:
         last = view.lastUID
         changes = await self._changes(view)
         if view.tellsRecent:
-            view.toldElsewhere(self._recency.firstUntold(self.store, self._owner, view.mailbox.info.mailboxId))
+            view.toldElsewhere(self._recency.firstUntold(self.store, view.mailbox.info.mailboxId))
         if changes.isComplete:
             await self._tell(view, changes, mayExpunge, isUID)
         else:
@@ -649,8 +674,8 @@ class Session:
             await view.contexts.changed(self, changes)
         if view.lastUID > last:
             await self._tellArrivals(view, UIDSet(((last + 1, view.lastUID),)))
-        if view.hasArrivals and not view.isReadOnly:
-            self._recency.told(self.store, self._owner, view.mailbox.info.mailboxId, view.lastUID)
+        if view.hasArrivals and self._mayClaim(view):
+            self._recency.told(self.store, view.mailbox.info.mailboxId, view.lastUID)
 
     async def _tellArrivals(self, view: SelectedMailbox, arrived: UIDSet) -> None:
         """What the client asked to be told of new messages but its own, of each in one response, after ADDTO (RFC 5465 §5.2)."""
@@ -675,12 +700,7 @@ class Session:
 
     def recency(self, status: MailboxStatus) -> MailboxStatus:
         """A mailbox's counters, with no message \\Recent that this client or another has been told of."""
-        return self._recency.adjust(self.store, self._owner, status)
-
-    @property
-    def _owner(self) -> str:
-        assert self.identity is not None
-        return self.identity.account
+        return self._recency.adjust(self.store, status)
 
     async def _tell(self, view: SelectedMailbox, changes: Changes, mayExpunge: bool, isUID: bool) -> None:
         """What goes from the results that the client follows is told while its number still means it."""

@@ -72,7 +72,7 @@ async def _storeSilently(session: Session, command: Store, uids: UIDSet) -> Flag
     account counted more than our change since, another's may have come in between, and the flags are told after all.
     """
     view = session.view
-    highest, _ = await session.account.changedSince(view.modSeq)
+    highest, _ = await session.viewed.changedSince(view.modSeq)
     await session.news(isAsked=True, mayExpunge=False, isUID=command.isUID)
     done = await _change(session, command, uids)
     learn = view.knows if done.modSeq == highest + 1 else view.learn

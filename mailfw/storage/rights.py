@@ -31,7 +31,6 @@ from mailfw.values import (
     Create,
     Delete,
     Expunge,
-    Flag,
     FlagChange,
     Move,
     Operation,
@@ -41,6 +40,7 @@ from mailfw.values import (
     SetRights,
     Subscribe,
     accountName,
+    rightToFlag,
 )
 
 IDENTIFIERS = 1000  # on the list of one mailbox
@@ -294,13 +294,9 @@ def mustBeNotable(rights: str) -> None:
 # --- Flags -----------------------------------------------------------------------------------------------------------
 
 
-def _right(flag: str) -> str:
-    return {Flag.SEEN.lower(): "s", Flag.DELETED.lower(): "t"}.get(flag.lower(), "w")
-
-
 def _allowed(flags: frozenset[str], rights: str) -> frozenset[str]:
     """Those that the actor may give."""
-    return frozenset(flag for flag in flags if _right(flag) in rights)
+    return frozenset(flag for flag in flags if rightToFlag(flag) in rights)
 
 
 def _mayFlag(operation: SetFlags, rights: str) -> None:

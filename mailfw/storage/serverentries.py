@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from mailfw.errors import NotSupported
 from mailfw.sql import Database
 from mailfw.storage import metadata
+from mailfw.storage.bells import Bells
 from mailfw.values import Operation, SetMetadata
 
 
 class ServerEntries:
-    """Reads and sets it."""
+    """Reads and sets it; whoever is watched for hears of a change."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, bells: Bells) -> None:
         self._database = database
+        self._bells = bells
 
     async def read(self, names: Sequence[str], depth: int | None) -> dict[str, bytes]:
         """Entries of those names, and below them."""
@@ -30,3 +32,5 @@ class ServerEntries:
         if len(operations) > 1 or not isinstance(operation, SetMetadata):
             raise NotSupported("what the server shares is set by itself")
         await self._database.write(lambda connection: metadata.setServers(connection, operation.entries, isAdmin))
+        for account in self._bells.watched():
+            self._bells.publish(account, "", 0)

@@ -32,7 +32,7 @@ class Store:
     def __init__(self, engines: Sequence[Engine], domain: str) -> None:
         self._engines = list(engines)
         self._domain = domain
-        self._shared = ServerEntries(self._engines[0].database)
+        self._shared = ServerEntries(self._engines[0].database, self._engines[0].bells)
 
     async def openAccount(self, identity: Identity, owner: str) -> Account:
         """The account named `owner`, made for its owner where it is not there yet. :raises NoPermission:"""

@@ -17,7 +17,7 @@ from twisted.internet.task import Clock
 from mailfw.errors import NoSuchMailbox, NotSupported, UIDValidityChanged, Unavailable, Vanished
 from mailfw.interfaces import IMailStore, IStoreContext, Row
 from mailfw.sql import SchemaMismatch
-from mailfw.storage import content, housekeeping, rights, rows, transaction
+from mailfw.storage import content, housekeeping, rows, transaction
 from mailfw.storage.blobs import FileBlobs
 from mailfw.storage.memory import memory
 from mailfw.storage.sqlite import sqlite
@@ -25,6 +25,7 @@ from mailfw.testing.fakes import FakeStoreContext
 from mailfw.testing.promises.home import OTHER, OWNER, Home, Promises, append, contents, flagsOf, message, promise, read, uidsOf
 from mailfw.values import (
     ALL_UIDS,
+    RIGHTS,
     Append,
     Column,
     Copied,
@@ -38,6 +39,7 @@ from mailfw.values import (
     Move,
     NewMessage,
     SetFlags,
+    SetRights,
     Target,
     UIDSet,
 )
@@ -399,16 +401,19 @@ class TestPatience(Promises):
         assert set(found.values()) <= {LARGE, message(1)} and message(1) in found.values()
 
 
-class TestAcross(Inline):
-    """Accounts that may be shared, as they will be: here everybody may open every account."""
+async def share(home: Home, *mailboxes: str) -> None:
+    """Let the owner do everything in these mailboxes of another."""
+    other = await home.account(OTHER)
+    await other.apply([SetRights(mailbox, OWNER, FlagChange.REPLACE, RIGHTS) for mailbox in mailboxes])
 
-    @pytest.fixture(autouse=True)
-    def everythingIsAllowed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(rights, "mustOpen", lambda identity, owner: None)
+
+class TestAcross(Inline):
+    """Copies into mailboxes that another shares."""
 
     @promise
     async def testACopyToAnotherAccountKeepsFlagsAndDates(self, home: Home) -> None:
         account, inbox = await home.inbox()
+        await share(home, "INBOX", "Archive")
         new = NewMessage(MessageSource(message(1)), frozenset({"\\Seen", "$Work"}), 1_000_000_000.0)
         await account.apply([Append("INBOX", (new,))])
         await append(account, LARGE)
@@ -421,6 +426,7 @@ class TestAcross(Inline):
     @promise
     async def testAMoveToAnotherAccountLeavesNothingBehind(self, home: Home) -> None:
         account, inbox = await home.inbox()
+        await share(home, "INBOX", "Archive")
         await append(account, message(1), message(2))
         await account.apply([Move("INBOX", UIDSet.of(2), "INBOX", account=OTHER)])
         assert await contents(inbox) == {1: message(1)}
@@ -429,6 +435,7 @@ class TestAcross(Inline):
     @promise
     async def testNothingIsExpungedThatWasNotCopied(self, home: Home) -> None:
         account, inbox = await home.inbox()
+        await share(home, "INBOX", "Archive")
         await append(account, message(1))
         for operation, refusal in (
             (Move("INBOX", ALL_UIDS, "Nowhere", account=OTHER), NoSuchMailbox),

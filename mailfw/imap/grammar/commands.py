@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from attrs import evolve, field, frozen
 
 from mailfw.errors import Refusal
-from mailfw.imap.grammar import append, batches, fetch, listing, mailboxes, messages, metadata, notify, quota, searching
+from mailfw.imap.grammar import acl, append, batches, fetch, listing, mailboxes, messages, metadata, notify, quota, searching
 from mailfw.imap.grammar.response import Reply, bad, refused
 from mailfw.imap.grammar.tokens import BadSyntax, CommandText, RefusedArgument, Scanner
 
@@ -175,6 +175,7 @@ SYNTAX: Mapping[bytes, Callable[[Scanner], object]] = {
     **batches.SYNTAX,
     **notify.SYNTAX,
     **quota.SYNTAX,
+    **acl.SYNTAX,
     **metadata.SYNTAX,
 }
 """Every command by its name, each with what reads its arguments up to the end."""

@@ -34,6 +34,7 @@ class Returned(enum.Enum):
     SUBSCRIBED = b"SUBSCRIBED"
     CHILDREN = b"CHILDREN"
     SPECIAL_USE = b"SPECIAL-USE"
+    MY_RIGHTS = b"MYRIGHTS"  # RFC 8440 §5
 
 
 @frozen
@@ -51,7 +52,7 @@ class Wanted:
     @property
     def isPlain(self) -> bool:
         """Whether nothing is wanted that is not in the LIST responses themselves."""
-        return not (self.status or self.metadata)
+        return not (self.status or self.metadata or Returned.MY_RIGHTS in self.options)
 
 
 @frozen
