@@ -80,8 +80,8 @@ class Dovecot:
         base.chmod(0o755)
         (base / "dovecot.conf").write_text(
             f"protocols = imap\nlisten = {HOST}\nlog_path = {base}/log\nbase_dir = {base}/run\nstate_dir = {base}/state\n"
-            f"mail_location = maildir:{base}/mail/%u\nmail_uid = {owner.pw_uid}\nmail_gid = {owner.pw_gid}\n"
-            f"mail_home = {base}/mail/%u\n"
+            f"mail_location = maildir:{base}/mail/%u\nmail_home = {base}/mail/%u\n"
+            f"mail_uid = {owner.pw_uid}\nmail_gid = {owner.pw_gid}\n"
             "first_valid_uid = 1\nfirst_valid_gid = 1\ndisable_plaintext_auth = no\nauth_mechanisms = plain scram-sha-256\n"
             f"ssl = yes\nssl_cert = <{base}/certificate.pem\nssl_key = <{base}/key.pem\n"
             f"passdb {{\n driver = passwd-file\n args = {base}/users\n}}\nuserdb {{\n driver = static\n args = \n}}\n"
