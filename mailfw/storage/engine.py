@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from mailfw.errors import Refusal, Unavailable
 from mailfw.sql import Connection, Database
-from mailfw.storage import messages, quota, tree
+from mailfw.storage import messages, quota, removal, tree
 from mailfw.storage.apply import Step, apply, steps
 from mailfw.storage.bells import Bell, Bells
 from mailfw.storage.blobs import IBlobStore, drop
@@ -41,7 +41,7 @@ T = TypeVar("T")
 _Bound = tuple[Target, Terms]
 
 _ACCOUNT = "SELECT id FROM account WHERE name = ?"
-_ADD_ACCOUNT = "INSERT INTO account (name, modseq, uid_validity) VALUES (?, 0, 0)"
+_ADD_ACCOUNT = "INSERT INTO account (name, modseq, uid_validity) VALUES (?, 0, ?)"
 _DERIVED = """UPDATE email SET format = ?, header_size = ?, message_id = ?, refs = ?, subject = ?, sent_date = ?, envelope = ?,
     structure = ?, fields = ?, digest = ?, preview = NULL WHERE id = ?"""
 _COUNT = "SELECT COUNT(*) FROM email"
@@ -126,6 +126,24 @@ class Engine:
         row = await self.database.read(lambda connection: connection.execute(_ACCOUNT, (name,)).fetchone())
         return None if row is None else await self.account(name)
 
+    async def removeAccount(self, name: str) -> int:
+        """Remove an account for good; how many mailboxes it had."""
+        found = await self.existing(name)
+        if found is None:
+            return 0
+        count, touched = await self.database.write(partial(self._remove, found))
+        self._accounts.pop(name, None)
+        self.ring(name, touched)
+        return count
+
+    def _remove(self, account: AccountRef, connection: Connection) -> tuple[int, dict[int, int]]:
+        tx = self.transaction(connection, account.key)
+        return removal.remove(tx), tx.touched
+
+    async def forgetName(self, name: str) -> None:
+        """Take the name of a removed account off everything that is others'."""
+        await self.database.write(lambda connection: removal.forget(connection, name))
+
     def _accountKey(self, name: str, connection: Connection) -> int:
         """In the writer: the account's key, with what a new account starts with."""
         key = self._caches.accounts.get(name)
@@ -137,8 +155,7 @@ class Engine:
         return key
 
     def _makeAccount(self, name: str, connection: Connection) -> int:
-        key = connection.execute(_ADD_ACCOUNT, (name,)).lastrowid
-        assert key is not None
+        key = addAccount(name, connection)
         tx = self.transaction(connection, key)
         for operation in (Create(INBOX), *self.household.mailboxes):
             tree.create(tx, operation)
@@ -405,6 +422,13 @@ class _Delivered:
 
 
 _ROWS = Rows()
+
+
+def addAccount(name: str, connection: Connection) -> int:
+    """In the writer: a new account, with nothing in it; its key."""
+    key = connection.execute(_ADD_ACCOUNT, (name, removal.highestValidity(connection))).lastrowid
+    assert key is not None
+    return key
 
 
 def _prepare(arriving: Sequence[Arriving]) -> None:

@@ -186,6 +186,9 @@ class NoStore:
         """Nobody shares anything."""
         return []
 
+    async def removeAccount(self, account: str) -> int:
+        raise NotImplementedError
+
     async def mustHaveRoom(self, account: str, octets: int) -> None:
         """There is always room."""
 

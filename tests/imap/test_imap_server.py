@@ -115,6 +115,9 @@ def test_the_session_is_known_by_its_account_and_state(world, client):
     client.logIn(b"INBOX")
     [info] = world.context.sessions.infos()
     assert (info.service, info.account, info.state) == ("imap", "jsmith@localhost", "selected")
+    assert b"u OK" in client.say(b"u UNAUTHENTICATE")
+    [info] = world.context.sessions.infos()
+    assert (info.account, info.state) == ("", "not authenticated")
 
 
 def test_failed_logins_are_held_back(world, client, monkeypatch):
