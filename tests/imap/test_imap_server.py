@@ -505,6 +505,25 @@ def test_a_message_that_breaks_off_ends_the_connection(world, faults, client, lo
     assert client.transport.isClosed
 
 
+def test_who_leaves_while_a_message_is_put_together_leaves_no_half_of_it(world, faults, client, connect, monkeypatch):
+    large = MessageSource(b"Subject: x\r\n\r\n" + b"x" * 2_000_000)
+    Deferred.fromCoroutine(world.context.store.deliver(large, [Target("jsmith@localhost")]))
+    client.logIn(b"INBOX")
+    [connection] = world.context.sessions
+    mailbox = connection._session.selected.mailbox
+    real = mailbox._real.rows
+
+    async def rows(*args):
+        async for items in real(*args):
+            yield items
+            client.transport.hangUp()
+
+    monkeypatch.setattr(mailbox._real, "rows", rows)
+    client.say(b"a APPEND Archive CATENATE (URL ;UID=1)")
+    monkeypatch.undo()
+    assert b"(MESSAGES 0)" in connect().logIn().say(b"b STATUS Archive (MESSAGES)")
+
+
 # --- Fresh views -----------------------------------------------------------------------------------------------------
 
 
