@@ -66,7 +66,7 @@ class NotSupported(Refusal):
 
 
 class AnnotationTooLarge(LimitExceeded):
-    """The value of a metadata entry is larger than a store keeps. :ivar maximum: octets."""
+    """The value of a metadata entry is larger than a store keeps. :ivar maximum: octets; 0: it is not known."""
 
     summary = "the value is too large"
 

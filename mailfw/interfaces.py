@@ -20,6 +20,7 @@ from mailfw.values import (
     Address,
     Changes,
     Column,
+    Create,
     Credentials,
     Entry,
     Envelope,
@@ -36,6 +37,7 @@ from mailfw.values import (
     Resolution,
     Result,
     Snapshot,
+    SpecialUse,
     Target,
     UIDSet,
     Usage,
@@ -304,6 +306,8 @@ class IStoreContext(Interface):
     domains: Sequence[str] = Attribute("the configured domains, the first one first")
     now: Callable[[], float] = Attribute("seconds since the epoch, UTC")
     quotaOf: Callable[[str], Awaitable[Quota]] = Attribute("what an account may hold, by its canonical name: `IQuotas.quotaOf`")
+    mailboxes: Sequence[Create] = Attribute("what a new account has beside INBOX, subscribed to")
+    expiry: Mapping[SpecialUse, float] = Attribute("seconds after which messages go by themselves from mailboxes of a use")
     isInline: bool = Attribute("do blocking work at once in the caller's thread: for tests on a fake clock")
 
 

@@ -8,12 +8,12 @@ that those who do not know BINARY can have it too.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
-from mailfw.errors import MessageTooLarge, NoSuchMailbox
+from mailfw.errors import MessageTooLarge, NoPermission, NoSuchMailbox
 from mailfw.imap.catenate import Writing, catenated
-from mailfw.imap.grammar.append import Append, AppendMessage, Replace
+from mailfw.imap.grammar.append import Append, AppendMessage, Replace, URLPart
 from mailfw.imap.grammar.response import Reply, no, ok
 from mailfw.imap.grammar.sequence import runs
 from mailfw.imap.grammar.tokens import Literal, RefusedArgument
@@ -24,6 +24,7 @@ from mailfw.values import Append as AppendMessages
 from mailfw.values import Appended, Expunge, MessageSource, NewMessage, UIDSet
 
 if TYPE_CHECKING:
+    from mailfw.imap.reader import Spool
     from mailfw.imap.session import Handler, Session
 
 
@@ -40,9 +41,12 @@ def _appendUID(appended: Appended) -> bytes:
 async def append(session: Session, command: Append) -> Reply:
     """RFC 3501 §6.3.11, RFC 3502"""
     with ExitStack() as spools:
-        messages = [await _message(session, message, spools) for message in command.messages]
         account, local = await session.at(command.mailbox)
         try:
+            if any(isinstance(part, URLPart) for message in command.messages for part in message.parts):
+                with suppress(NoPermission):  # to put something there may be all that is allowed
+                    await account.open(local)  # that it is missing is said before anything is said of URLs
+            messages = [await _message(session, message, spools) for message in command.messages]
             [appended] = await account.apply([AppendMessages(local, tuple(messages))])
         except NoSuchMailbox as refusal:
             return tryCreate(refusal)
@@ -120,12 +124,17 @@ def _isHeaderASCII(source: MessageSource) -> bool:
 
 async def _withoutNUL(session: Session, source: MessageSource, spools: ExitStack) -> MessageSource:
     """:raises UnknownEncoding: it cannot be kept. :raises MessageTooLarge: it has become too large by that."""
-    content = await session.channel.think(lambda: withoutNUL(source.read()))
-    if len(content) > session.limits.messageSize:
-        raise MessageTooLarge()
     with Writing(session, spools) as spool:
-        spool.write(content)
+        await session.channel.think(lambda: _spoolWithoutNUL(source, spool, session.limits.messageSize))
         return spool.finish()
+
+
+def _spoolWithoutNUL(source: MessageSource, spool: Spool, room: int) -> None:
+    for piece in withoutNUL(source.read()):
+        room -= len(piece)
+        if room < 0:
+            raise MessageTooLarge()
+        spool.write(piece)
 
 
 HANDLERS: Mapping[type, Handler] = {Append: append, Replace: replace}

@@ -97,6 +97,13 @@ BELONGS: Mapping[bytes, str] = {
     b"GETQUOTA": "QUOTA",
     b"GETQUOTAROOT": "QUOTA",
     b"SETQUOTA": "QUOTASET",
+    b"GETMETADATA": "METADATA",
+    b"SETMETADATA": "METADATA",
+    b"SETACL": "ACL",
+    b"DELETEACL": "ACL",
+    b"GETACL": "ACL",
+    b"LISTRIGHTS": "ACL",
+    b"MYRIGHTS": "ACL",
     b"COMPRESS": "COMPRESS=DEFLATE",
     b"UNAUTHENTICATE": "UNAUTHENTICATE",
 }

@@ -28,9 +28,7 @@ MAX_COMMAND = 2 * 1024 * 1024
 """Octets of a command in memory: its lines and its literals, messages apart."""
 
 LOGIN_LINE_LIMIT = 36 * 1024
-"""Octets of one line of somebody who has not logged in: an ID of 30 long values is the longest that makes sense (RFC 2971
-§3.3).
-"""
+"""Octets of one line of somebody who has not logged in; an ID of 30 long values is the longest (RFC 2971 §3.3)."""
 
 MAX_LOGIN = 64 * 1024
 """Octets of such a command: what strangers can make a server remember is this times its connections."""
@@ -198,6 +196,13 @@ class CommandReader:
             self._reset()
             return Ready(text)
         return self._expect(announced)
+
+    def longLine(self, start: bytes, end: bytes) -> Event:
+        """A line of a command that was too long, of which only both ends are known."""
+        if not self._pieces:
+            self._pieces.append(start)
+        self._refusal = self._refusal or bad("the line is too long", b"TOOBIG")
+        return self._decline(self._refusal, announcement(end))
 
     def _take(self, piece: bytes) -> None:
         self._pieces.append(piece)

@@ -24,7 +24,7 @@ from mailfw.interfaces import IContent, Row
 from mailfw.message import section
 from mailfw.message.section import Range, Text
 from mailfw.message.structure import plainBody
-from mailfw.values import Column
+from mailfw.values import Column, UIDSet
 
 PIECE = 65536
 """Octets of a message that are read at once where it is sent as it stands."""
@@ -92,7 +92,7 @@ class Renderer:
         self,
         items: Sequence[FetchItem],
         uids: memoryview,
-        recentFrom: int,
+        recents: UIDSet,
         marked: Mapping[int, frozenset[str]] | None = None,
         trees: TreeKeeper | None = None,
         manner: Manner = PLAIN,
@@ -102,7 +102,7 @@ class Renderer:
         self._head = b"* %d UIDFETCH (" if manner.isUIDOnly else b"* %d FETCH ("
         self.isInside = False
         self._uids = uids
-        self._recentFrom = recentFrom
+        self._recents = recents
         self._marked = {} if marked is None or Attribute.FLAGS in items else marked
         self._trees = trees or TreeKeeper()
         columns = [Column.UID]
@@ -145,9 +145,10 @@ class Renderer:
     def _withoutSections(self, rows: Sequence[Row]) -> Iterator[bytes]:
         plain = self._attributes
         recent = [(index, _recentFlags if format_ is _flags else format_) for index, format_ in plain]
-        recentFrom, line = self._recentFrom, self._head + b"%b)\r\n"
+        recents, line = self._recents, self._head + b"%b)\r\n"
+        recentFrom = recents.first if recents else 0xFFFFFFFF
         for number, row in self._numbered(rows):
-            parts = plain if row[0] < recentFrom else recent
+            parts = plain if row[0] < recentFrom or row[0] not in recents else recent
             self.count += 1
             yield line % (number, b" ".join([format_(row[index]) for index, format_ in parts]))
 
@@ -180,7 +181,7 @@ class Renderer:
     def _answers(self, row: Row) -> Iterator[bytes]:
         message = Message(self.columns, row, self._trees)
         message.decode(self._binaries)  # whatever cannot be decoded is refused before anything is said of the message
-        isRecent = row[0] >= self._recentFrom
+        isRecent = row[0] in self._recents
         separator = b""
         attributes = iter(self._attributes)
         for item in self._items:

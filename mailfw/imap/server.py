@@ -22,6 +22,7 @@ from mailfw.imap.reader import (
     MAX_LOGIN,
     CommandReader,
     Declined,
+    Event,
     LiteralSink,
     OutOfStep,
     Ready,
@@ -44,7 +45,7 @@ class IMAPServer(Connection):
     :cvar recency: what this process's sessions have told as \\Recent, on all listeners together.
     """
 
-    lineLimit = LINE_LIMIT
+    lineLimit = lineTolerance = LINE_LIMIT
     recency = Recency()
 
     def __init__(self, context: ServiceContext, listener: Listener) -> None:
@@ -132,13 +133,22 @@ class IMAPServer(Connection):
         session = self._session
         if session.dialogue is not None:
             await session.dialogue.line(line)
-        elif not await self._command(line):
+        elif not await self._answered(self._reader.line(line)):
             return
         self._expectLine()
 
-    async def _command(self, line: bytes) -> bool:
-        """Take one line of a command; → whether the next line begins a new one."""
-        match self._reader.line(line):
+    async def longLineReceived(self, start: bytes, end: bytes) -> None:
+        """What is nobody yet has long lines read past: nothing is remembered of them, and they are BAD like others."""
+        dialogue = self._session.dialogue
+        if dialogue is not None:
+            await dialogue.line(b"*")
+        elif not await self._answered(self._reader.longLine(start, end)):
+            return
+        self._expectLine()
+
+    async def _answered(self, event: Event) -> bool:
+        """Do what a line of a command asks for; → whether the next line begins a new one."""
+        match event:
             case Ready(text):
                 await self._run(text)
             case Declined(tag, reply):

@@ -46,9 +46,10 @@ from mailfw.imap.grammar.metadata import SetMetadata
 from mailfw.imap.grammar.response import Condition, Reply, bad, bye, no, ok, refused
 from mailfw.imap.grammar.tokens import BadSyntax, CommandText, RefusedArgument
 from mailfw.imap.manner import Manner
+from mailfw.imap.matching import hasNumbers
 from mailfw.imap.reader import Spool
 from mailfw.imap.recent import Recency
-from mailfw.imap.selected import SelectedMailbox
+from mailfw.imap.selected import Removal, SelectedMailbox
 from mailfw.imap.settings import Settings, Workaround
 from mailfw.imap.sight import Sight
 from mailfw.imap.states import (
@@ -75,6 +76,9 @@ OUTPUT_CHUNK = 65536
 
 THOUGHT_FROM = 16384
 """Octets from which reading a command takes so long that others are to have their turn meanwhile."""
+
+MANY_RANGES = 2000
+"""Ranges of UIDs that are not worked on while others wait."""
 
 OnMailbox = SetFlags | CopyMessages | MoveMessages | ExpungeMessages
 """Operations on the messages of one mailbox."""
@@ -358,7 +362,7 @@ class Session:
         name = self._name
         try:
             isAsked = name in ASKS_FOR_NEWS or (self.manner.hasModSeqs and name in SHOWS_MODSEQS)
-            await self.news(isAsked, name not in KEEPS_NUMBERS, name.startswith(b"UID "))
+            await self.news(isAsked, not self._keepsNumbers, name.startswith(b"UID "))
             if self.notifying is not None:
                 self.notifying.isRung |= name in CHANGES_NAMES or bool(self.ownEntries)
                 await self.notifying.tell(self)
@@ -371,6 +375,14 @@ class Session:
             self.channel.log.failure("telling news of the selected mailbox failed")
             return False
         return True
+
+    @property
+    def _keepsNumbers(self) -> bool:
+        """Whether an EXPUNGE would change what the numbers in the command under way mean: even UID SEARCH may name some (RFC
+        7162 §3.2.10.2).
+        """
+        key = getattr(self._command, "key", None)
+        return self._name in KEEPS_NUMBERS or (key is not None and hasNumbers(key))
 
     def answer(self, tag: bytes, reply: Reply) -> None:
         """Write a tagged reply; too many BADs in a row end the session."""
@@ -524,6 +536,8 @@ class Session:
     def select(self, view: SelectedMailbox) -> None:
         """Look at a mailbox from now on."""
         self.selected = view
+        if view.tellsRecent and self._mayClaim(view):
+            self._recency.told(self.store, view.mailbox.info.mailboxId, view.lastUID)
         self.state = State.SELECTED
         view.isRung = self.notifying is not None  # a bell may have rung before the mailbox was looked at
         self._watch()
@@ -539,7 +553,6 @@ class Session:
                 await view.mailbox.snapshot(claimRecent=True)
             except Refusal as refusal:
                 self.channel.log.debug("recent messages could not be claimed: {refusal}", refusal=refusal)
-            self._recency.claimed(self.store, view.mailbox.info.mailboxId)
 
     def _mayClaim(self, view: SelectedMailbox) -> bool:
         r"""Whether what this client is told of is not \Recent to others any more."""
@@ -661,6 +674,8 @@ class Session:
         isUID = isUID or self.isRev2 or notifying is not None
         last = view.lastUID
         changes = await self._changes(view)
+        if view.tellsRecent:
+            view.toldElsewhere(self._recency.firstUntold(self.store, view.mailbox.info.mailboxId))
         if changes.isComplete:
             await self._tell(view, changes, mayExpunge, isUID)
         else:
@@ -701,7 +716,14 @@ class Session:
         """What goes from the results that the client follows is told while its number still means it."""
         self.channel.write(view.contexts.gone(changes.vanished, view.uids))
         tellsFlags = self.notifying is None or self.notifying.tellsFlags
-        await self.send(view.update(changes, mayExpunge, isUID, tellsFlags))
+        removal = await self._removal(view, changes.vanished)
+        await self.send(view.update(changes, mayExpunge, isUID, tellsFlags, removal))
+
+    async def _removal(self, view: SelectedMailbox, vanished: UIDSet) -> Removal | None:
+        """Many ranges take too long for others to wait."""
+        if len(vanished.ranges) < MANY_RANGES:
+            return None
+        return await self.channel.think(lambda: view.removal(vanished))
 
     def made(self, mailbox: str, uidValidity: int, uids: Iterable[int]) -> None:
         """The client put messages somewhere; if that is the selected mailbox, it need not be told about them (RFC 5465 §5.2)."""
@@ -712,7 +734,8 @@ class Session:
     async def lookOut(self) -> None:
         """Learn which messages others have expunged, without telling the client yet."""
         changes = await self._changes(self.view)
-        self.view.notice(changes.vanished)
+        if changes.vanished:
+            self.view.notice(await self._removal(self.view, changes.vanished) or self.view.removal(changes.vanished))
 
     async def _changes(self, view: SelectedMailbox) -> Changes:
         try:

@@ -8,6 +8,7 @@ decoded it is what the client sent, octet for octet. Whatever holds none is not 
 from __future__ import annotations
 
 import binascii
+from collections.abc import Iterator
 
 from mailfw.message import structure
 from mailfw.message.decoding import IDENTITY, UnknownEncoding
@@ -18,26 +19,31 @@ from mailfw.message.mime import Part, scan
 _LINE = 57
 """Octets that make a line of 76 characters (RFC 2045 §6.8)."""
 
+_LINES = 1000
+"""Lines that are made at a time."""
+
 _ENCODING = b"Content-Transfer-Encoding"
 
 
-def withoutNUL(content: bytes) -> bytes:
-    """The message with each part that holds NUL in base64.
+def withoutNUL(content: bytes) -> Iterator[bytes]:
+    """The message with each part that holds NUL in base64, which comes in small pieces: nothing large is in memory a second time.
 
     :raises UnknownEncoding: NUL stands where nothing can be encoded: in a header, between parts, in what has an encoding already.
     """
     root = scan(content)
-    pieces: list[bytes] = []
     at = 0
     for part in root.walk():
         if not part.children and content.find(b"\0", part.bodyStart, part.end) >= 0:
-            pieces += (content[at : part.start], _header(part, content, part is root), _body(part, content))
+            yield _withoutNUL(content[at : part.start] + _header(part, content, part is root))
+            yield from _body(part, content)
             at = part.end
-    pieces.append(content[at:])
-    encoded = b"".join(pieces)
-    if b"\0" in encoded:
+    yield _withoutNUL(content[at:])
+
+
+def _withoutNUL(octets: bytes) -> bytes:
+    if b"\0" in octets:
         raise UnknownEncoding("NUL stands where it cannot be encoded")
-    return encoded
+    return octets
 
 
 def _header(part: Part, content: bytes, isRoot: bool) -> bytes:
@@ -48,8 +54,11 @@ def _header(part: Part, content: bytes, isRoot: bool) -> bytes:
     return b"%b%b: base64\r\n%b" % (version, _ENCODING, header)
 
 
-def _body(part: Part, content: bytes) -> bytes:
+def _body(part: Part, content: bytes) -> Iterator[bytes]:
     """Base64 in lines; the last line break of a part in a multipart belongs to the delimiter behind it."""
     body = memoryview(content)[part.bodyStart : part.end]
-    lines = [binascii.b2a_base64(body[at : at + _LINE], newline=False) for at in range(0, len(body), _LINE)]
-    return b"\r\n".join([*lines, b""] if part.end == len(content) else lines)
+    for start in range(0, len(body), _LINE * _LINES):
+        some = body[start : start + _LINE * _LINES]
+        lines = [binascii.b2a_base64(some[at : at + _LINE], newline=False) for at in range(0, len(some), _LINE)]
+        isLast = start + len(some) == len(body)
+        yield b"\r\n".join(lines if isLast and part.end < len(content) else [*lines, b""])

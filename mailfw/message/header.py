@@ -127,11 +127,17 @@ def select(header: bytes, names: Collection[bytes]) -> bytes:
     The empty line is the header's own, and CRLF where it has none.
     """
     body = _emptyLineStart(header)
-    pieces = [match[0] for match in _chosen(header, names, body)]
-    if pieces and not pieces[-1].endswith(b"\n"):
-        pieces.append(b"\r\n")
-    pieces.append(header[body:] or b"\r\n")
-    return b"".join(pieces)
+    if not 0 < len(names) <= _MAX_ALTERNATIVES:
+        pieces = [match[0] for match in _chosen(header, names, body)]
+        if pieces and not pieces[-1].endswith(b"\n"):
+            pieces.append(b"\r\n")
+        return b"".join((*pieces, header[body:] or b"\r\n"))
+    lines = b"\n" + header[:body]
+    found: list[bytes] = _beginning(tuple(names)).findall(lines)  # each with the LF before it, and without its own
+    if not found:
+        return header[body:] or b"\r\n"
+    isCut = not lines.endswith(b"\n") and lines.endswith(found[-1])
+    return b"%b%b%b" % (b"".join(found)[1:], b"\r\n" if isCut else b"\n", header[body:] or b"\r\n")
 
 
 def withoutFields(header: bytes, names: Collection[bytes]) -> bytes:
@@ -160,6 +166,13 @@ def _chosen(header: bytes, names: Collection[bytes], end: int) -> Iterator[re.Ma
 def _named(names: frozenset[bytes]) -> re.Pattern[bytes]:
     """Finds the fields of these names several times faster than looking at each."""
     return re.compile(rb"^(?:" + b"|".join(map(re.escape, sorted(names))) + rb")" + _REST, re.MULTILINE | re.IGNORECASE)
+
+
+@functools.lru_cache(64)
+def _beginning(names: tuple[bytes, ...]) -> re.Pattern[bytes]:
+    """Finds them in half the time, because it begins with a literal: the LF before each. The one at its end is the next's."""
+    value = rb"[^\r\n]*+(?:(?:\r(?!\n)|\r?\n(?=[ \t]))[^\r\n]*+)*+"
+    return re.compile(rb"\n(?i:" + b"|".join(map(re.escape, names)) + rb")[ \t]*+:" + value + rb"(?:\r(?=\n))?+")
 
 
 def _emptyLineStart(header: bytes) -> int:

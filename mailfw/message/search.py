@@ -161,7 +161,7 @@ def _columnsOf(leaf: Criterion) -> tuple[Column, ...]:
         case criteria.Header():
             return (Column.FIELDS, Column.HEADER) if _isPacked(leaf) else (Column.HEADER,)
         case criteria.Body() | criteria.Text():
-            return (Column.CONTENT,)
+            return (Column.CONTENT,) if leaf.text else ()
     return ()
 
 
@@ -177,7 +177,7 @@ class _Compiler:
     def place(self, criterion: Criterion, whenTrue: int, whenFalse: int) -> int:
         """The step at which the evaluation of `criterion` begins."""
         match criterion:
-            case criteria.All():
+            case criteria.All() | criteria.Body(text="") | criteria.Text(text=""):  # nothing is in everything
                 return whenTrue
             case criteria.Not():
                 return self.place(criterion.criterion, whenFalse, whenTrue)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import itertools
 import socket
 from collections.abc import Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
@@ -48,6 +49,9 @@ BURST = 100
 
 INFLATED = 16384
 """Octets that are inflated at a time."""
+
+LINE_ENDS = 64
+"""Octets of either end of a line that was too long: its tag, and whether a literal follows."""
 
 DISCARD_LIMIT = 1 << 20
 """Octets that a client may still send after it was told that the connection is over."""
@@ -86,12 +90,14 @@ class Connection(TwistedProtocol):
     """What SMTP, POP3 and IMAP servers have in common; a subclass says what lines mean.
 
     :cvar lineLimit: octets that a line may have, its end not counted.
+    :cvar lineTolerance: octets of a longer line that are read past, with nothing kept but where it began and ended.
     :ivar id: names the connection in logs and in `sessions()`.
     :ivar account: whose session it is, once that is known.
     :ivar state: one word for people: what the session is at.
     """
 
     lineLimit = 4096
+    lineTolerance = 0
 
     def __init__(self, context: ServiceContext, listener: Listener) -> None:
         self.context = context
@@ -148,7 +154,10 @@ class Connection(TwistedProtocol):
         raise NotImplementedError
 
     def lineTooLong(self) -> None:
-        """A line is longer than `lineLimit`: say so; the connection is closed then."""
+        """A line is longer than `lineLimit` and `lineTolerance`: say so; the connection is closed then."""
+
+    def longLineReceived(self, start: bytes, end: bytes) -> Handled:
+        """A line that is longer than `lineLimit` and not than `lineTolerance` has been read past."""
 
     def timedOut(self) -> None:
         """The deadline passed: say so; the connection is closed then."""
@@ -518,20 +527,32 @@ class Connection(TwistedProtocol):
             self._partial.append(piece)
             self._partialSize += len(piece)
             if self._partialSize > self.lineLimit + 1:
-                self._refuseLine()
+                self._shorten()
             return None
         line = self._buffer[self._at : end]
         self._at = end + 1
+        size = self._partialSize + len(line)
         if self._partial:
             line = b"".join([*self._partial, line])
             self._partial, self._partialSize = [], 0
         self.lineEndedByCRLF = line.endswith(b"\r")
         if self.lineEndedByCRLF:
-            line = line[:-1]
-        if len(line) > self.lineLimit:
+            line, size = line[:-1], size - 1
+        if size <= self.lineLimit:
+            return line
+        if size <= self.lineTolerance:
+            self._handle(partial(self.longLineReceived, line[:LINE_ENDS]), line[-LINE_ENDS:])
+        else:
             self._refuseLine()
-            return None
-        return line
+        return None
+
+    def _shorten(self) -> None:
+        """The line that is coming is too long: keep no more of it than its ends."""
+        if self._partialSize > self.lineTolerance + 1:
+            self._refuseLine()
+            return
+        line = b"".join(self._partial)
+        self._partial = [line[:LINE_ENDS], line[-LINE_ENDS:]]
 
     def _refuseLine(self) -> None:
         self.lineTooLong()

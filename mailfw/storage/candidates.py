@@ -12,7 +12,7 @@ from mailfw.storage.indexer import Indexer
 from mailfw.values import UIDSet
 
 WORTH = 100  # messages in a mailbox from which asking costs less than looking
-MARGIN = 1000  # emails in other mailboxes of the account that may be found too
+MARGIN = 1000  # emails in other mailboxes of the account that may be found too, beside half the mailbox's
 
 _NEWEST = "SELECT MAX(id) FROM email"
 _UIDS = "SELECT uid FROM message WHERE mailbox = ? AND (email > ? OR email IN (SELECT value FROM json_each(?))) ORDER BY uid"
@@ -26,7 +26,7 @@ def candidates(connection: Connection, indexer: Indexer, account: int, mailbox: 
     """
     messages = counters(connection, mailbox).messages
     wanted = plan(criterion) if messages >= WORTH else None
-    found = None if wanted is None else indexer.find(account, wanted, messages + MARGIN)
+    found = None if wanted is None else indexer.find(account, wanted, messages // 2 + MARGIN)
     if found is None:
         return None
     newest = connection.execute(_NEWEST).fetchone()[0] or 0

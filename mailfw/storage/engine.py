@@ -26,10 +26,11 @@ from mailfw.storage.blobs import IBlobStore, drop
 from mailfw.storage.candidates import candidates
 from mailfw.storage.changes import View, emailOf
 from mailfw.storage.content import BLOB, BLOB_FROM, Arriving, StoredContent
+from mailfw.storage.household import Expiry, Household
 from mailfw.storage.housekeeping import Housekeeping
 from mailfw.storage.indexer import BATCH, BATCH_OCTETS, MAX_OCTETS, Indexer, Loaded, Pending, Thread, load
 from mailfw.storage.limits import Limits
-from mailfw.storage.names import accountName, mailboxName
+from mailfw.storage.names import INBOX, accountName, mailboxName
 from mailfw.storage.place import Rows
 from mailfw.storage.rows import Reading, Source, Stale, Tables
 from mailfw.storage.sharing import Sharing
@@ -81,6 +82,7 @@ class Engine:
         housekeeping: Housekeeping,
         limits: Limits,
         indexer: Indexer | None = None,
+        household: Household = Household(),  # noqa: B008 - it is frozen
     ) -> None:
         self.database = database
         self.blobs = blobs
@@ -99,7 +101,10 @@ class Engine:
         self.sharing = Sharing()
         self._housekeeping = housekeeping
         self._indexer = indexer
+        self.household = household
+        self._expiry = Expiry(self, household)
         housekeeping.start()
+        self._expiry.start()
         if indexer is not None:
             indexer.start(self)
 
@@ -152,7 +157,7 @@ class Engine:
     def _makeAccount(self, name: str, connection: Connection) -> int:
         key = addAccount(name, connection)
         tx = self.transaction(connection, key)
-        for operation in tree.DEFAULTS:
+        for operation in (Create(INBOX), *self.household.mailboxes):
             tree.create(tx, operation)
         tree.subscribeAll(tx)
         return key
@@ -403,6 +408,7 @@ class Engine:
         """Finish what was begun, and let go of the file."""
         if self._indexer is not None:
             await self._indexer.close()
+        await self._expiry.stop()
         await self._housekeeping.stop()
         await self.database.close()
 

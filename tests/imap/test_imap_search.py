@@ -1,6 +1,7 @@
 """Searching, sorting and following searches: against slow ways to the same results, and at its limits."""
 
 import re
+from base64 import b64encode
 from email import message_from_bytes
 from functools import cmp_to_key
 
@@ -9,14 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
-from mailfw.imap import contexts, inquiry, ordering
+from mailfw.imap import contexts, inquiry, matching, ordering
 from mailfw.imap.progress import INTERVAL
 from mailfw.imap.server import IMAPServer
 from mailfw.imap.session import Session
-from mailfw.storage import rows
+from mailfw.storage import candidates, rows
 from mailfw.storage.engine import Engine
 from mailfw.storage.mailbox import Mailbox
+from mailfw.storage.sqlite import sqlite
+from mailfw.testing.fakes import FakeStoreContext
+from mailfw.testing.world import World
 
 WORDS = ["apple", "Apple pie", "pear", "plum", "grüne Äpfel", ""]
 NAMES = ["anna", "Berta", "carl"]
@@ -47,6 +52,108 @@ def parts(octets):
     """The ranges of a set in their own order."""
     ends = (piece.split(b":") for piece in octets.split(b","))
     return [(int(each[0]), int(each[-1])) for each in ends]
+
+
+# --- Texts, however they are written ---------------------------------------------------------------------------------
+
+
+def words(text, charset, cut):
+    """Encoded words, cut in the middle of a character."""
+    octets = text.encode(charset)
+    return b"\r\n ".join(b"=?%b?B?%b?=" % (charset.encode(), b64encode(piece)) for piece in (octets[:cut], octets[cut:]))
+
+
+WRITTEN = [
+    b"Subject: %b\r\n\r\n" % words("Grüße aus Köln", "utf-8", 3),
+    b"Subject: %b\r\nContent-Type: text/plain; charset=iso-2022-jp\r\n\r\n%b"
+    % (words("日本語", "shift_jis", 2), "こんにちは".encode("iso-2022-jp")),
+    b"Subject: image\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n%b" % b64encode(b"not a text"),
+    b"Subject: =?utf-8?Q?Weitergeleitet=3A_B=C3=A4r?=\r\nContent-Type: message/rfc822\r\n\r\n"
+    b"Subject: =?utf-8?Q?Innere_=C3=9Cberschrift?=\r\nContent-Type: multipart/mixed; boundary=q\r\n\r\n"
+    b"--q\r\nContent-Type: text/plain; charset=koi8-r\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+    b"=F0=D2=C9=D7=C5=\r\n=D4\r\n"
+    b"--q\r\nContent-Type: message/rfc822\r\n\r\nSubject: deepest\r\n\r\nabyss\r\n--q--\r\n",
+    b"Cc: =?utf-8?Q?J=C3=B6rg?= <j@x.example>, \"Doe, Jane\" <jane@x.example>\r\nSubject: folded\r\n here\r\nX-Empty:\r\n\r\n"
+    b"Stra\xc3\x9fe",
+    b"Subject: =?us-ascii?Q?a_b?= =?us-ascii?Q?c_d?= e\r\nDate: Sun, 1 Feb 2026 23:30:00 -0800\r\n\r\n",
+    b"Subject: \xc3\xbcber\r\nContent-Type: text/html; charset=iso-8859-1\r\n\r\n<p>Caf\xe9 &amp; more",
+]
+
+
+@pytest.fixture(params=["read", "indexed"])
+def searcher(request, client, makeClientIn, tmp_path, monkeypatch):
+    """A client of a store without an index, and of one that asks its index about everything."""
+    if request.param == "read":
+        yield client
+        return
+    monkeypatch.setattr(matching, "FEW", 0)
+    monkeypatch.setattr(candidates, "WORTH", 1)
+    clock = Clock()
+    store = sqlite.openStore("mail", FakeStoreContext(str(tmp_path), clock=clock))
+    found = makeClientIn(World(store, clock=clock))
+    yield found
+    found.transport.hangUp()
+    found.world.advance()
+    Deferred.fromCoroutine(store.close())
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "found"),
+    [
+        (b"SUBJECT", "GRÜSSE AUS", [1]),
+        (b"CHARSET ISO-8859-1 SUBJECT", "köln".encode("iso-8859-1"), [1]),
+        (b"SUBJECT", "本", [2]),
+        (b"BODY", "にち", [2]),
+        (b"BODY", "not a text", []),
+        (b"BODY", "", [1, 2, 3, 4, 5, 6, 7]),
+        (b"SUBJECT", "innere", []),
+        (b"BODY", "innere über", [4]),
+        (b"BODY", "ПРИВЕТ", [4]),
+        (b"CHARSET koi8-r TEXT", "Привет".encode("koi8-r"), [4]),
+        (b"BODY", "deepest", [4]),
+        (b"BODY", "abyss", [4]),
+        (b"CC", "jörg <j@", [5]),
+        (b"CC", "doe, jane <", [5]),
+        (b"SUBJECT", "folded here", [5]),
+        (b"HEADER X-Empty", "", [5]),
+        (b"BODY", "STRASSE", [5]),
+        (b"SUBJECT", "a bc d e", [6]),
+        (b"SENTON 1-Feb-2026 TEXT", "date: sun", [6]),
+        (b"SUBJECT", "ÜBER", [7]),
+        (b"BODY", "café &amp;", [7]),
+    ],
+)
+def test_texts_are_found_however_they_are_written(searcher, key, text, found):
+    searcher.logIn()
+    for each in WRITTEN:
+        append(searcher, each)
+    searcher.world.advance(20)
+    searcher.say(b"s SELECT INBOX")
+    octets = text if isinstance(text, bytes) else text.encode()
+    said = searcher.send(b"a SEARCH %b {%d+}\r\n%b\r\n" % (key, len(octets), octets))
+    assert numbers(said) == found
+
+
+@pytest.mark.parametrize(
+    ("key", "code"),
+    [
+        (b"CHARSET X-NOBODYS ALL", b"NO [BADCHARSET (US-ASCII UTF-8)]"),
+        (b"CHARSET US-ASCII BODY {1+}\r\n\xe9", b"NO [BADCHARSET (US-ASCII UTF-8)]"),
+        (b"BODY {1+}\r\n\xe9", b"NO [BADCHARSET (US-ASCII UTF-8)]"),
+        (b"CHARSET UTF-8", b"BAD"),
+        (b"NOT " * 100_000 + b"ALL", b"BAD"),
+        (b"(" * 100_000 + b"ALL" + b")" * 100_000, b"BAD"),
+        (b"OR NOT " * 100 + b"ALL ALL", b"BAD"),
+        (b"BODY x " * 1000 + b"ALL", b"BAD"),
+        (b"OR SUBJECT abc " * 15_000 + b"ALL", b"BAD"),
+        (b"OR SUBJECT abc " * 9_000 + b"ALL", b"OK"),
+        (b",".join(b"%d" % number for number in range(1, 60_000, 2)), b"OK"),
+    ],
+)
+def test_searches_of_any_size_are_answered(client, key, code):
+    client.logIn(b"INBOX")
+    assert (b"a " + code) in client.send(b"a SEARCH " + key + b"\r\n")
+    assert b"b OK" in client.say(b"b NOOP")
 
 
 # --- Searches against looking at each message -------------------------------------------------------------------------

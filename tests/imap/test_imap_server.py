@@ -1,10 +1,14 @@
 """The server at its edges: attacks, faults of stores, clients that do not read, lines and literals of any length."""
 
+import re
+import tracemalloc
+
 import pytest
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from mailfw.errors import OverQuota, Unavailable, Vanished
+from mailfw.imap.reader import LOGIN_LINE_LIMIT
 from mailfw.imap.selected import SelectedMailbox
 from mailfw.imap.server import IMAPServer, imap, imaps
 from mailfw.testing.conversation import fill
@@ -111,6 +115,9 @@ def test_the_session_is_known_by_its_account_and_state(world, client):
     client.logIn(b"INBOX")
     [info] = world.context.sessions.infos()
     assert (info.service, info.account, info.state) == ("imap", "jsmith@localhost", "selected")
+    assert b"u OK" in client.say(b"u UNAUTHENTICATE")
+    [info] = world.context.sessions.infos()
+    assert (info.account, info.state) == ("", "not authenticated")
 
 
 def test_failed_logins_are_held_back(world, client, monkeypatch):
@@ -148,6 +155,41 @@ def test_a_line_of_any_length_is_bad_and_the_session_goes_on(client):
     client.logIn()
     assert client.say(b"a " + b"x" * (IMAPServer.lineLimit - 10)).startswith(b"a BAD unknown command")
     assert client.say(b"b NOOP").startswith(b"b OK")
+
+
+ENTRANCES = {
+    "not authenticated": b"",
+    "authenticating": b"i AUTHENTICATE PLAIN\r\n",
+    "authenticated": b"i LOGIN jsmith mailfw\r\n",
+    "selected": b"i LOGIN jsmith mailfw\r\ni SELECT INBOX\r\n",
+    "idle": b"i LOGIN jsmith mailfw\r\ni IDLE\r\n",
+    "after a literal": b"i LOGIN {6+}\r\njsmith",
+}
+
+
+@pytest.mark.parametrize("length", [10, 16_000, LOGIN_LINE_LIMIT + 1, 100_000, 512 * 1024 - 2, 512 * 1024])
+@pytest.mark.parametrize("entrance", ENTRANCES)
+@pytest.mark.parametrize("size", [7000, 1 << 20])
+def test_a_line_of_nonsense_is_bad_and_the_session_lives_on(client, entrance, length, size):
+    client.send(ENTRANCES[entrance])
+    line = b"x " + b"y" * (length - 2) + b"\r\n"
+    for at in range(0, len(line), size):
+        client.transport.send(line[at : at + size])
+    client.world.advance()
+    assert re.search(rb"^[xi*] (?:BAD|NO) ", client.said(), re.MULTILINE)
+    assert client.say(b"b NOOP").splitlines()[-1].startswith(b"b OK")
+
+
+def test_a_long_line_with_a_literal_behind_it(client):
+    client.said()
+    assert client.send(b"a LOGIN " + b"x" * 60_000 + b" {4}\r\nb NOOP\r\n").split(b"\r\n")[:2] == [
+        b"a BAD [TOOBIG] the line is too long",
+        b"b OK nothing done",
+    ]
+    assert client.send(b"c LOGIN " + b"x" * 60_000 + b" {6+}\r\nd NOOP x\r\ne NOOP\r\n").split(b"\r\n")[:2] == [
+        b"c BAD [TOOBIG] the line is too long",
+        b"e OK nothing done",
+    ]
 
 
 def test_a_longer_line_is_refused_unread(client):
@@ -206,7 +248,14 @@ def test_the_deadline_for_logging_in_ends_with_it(world, client):
 def test_strangers_make_the_server_remember_little(client):
     said = client.send(b"a LOGIN {60000+}\r\n" + b"x" * 60_000 + b" {60000+}\r\n" + b"x" * 60_000 + b"\r\n")
     assert b"a BAD [TOOBIG]" in said
-    client.send(b"b NOOP " + b"x" * 40_000)
+    tracemalloc.start()
+    for _ in range(50):
+        client.transport.send(b"x" * 10_000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200_000
+    assert client.send(b"\r\nb NOOP\r\n").splitlines()[-1].startswith(b"b OK")
+    client.send(b"b NOOP " + b"x" * 600_000)
     assert client.transport.isClosed
 
 
@@ -284,6 +333,28 @@ def test_a_client_that_does_not_read_costs_a_bounded_buffer(world, client):
         world.advance()
     assert total.count(b"* 3000 FETCH") == 5
     assert total.count(b"a OK") == 5
+
+
+def test_a_slow_reader_of_a_hundred_thousand_messages_costs_a_bounded_buffer(world, client):
+    put(world, "jsmith INBOX 1000")
+    client.logIn(b"INBOX")
+    count = 1000
+    while count < 100_000:
+        client.say(b"a COPY 1:%d INBOX" % min(count, 100_000 - count))
+        count = min(2 * count, 100_000)
+    client.transport.isReading = False
+    tracemalloc.start()
+    client.transport.send(b"b FETCH 1:* (UID FLAGS ENVELOPE BODYSTRUCTURE)\r\nc NOOP\r\n")
+    world.advance()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert b"* 1 FETCH" in client.transport.output
+    assert len(client.transport.output) < 600_000
+    assert peak < 16_000_000  # the rows of one page, and what they are made of
+    client.transport.isReading = True
+    said = client.said()
+    assert said.count(b" FETCH (") == 100_000
+    assert said.endswith(b"b OK fetched\r\nc OK nothing done\r\n")
 
 
 def test_a_client_that_never_reads_is_cut_off(world, client):

@@ -139,3 +139,12 @@ def test_theEndOfAHeaderIsTheSameHoweverItComesIn(content: bytes, cut: int) -> N
     if isThere:
         assert headerEnd(content[:cut]) == headerEnd(content)
     assert header.hasHeaderEnd(content, cut) or not header.hasHeaderEnd(content) or isThere
+
+
+PIECES = [b"A", b"b", b"A: 1", b"a :2", b"B:", b"AB: x", b":", b" ", b"\t", b"\r", b"\n", b"\r\n", b"\r\n ", b"\xff", b"\0"]
+ODD_HEADERS = st.lists(st.sampled_from(PIECES), max_size=14).map(b"".join)
+
+
+@given(ODD_HEADERS, st.lists(st.sampled_from([b"A", b"B", b"ab", b"\xff", b"C"]), min_size=1, max_size=3))
+def test_fewFieldsAreSelectedAsManyAre(head: bytes, names: list[bytes]) -> None:
+    assert select(head, names) == select(head, [*names, *(b"X-%d" % number for number in range(40))])

@@ -248,6 +248,14 @@ def test_datesWithOctetsThatNeedALiteralAreRead() -> None:
     assert matches(On(Dating.SENT, DAY), b'Date: 25 Mar 2007 10:00:00 +0100 (")\r\n\r\n')
 
 
+def test_nothingIsInEverything() -> None:
+    image = b"Content-Type: image/png\r\n\r\nx"
+    for kind in (Body, Text):
+        assert matches(kind(""), image)
+        assert not matches(Not(kind("")), image)
+        assert search.compile(kind("")).columns == ()
+
+
 def test_contentIsReadOnlyWhenNothingElseDecides() -> None:
     for criterion, reads in (
         (And((Body("x-y"), HasFlag("\\Deleted"))), 0),

@@ -64,7 +64,7 @@ def test_replies_without_text_or_with_a_bare_lf_are_read():
 
 # --- Refusals ----------------------------------------------------------------------------------------------------------
 
-TEMPORARY_HERE = {errors.LimitExceeded, errors.OverQuota}
+TEMPORARY_HERE = (errors.LimitExceeded, errors.OverQuota)
 """Permanent as such, but mail may be deleted, and limits raised: SMTP's sender is to try again."""
 
 
@@ -72,7 +72,7 @@ TEMPORARY_HERE = {errors.LimitExceeded, errors.OverQuota}
 def test_every_refusal_has_codes_that_agree_with_each_other_and_with_it(kind):
     said = refusal(kind())
     assert str(said.code)[0] == said.enhanced[0] in "45"
-    assert (said.code < 500) == (kind.isTemporary or kind in TEMPORARY_HERE)
+    assert (said.code < 500) == (kind.isTemporary or issubclass(kind, TEMPORARY_HERE))
     assert said.text == kind().text
 
 

@@ -9,8 +9,8 @@ from time import gmtime
 
 from mailfw.imap.grammar.tokens import Scanner
 
-_MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
-_MONTH_NUMBERS = {month.lower(): number for number, month in enumerate(_MONTHS, 1)}
+MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
+_MONTH_NUMBERS = {month.lower(): number for number, month in enumerate(MONTHS, 1)}
 _DATE = re.compile(rb"([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4})")
 _DATE_TIME = re.compile(
     rb"([ 0-9][0-9])-([A-Za-z]{3})-([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})"
@@ -58,7 +58,7 @@ def dateTime(scanner: Scanner) -> float:
 @lru_cache(maxsize=4096)
 def _minute(minute: int) -> tuple[bytes, bytes]:
     year, month, day, hour, minutes = gmtime(minute * 60)[:5]
-    return b'"%2d-%b-%04d %02d:%02d:' % (day, _MONTHS[month - 1], year, hour, minutes), b' +0000"'
+    return b'"%2d-%b-%04d %02d:%02d:' % (day, MONTHS[month - 1], year, hour, minutes), b' +0000"'
 
 
 def internalDate(seconds: float) -> bytes:

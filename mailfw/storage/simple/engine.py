@@ -19,6 +19,7 @@ from mailfw.storage.bells import Bell, Bells
 from mailfw.storage.changes import counters
 from mailfw.storage.engine import AccountRef, Engine, addAccount, writeDerived
 from mailfw.storage.flags import encode
+from mailfw.storage.household import Household
 from mailfw.storage.housekeeping import Housekeeping
 from mailfw.storage.indexer import BATCH, BATCH_OCTETS, MAX_OCTETS, Indexer, Loaded, Pending, Thread, load
 from mailfw.storage.limits import Limits
@@ -85,13 +86,14 @@ class SimpleEngine(Engine):
         limits: Limits,
         reactor: Any,
         indexer: Indexer | None = None,
+        household: Household = Household(),  # noqa: B008 - it is frozen
     ) -> None:
         # reactor: IReactorTime and IReactorFromThreads, interfaces that are not typed upstream
         self._store = store
-        super().__init__(database, None, bells, now, housekeeping, limits, indexer)
+        super().__init__(database, None, bells, now, housekeeping, limits, indexer, household)
         self._kept = ISimpleFlags(store).permanentFlags if ISimpleFlags.providedBy(store) else frozenset()
         self._strands = Strands(reactor, database.isInline)
-        self._reconciler = Reconciler(Context(store, database, now, self.transaction, self._kept))
+        self._reconciler = Reconciler(Context(store, database, now, self.transaction, self._kept, household.mailboxes))
         self._opened: dict[str, AccountRef] = {}  # accounts whose files and state have been brought together
         self._watch = LoopingCall(self._look)
         self._watch.clock = reactor
@@ -115,8 +117,8 @@ class SimpleEngine(Engine):
             ref = AccountRef(name, self.database.call(partial(addAccount, name)) if row is None else row[0])
             self._recover(ref)
             if isNew and ISimpleFolders.providedBy(self._store):
-                for default in tree.DEFAULTS[1:]:
-                    ISimpleFolders(self._store).createFolder(name, default.name)
+                for first in self.household.mailboxes:
+                    ISimpleFolders(self._store).createFolder(name, first.name)
             self._reconciler.tree(name, ref.key, isNew)
             bounded(self._opened)
             self._opened[name] = ref
