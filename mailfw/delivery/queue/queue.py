@@ -202,7 +202,8 @@ class Queue:
 
         isOurs, blobs = await self._database.write(job)
         await self._drop(blobs)
-        self._ring()
+        if adding or any(settled.due is not None for settled in settlements):
+            self._ring()
         return isOurs
 
     async def content(self, message: QueuedMessage) -> MessageSource:
