@@ -479,11 +479,12 @@ class Relay:
             verdict = settled(entry, outcome, self.schedule(entry.recipient.address.domain), now, self._random)
             verdicts.append(verdict)
             settlements.append(verdict.settlement)
-            self.counts[outcome.fate] += 1
-            self._log(entry, outcome, verdict, now)
         tidings = [verdict.tidings for verdict in verdicts if verdict.tidings is not None]
         reports = self.bouncer.reports(entries[0].message, tidings, content)
         await self._record(settlements, reports)
+        for entry, outcome, verdict in zip(entries, outcomes, verdicts, strict=True):
+            self.counts[outcome.fate] += 1
+            self._log(entry, outcome, verdict, now)
 
     async def _record(self, settlements: Sequence[Settlement], reports: Sequence[Report]) -> None:
         """Write it down; where the disk does not take it, again and again, for whoever has the message must not get it twice.
