@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
+
+from attrs import evolve
 
 from mailfw.delivery.queue import rows, steering
 from mailfw.delivery.queue.entry import (
@@ -14,6 +17,8 @@ from mailfw.delivery.queue.entry import (
     DomainTotals,
     Entry,
     Filter,
+    Lender,
+    Loan,
     Page,
     QueuedMessage,
     Report,
@@ -21,6 +26,7 @@ from mailfw.delivery.queue.entry import (
     Submission,
     Totals,
 )
+from mailfw.delivery.queue.fresh import Fresh
 from mailfw.delivery.queue.schema import SCHEMA
 from mailfw.errors import Vanished
 from mailfw.sql import Connection, Database
@@ -45,6 +51,42 @@ def heldFor(address: Address, target: Target | None) -> str:
     return ""
 
 
+_Adding = Callable[[Connection], rows.Added]
+
+
+class _Loans:
+    """What of one message the lender promised to take. :ivar isMore: something has to be leased nevertheless."""
+
+    def __init__(self, lender: Lender | None) -> None:
+        self._lender = lender
+        self._counts: dict[Loan, int] = {}
+        self.isMore = False
+
+    def none(self, places: list[rows.Place]) -> list[rows.Place]:
+        """Without any loan."""
+        self.isMore = self.isMore or not all(place.held for place in places)
+        return places
+
+    def of(self, places: list[rows.Place]) -> list[rows.Place]:
+        """With a loan for each lane, as far as there is one; of one envelope at a time."""
+        if self._lender is None:
+            return self.none(places)
+        loans: dict[str, Loan | None] = {}
+        for lane, count in Counter(place.lane for place in places if not place.held).items():
+            loan = loans[lane] = self._lender.lend(lane, count)
+            if loan is None:
+                self.isMore = True
+            else:
+                self._counts[loan] = count
+        return [evolve(place, loan=loans[place.lane]) if not place.held else place for place in places]
+
+    def end(self, added: rows.Added) -> None:
+        """Give the lender what it was promised, or nothing."""
+        for loan, count in self._counts.items():
+            assert self._lender is not None
+            self._lender.taken(loan, count, added.lent.get(loan, ()))
+
+
 def laneOf(address: Address, target: Target | None) -> str:
     """The lane of a recipient, unless routes say otherwise: its domain."""
     return LOCAL_LANE if target is not None else address.domain
@@ -54,6 +96,7 @@ class Queue:
     """Methods are for the reactor's thread; those that wait raise Unavailable when the disk does not take or give what they need.
 
     :ivar laneOf: by what recipients are scheduled; routes replace it, so that what leaves through one host is one lane.
+    :ivar lender: whom recipients are given to as they come in, if it has time for them; None: all wait to be leased.
     :ivar heldFor: why a recipient that comes in is to be held until somebody releases it; empty: it is not.
     """
 
@@ -62,8 +105,10 @@ class Queue:
         self._blobs = blobs
         self._now = now
         self._bells: list[Bell] = []
+        self._fresh = Fresh()
         self.laneOf = laneOf
         self.heldFor = heldFor
+        self.lender: Lender | None = None
 
     @classmethod
     def open(cls, path: str, *, reactor: Any, now: Callable[[], float] = time.time, isInline: bool = False) -> Queue:
@@ -88,22 +133,30 @@ class Queue:
 
         :returns: ids of the messages, in the order of their envelopes.
         """
-        adding = [await self._prepared([submission], told) for submission, told in reports]
+        adding = [(await self._prepared([submission], told))[0] for submission, told in reports]
+        octets, loans = b"", _Loans(self.lender)
         if submissions:
-            adding.append(await self._prepared(submissions, content))
+            add, octets = await self._prepared(submissions, content, loans)
+            adding.append(add)
 
-        def job(connection: Connection) -> list[int]:
-            ids: list[int] = []
-            for add in adding:
-                ids = add(connection)
-            return ids
+        def job(connection: Connection) -> rows.Added:
+            return [add(connection) for add in adding][-1]
 
-        ids = await self._database.write(job if len(adding) != 1 else adding[0])
-        self._ring()
-        return ids if submissions else []
+        added = rows.Added([], {})
+        try:
+            added = await self._database.write(job)
+            for id in added.ids if octets and submissions else ():
+                self._fresh.put(id, octets)
+        finally:
+            loans.end(added)
+        if reports or loans.isMore:
+            self._ring()
+        return added.ids if submissions else []
 
-    async def _prepared(self, submissions: Sequence[Submission], content: MessageSource) -> Callable[[Connection], list[int]]:
-        """The job that adds a content, its blob on disk."""
+    async def _prepared(
+        self, submissions: Sequence[Submission], content: MessageSource, loans: _Loans | None = None
+    ) -> tuple[_Adding, bytes]:
+        """The job that adds a content, its blob on disk; and its octets, when they are in a row."""
         octets, blob, size = b"", "", content.size
         if size >= BLOB_FROM:
             blob = await self._database.read(lambda _: self._blobs.put(content.chunks()))
@@ -111,16 +164,19 @@ class Queue:
             octets = await self._database.read(lambda _: content.read())
         else:
             octets = content.read()
-        return partial(
-            rows.enqueue,
-            submissions=submissions,
-            octets=octets,
-            blob=blob,
-            size=size,
-            laneOf=self.laneOf,
-            heldFor=self.heldFor,
-            now=self._now(),
-        )
+        now = self._now()
+        places = [self._places(submission, now, loans or _Loans(None)) for submission in submissions]
+        adding = partial(rows.enqueue, submissions=submissions, places=places, octets=octets, blob=blob, size=size, now=now)
+        return adding, octets
+
+    def _places(self, submission: Submission, now: float, loans: _Loans) -> list[rows.Place]:
+        """Where each recipient of an envelope goes."""
+        places = []
+        for position, recipient in enumerate(submission.envelope.recipients):
+            address, target = recipient.address, submission.targets.get(position)
+            places.append(rows.Place(self.laneOf(address, target), self.heldFor(address, target)))
+        isDue = submission.due is None and submission.envelope.releaseAt <= now and not submission.targets
+        return loans.of(places) if isDue else loans.none(places)
 
     def watch(self, bell: Bell) -> Callable[[], None]:
         """Call `bell` in the reactor's thread whenever something may be due sooner than was known. Returns what ends that."""
@@ -181,7 +237,7 @@ class Queue:
 
         :returns: whether it was ours to say; if not (the lease was lost, or the recipients were cancelled), nobody is told.
         """
-        adding = [await self._prepared([submission], content) for submission, content in reports]
+        adding = [(await self._prepared([submission], content))[0] for submission, content in reports]
         now = self._now()
 
         def job(connection: Connection) -> tuple[bool, list[str]]:
@@ -192,11 +248,14 @@ class Queue:
 
         isOurs, blobs = await self._database.write(job)
         await self._drop(blobs)
-        self._ring()
+        if adding or any(settled.due is not None for settled in settlements):
+            self._ring()
         return isOurs
 
     async def content(self, message: QueuedMessage) -> MessageSource:
         """The octets of a message. :raises Vanished: it is not in the queue any more."""
+        if (fresh := self._fresh.take(message.id)) is not None:
+            return MessageSource(fresh)
         select = "SELECT octets, blob, size FROM content WHERE id = ?"
         row = await self._database.read(lambda connection: connection.execute(select, (message.contentId,)).fetchone())
         if row is None:
@@ -251,11 +310,13 @@ class Queue:
 
     async def cancel(self, filter: Filter) -> int:
         """Forget recipients; nobody is told."""
+        self._fresh.clear()
         return await self._steer(steering.cancel, filter)
 
     async def seize(self, filter: Filter, owner: str, until: float, after: int = 0) -> Sequence[Entry]:
         """Lease recipients that the filter means, due or not, held or not, at most `steering.STEP`, for whoever settles them."""
         now = self._now()
+        self._fresh.clear()
         return await self._database.write(lambda connection: steering.seize(connection, filter, after, owner, now, until))
 
     async def _steer(self, verb: steering.Verb, filter: Filter) -> int:
