@@ -248,6 +248,7 @@ class System:
             sessions=SessionRegistry(self._reactor),
             limits=limits,
             plaintext=configuration.auth.plaintext,
+            inquiries=configuration.smtp.inquiries,
             xclient=Networks.parse(configuration.smtp.xclient),
         )
 
@@ -311,6 +312,7 @@ class System:
         context.limits = configuration.netLimits()
         context.spool.memory = context.limits.spoolMemory
         context.plaintext = configuration.auth.plaintext
+        context.inquiries = configuration.smtp.inquiries
         context.xclient = Networks.parse(configuration.smtp.xclient)
         context.domains = tuple(configuration.domains)
         context.directory, context.router = directory, self.outgoing.router

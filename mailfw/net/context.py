@@ -28,6 +28,7 @@ class ServiceContext:
     :ivar tls: `IOpenSSLServerConnectionCreator`; None: no certificate, so TLS is not offered.
     :ivar plaintext: where passwords may come without TLS: `loopback`, `never`, `always`.
     :ivar now: seconds since the epoch, UTC.
+    :ivar inquiries: whom VRFY and EXPN tell the truth: `login`, `never`, `always`.
     :ivar xclient: peers that may say whom they speak for.
     :ivar hooks: who else has a say; None: nobody.
     """
@@ -45,6 +46,7 @@ class ServiceContext:
     tls: Any = None
     plaintext: str = "loopback"
     now: Callable[[], float] = field(default=time.time)
+    inquiries: str = "login"
     xclient: Networks = NOBODY
     hooks: IHooks | None = None
 

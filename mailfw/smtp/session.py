@@ -565,7 +565,8 @@ class Session:
 
     async def _asked(self, command: Vrfy | Expn, ask: Callable[[IDirectory, str, str], Awaitable[Reply]]) -> Reply:
         self.isUTF8 = self.isUTF8 or command.isSMTPUTF8
-        if self.identity is None:
+        isTold = self._context.inquiries == "always" or (self._context.inquiries == "login" and self.identity is not None)
+        if not isTold:
             return inquiry.UNTOLD
         return await ask(self._context.directory, command.name, next(iter(self._context.domains), self._context.hostname))
 
