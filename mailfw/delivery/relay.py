@@ -144,6 +144,7 @@ class Relay:
         self._pauses: set[IDelayedCall] = set()
         self._isPumping = False
         self._isAskedAgain = False
+        self._isMore = False  # what is due was left in the queue, until something under way ends
         self._isStopping = False
         self._isCut = False
         self._unwatch: Callable[[], None] = lambda: None
@@ -292,6 +293,7 @@ class Relay:
                 self._lane(name).waiting.append(job)
             self._begin()
             room = self.limits.leased - len(self._taken)
+        self._isMore = room <= 0 or bool(self._busy())
 
     def _busy(self) -> set[str]:
         return {name for name, lane in self._lanes.items() if lane.isBusy}
@@ -360,7 +362,8 @@ class Relay:
         finally:
             for entry in job.entries:
                 self._taken.pop(entry.id, None)
-            self.wake()
+            if self._isMore:
+                self.wake()
 
     async def _bring(self, lane: _Lane, entries: Sequence[Entry], content: MessageSource) -> list[Outcome]:
         if lane.restsUntil > self._now() and lane.trouble is not None:

@@ -21,6 +21,7 @@ from mailfw.delivery.queue.entry import (
     Submission,
     Totals,
 )
+from mailfw.delivery.queue.fresh import Fresh
 from mailfw.delivery.queue.schema import SCHEMA
 from mailfw.errors import Vanished
 from mailfw.sql import Connection, Database
@@ -45,6 +46,9 @@ def heldFor(address: Address, target: Target | None) -> str:
     return ""
 
 
+_Adding = Callable[[Connection], list[int]]
+
+
 def laneOf(address: Address, target: Target | None) -> str:
     """The lane of a recipient, unless routes say otherwise: its domain."""
     return LOCAL_LANE if target is not None else address.domain
@@ -62,6 +66,7 @@ class Queue:
         self._blobs = blobs
         self._now = now
         self._bells: list[Bell] = []
+        self._fresh = Fresh()
         self.laneOf = laneOf
         self.heldFor = heldFor
 
@@ -88,9 +93,11 @@ class Queue:
 
         :returns: ids of the messages, in the order of their envelopes.
         """
-        adding = [await self._prepared([submission], told) for submission, told in reports]
+        adding = [(await self._prepared([submission], told))[0] for submission, told in reports]
+        octets = b""
         if submissions:
-            adding.append(await self._prepared(submissions, content))
+            add, octets = await self._prepared(submissions, content)
+            adding.append(add)
 
         def job(connection: Connection) -> list[int]:
             ids: list[int] = []
@@ -99,11 +106,13 @@ class Queue:
             return ids
 
         ids = await self._database.write(job if len(adding) != 1 else adding[0])
+        for id in ids if octets else ():
+            self._fresh.put(id, octets)
         self._ring()
         return ids if submissions else []
 
-    async def _prepared(self, submissions: Sequence[Submission], content: MessageSource) -> Callable[[Connection], list[int]]:
-        """The job that adds a content, its blob on disk."""
+    async def _prepared(self, submissions: Sequence[Submission], content: MessageSource) -> tuple[_Adding, bytes]:
+        """The job that adds a content, its blob on disk; and its octets, when they are in a row."""
         octets, blob, size = b"", "", content.size
         if size >= BLOB_FROM:
             blob = await self._database.read(lambda _: self._blobs.put(content.chunks()))
@@ -111,7 +120,7 @@ class Queue:
             octets = await self._database.read(lambda _: content.read())
         else:
             octets = content.read()
-        return partial(
+        adding = partial(
             rows.enqueue,
             submissions=submissions,
             octets=octets,
@@ -121,6 +130,7 @@ class Queue:
             heldFor=self.heldFor,
             now=self._now(),
         )
+        return adding, octets
 
     def watch(self, bell: Bell) -> Callable[[], None]:
         """Call `bell` in the reactor's thread whenever something may be due sooner than was known. Returns what ends that."""
@@ -181,7 +191,7 @@ class Queue:
 
         :returns: whether it was ours to say; if not (the lease was lost, or the recipients were cancelled), nobody is told.
         """
-        adding = [await self._prepared([submission], content) for submission, content in reports]
+        adding = [(await self._prepared([submission], content))[0] for submission, content in reports]
         now = self._now()
 
         def job(connection: Connection) -> tuple[bool, list[str]]:
@@ -192,11 +202,14 @@ class Queue:
 
         isOurs, blobs = await self._database.write(job)
         await self._drop(blobs)
-        self._ring()
+        if adding or any(settled.due is not None for settled in settlements):
+            self._ring()
         return isOurs
 
     async def content(self, message: QueuedMessage) -> MessageSource:
         """The octets of a message. :raises Vanished: it is not in the queue any more."""
+        if (fresh := self._fresh.take(message.id)) is not None:
+            return MessageSource(fresh)
         select = "SELECT octets, blob, size FROM content WHERE id = ?"
         row = await self._database.read(lambda connection: connection.execute(select, (message.contentId,)).fetchone())
         if row is None:
@@ -251,11 +264,13 @@ class Queue:
 
     async def cancel(self, filter: Filter) -> int:
         """Forget recipients; nobody is told."""
+        self._fresh.clear()
         return await self._steer(steering.cancel, filter)
 
     async def seize(self, filter: Filter, owner: str, until: float, after: int = 0) -> Sequence[Entry]:
         """Lease recipients that the filter means, due or not, held or not, at most `steering.STEP`, for whoever settles them."""
         now = self._now()
+        self._fresh.clear()
         return await self._database.write(lambda connection: steering.seize(connection, filter, after, owner, now, until))
 
     async def _steer(self, verb: steering.Verb, filter: Filter) -> int:
