@@ -30,6 +30,7 @@ from mailfw.delivery.bounce import Bouncer, isAsked
 from mailfw.delivery.local import LocalDelivery
 from mailfw.delivery.policy import decide, outcomeOf, permitted, tellOf
 from mailfw.delivery.queue import Entry, Filter, Queue, Report, Settlement
+from mailfw.delivery.queue.entry import Loan
 from mailfw.delivery.queue.queue import LOCAL_LANE
 from mailfw.delivery.routes import Routes
 from mailfw.delivery.schedule import Schedule
@@ -75,6 +76,7 @@ class _Job:
 class _Lane:
     limit: int
     active: int = 0
+    promised: int = 0
     failures: int = 0
     restsUntil: float = 0.0
     trouble: Unreachable | None = None
@@ -82,7 +84,7 @@ class _Lane:
 
     @property
     def isBusy(self) -> bool:
-        return bool(self.waiting) or self.active >= self.limit
+        return bool(self.waiting) or self.active + self.promised >= self.limit
 
 
 @frozen
@@ -150,7 +152,11 @@ class Relay:
         self._unwatch: Callable[[], None] = lambda: None
         self._renewing = LoopingCall(self._renew)
         self._renewing.clock = reactor
+        self._promised = 0  # recipients that are on loan, and not yet on disk
+        self._active = 0  # deliveries under way
+        self._waiting: dict[str, _Lane] = {}  # lanes in which something waits for its turn
         queue.laneOf = self.laneOf
+        queue.lender = self
 
     @property
     def hooks(self) -> IHooks | None:
@@ -244,7 +250,34 @@ class Relay:
             count, after = count + len(entries), entries[-1].id
         return count
 
-    # --- Taking ------------------------------------------------------------------------------------------------------
+    # --- Taking what comes in (Lender) -------------------------------------------------------------------------------
+
+    def lend(self, lane: str, count: int) -> Loan | None:
+        """A promise, where so many more can be begun with at once."""
+        there = self._lane(lane)
+        isFull = (
+            len(self._taken) + self._promised + count > self.limits.leased
+            or self._active + self._promised >= self.limits.deliveries
+        )
+        if not self._renewing.running or isFull or there.isBusy or there.restsUntil > self._now():
+            return None
+        there.promised += 1
+        self._promised += count
+        return Loan(lane, self._owner, self._now() + self.limits.lease)
+
+    def taken(self, loan: Loan, count: int, entries: Sequence[Entry]) -> None:
+        """Begin with them."""
+        there = self._lane(loan.lane)
+        there.promised -= 1
+        self._promised -= count
+        if self._isStopping and entries:
+            self._launch(self._queue.giveBack(self._owner, entries))
+        elif entries:
+            self._taken |= {entry.id: entry for entry in entries}
+            self._await(loan.lane, _Job(list(entries)))
+            self._begin()
+
+    # --- Taking what is due ------------------------------------------------------------------------------------------
 
     def wake(self) -> None:
         """Something may be due."""
@@ -290,7 +323,7 @@ class Relay:
                 key = (entry.message.id, entry.lane, entry.target is None)
                 jobs.setdefault(key, _Job([])).entries.append(entry)
             for (_, name, _), job in jobs.items():
-                self._lane(name).waiting.append(job)
+                self._await(name, job)
             self._begin()
             room = self.limits.leased - len(self._taken)
         self._isMore = room <= 0 or bool(self._busy())
@@ -309,17 +342,28 @@ class Relay:
     def _forget(self) -> None:
         """Lanes that nothing happens in, and that do not rest."""
         now = self._now()
-        self._lanes = {name: lane for name, lane in self._lanes.items() if lane.isBusy or lane.active or lane.restsUntil > now}
+        self._lanes = {
+            name: lane
+            for name, lane in self._lanes.items()
+            if lane.isBusy or lane.active or lane.promised or lane.restsUntil > now
+        }
+
+    def _await(self, name: str, job: _Job) -> None:
+        """Let a job wait for its turn in its lane."""
+        lane = self._lane(name)
+        lane.waiting.append(job)
+        self._waiting[name] = lane
 
     def _begin(self) -> None:
-        """Begin with jobs that wait, as far as limits allow; a rotation, so that no lane is first for ever."""
-        active = sum(lane.active for lane in self._lanes.values())
-        for lane in list(self._lanes.values()):
-            while lane.waiting and lane.active < lane.limit and active < self.limits.deliveries and not self._isStopping:
+        """Begin with jobs that wait, as far as limits allow. Lanes that keep some waiting go to the end of the row."""
+        for name, lane in list(self._waiting.items()):
+            while lane.waiting and lane.active < lane.limit and self._active < self.limits.deliveries and not self._isStopping:
                 lane.active += 1
-                active += 1
+                self._active += 1
                 self._launch(self._work(lane, lane.waiting.popleft()))
-                active = sum(each.active for each in self._lanes.values())
+            self._waiting.pop(name, None)
+            if lane.waiting:
+                self._waiting[name] = lane
 
     async def _setTimer(self) -> None:
         due = await self._queue.nextDue(self._busy())
@@ -355,6 +399,7 @@ class Relay:
                 outcomes = await self._bring(lane, job.entries, content)
             finally:
                 lane.active -= 1
+                self._active -= 1
                 self._begin()
             await self._conclude(job.entries, outcomes, content)
         except Vanished:

@@ -17,6 +17,8 @@ Invariants:
   that it makes necessary: a failure and the mail that tells of it are never apart.
 - A crash gives back every lease by itself, when its time is over: nothing is scanned at the start. A worker that lost its lease
   (it slept too long) can still say that a recipient has the message, which is true whoever says it, but not that it failed.
+- What comes in while its lane has time for it is born leased (a `Loan`): the row says from the first that the relay of this
+  process has it, which is given it once the row is on disk. It is a lease like any other.
 - Recipients wait in *lanes*, one for each destination, and lanes are served in turn: a hundred thousand messages for a host that
   is slow hold up nobody else. A lane's `due` is that of its first recipient.
 """

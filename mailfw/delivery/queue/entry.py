@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
+from typing import Protocol
 
 from attrs import field, frozen
 
@@ -92,6 +94,28 @@ class Entry:
         if self.due is None:
             return State.HELD
         return State.LEASED if self.owner and self.due > now else State.WAITING
+
+
+@frozen(eq=False)
+class Loan:
+    """The right to try, at once, the recipients of one message in one lane, promised before they are in the queue.
+
+    :ivar owner: :ivar until: as those of a lease.
+    """
+
+    lane: str
+    owner: str
+    until: float
+
+
+class Lender(Protocol):
+    """Whoever brings on what comes in, when it has time for it: what it lends need not wait to be leased."""
+
+    def lend(self, lane: str, count: int) -> Loan | None:
+        """Promise to take so many recipients at once. Each promise is kept or ended by `taken`."""
+
+    def taken(self, loan: Loan, count: int, entries: Sequence[Entry]) -> None:
+        """They are on disk, and leased; or, where there are none, nothing came of it."""
 
 
 @frozen

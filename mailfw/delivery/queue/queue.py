@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
+
+from attrs import evolve
 
 from mailfw.delivery.queue import rows, steering
 from mailfw.delivery.queue.entry import (
@@ -14,6 +17,8 @@ from mailfw.delivery.queue.entry import (
     DomainTotals,
     Entry,
     Filter,
+    Lender,
+    Loan,
     Page,
     QueuedMessage,
     Report,
@@ -46,7 +51,40 @@ def heldFor(address: Address, target: Target | None) -> str:
     return ""
 
 
-_Adding = Callable[[Connection], list[int]]
+_Adding = Callable[[Connection], rows.Added]
+
+
+class _Loans:
+    """What of one message the lender promised to take. :ivar isMore: something has to be leased nevertheless."""
+
+    def __init__(self, lender: Lender | None) -> None:
+        self._lender = lender
+        self._counts: dict[Loan, int] = {}
+        self.isMore = False
+
+    def none(self, places: list[rows.Place]) -> list[rows.Place]:
+        """Without any loan."""
+        self.isMore = self.isMore or not all(place.held for place in places)
+        return places
+
+    def of(self, places: list[rows.Place]) -> list[rows.Place]:
+        """With a loan for each lane, as far as there is one; of one envelope at a time."""
+        if self._lender is None:
+            return self.none(places)
+        loans: dict[str, Loan | None] = {}
+        for lane, count in Counter(place.lane for place in places if not place.held).items():
+            loan = loans[lane] = self._lender.lend(lane, count)
+            if loan is None:
+                self.isMore = True
+            else:
+                self._counts[loan] = count
+        return [evolve(place, loan=loans[place.lane]) if not place.held else place for place in places]
+
+    def end(self, added: rows.Added) -> None:
+        """Give the lender what it was promised, or nothing."""
+        for loan, count in self._counts.items():
+            assert self._lender is not None
+            self._lender.taken(loan, count, added.lent.get(loan, ()))
 
 
 def laneOf(address: Address, target: Target | None) -> str:
@@ -58,6 +96,7 @@ class Queue:
     """Methods are for the reactor's thread; those that wait raise Unavailable when the disk does not take or give what they need.
 
     :ivar laneOf: by what recipients are scheduled; routes replace it, so that what leaves through one host is one lane.
+    :ivar lender: whom recipients are given to as they come in, if it has time for them; None: all wait to be leased.
     :ivar heldFor: why a recipient that comes in is to be held until somebody releases it; empty: it is not.
     """
 
@@ -69,6 +108,7 @@ class Queue:
         self._fresh = Fresh()
         self.laneOf = laneOf
         self.heldFor = heldFor
+        self.lender: Lender | None = None
 
     @classmethod
     def open(cls, path: str, *, reactor: Any, now: Callable[[], float] = time.time, isInline: bool = False) -> Queue:
@@ -94,24 +134,28 @@ class Queue:
         :returns: ids of the messages, in the order of their envelopes.
         """
         adding = [(await self._prepared([submission], told))[0] for submission, told in reports]
-        octets = b""
+        octets, loans = b"", _Loans(self.lender)
         if submissions:
-            add, octets = await self._prepared(submissions, content)
+            add, octets = await self._prepared(submissions, content, loans)
             adding.append(add)
 
-        def job(connection: Connection) -> list[int]:
-            ids: list[int] = []
-            for add in adding:
-                ids = add(connection)
-            return ids
+        def job(connection: Connection) -> rows.Added:
+            return [add(connection) for add in adding][-1]
 
-        ids = await self._database.write(job if len(adding) != 1 else adding[0])
-        for id in ids if octets else ():
-            self._fresh.put(id, octets)
-        self._ring()
-        return ids if submissions else []
+        added = rows.Added([], {})
+        try:
+            added = await self._database.write(job)
+            for id in added.ids if octets and submissions else ():
+                self._fresh.put(id, octets)
+        finally:
+            loans.end(added)
+        if reports or loans.isMore:
+            self._ring()
+        return added.ids if submissions else []
 
-    async def _prepared(self, submissions: Sequence[Submission], content: MessageSource) -> tuple[_Adding, bytes]:
+    async def _prepared(
+        self, submissions: Sequence[Submission], content: MessageSource, loans: _Loans | None = None
+    ) -> tuple[_Adding, bytes]:
         """The job that adds a content, its blob on disk; and its octets, when they are in a row."""
         octets, blob, size = b"", "", content.size
         if size >= BLOB_FROM:
@@ -120,17 +164,19 @@ class Queue:
             octets = await self._database.read(lambda _: content.read())
         else:
             octets = content.read()
-        adding = partial(
-            rows.enqueue,
-            submissions=submissions,
-            octets=octets,
-            blob=blob,
-            size=size,
-            laneOf=self.laneOf,
-            heldFor=self.heldFor,
-            now=self._now(),
-        )
+        now = self._now()
+        places = [self._places(submission, now, loans or _Loans(None)) for submission in submissions]
+        adding = partial(rows.enqueue, submissions=submissions, places=places, octets=octets, blob=blob, size=size, now=now)
         return adding, octets
+
+    def _places(self, submission: Submission, now: float, loans: _Loans) -> list[rows.Place]:
+        """Where each recipient of an envelope goes."""
+        places = []
+        for position, recipient in enumerate(submission.envelope.recipients):
+            address, target = recipient.address, submission.targets.get(position)
+            places.append(rows.Place(self.laneOf(address, target), self.heldFor(address, target)))
+        isDue = submission.due is None and submission.envelope.releaseAt <= now and not submission.targets
+        return loans.of(places) if isDue else loans.none(places)
 
     def watch(self, bell: Bell) -> Callable[[], None]:
         """Call `bell` in the reactor's thread whenever something may be due sooner than was known. Returns what ends that."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from mailfw.delivery.queue.entry import Entry, QueuedMessage, Settlement, Submission
+from attrs import evolve, frozen
+
+from mailfw.delivery.queue.entry import Entry, Loan, QueuedMessage, Settlement, Submission
 from mailfw.sql import Connection
 from mailfw.values import Address, DeliverBy, Envelope, Identity, Recipient, Target
 
@@ -129,56 +131,97 @@ _INSERT_MESSAGE = (
 )
 _INSERT_RECIPIENT = (
     "INSERT INTO recipient (message, local, domain, lane, target, notify, original, due, owner, attempts, tried, is_warned,"
-    " status, reply, host) VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, 0, ?, ?, ?)"
+    " status, reply, host) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)"
 )
 _HASTEN_LANE = (
     "INSERT INTO lane (name, due) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET due = excluded.due WHERE excluded.due < lane.due"
 )
 
 
+@frozen
+class Place:
+    """How one recipient is put into the queue: its lane, why it is held (empty: it is not), on which loan it is."""
+
+    lane: str
+    held: str = ""
+    loan: Loan | None = None
+
+
+@frozen
+class Added:
+    """What was put into the queue. :ivar lent: the entries of each loan."""
+
+    ids: list[int]
+    lent: dict[Loan, list[Entry]]
+
+
 def enqueue(
     connection: Connection,
     submissions: Sequence[Submission],
+    places: Sequence[Sequence[Place]],
     octets: bytes,
     blob: str,
     size: int,
-    laneOf: Callable[[Address, Target | None], str],
-    heldFor: Callable[[Address, Target | None], str],
     now: float,
-) -> list[int]:
-    """Add one content with its envelopes. → ids of the messages, in their order.
+) -> Added:
+    """Add one content with its envelopes.
 
-    :param heldFor: why a recipient is to be held from the first; empty: it is not.
+    :param places: of the recipients of each envelope.
     """
     content = connection.execute(_INSERT_CONTENT, (octets, blob, size)).lastrowid
     assert content is not None
-    ids = []
-    for submission in submissions:
+    added = Added([], {})
+    for submission, placed in zip(submissions, places, strict=True):
         envelope, last = submission.envelope, submission.lastOutcome
         message = connection.execute(_INSERT_MESSAGE, _messageRow(content, envelope, now)).lastrowid
         assert message is not None
-        ids.append(message)
+        added.ids.append(message)
         due = submission.due
         if due is None:
             due = envelope.releaseAt if envelope.releaseAt > now else now - max(0, envelope.priority) * PRIORITY_STEP
         history: Row = (0, 0.0, "", "", "")
         if last is not None:
             history = (1, now, last.status, last.remark or str(last.refusal or ""), last.host)
-        lanes = set()
-        rows: list[Row] = []
-        for position, recipient in enumerate(envelope.recipients):
-            address, target = recipient.address, submission.targets.get(position)
-            lane = laneOf(address, target)
-            row = (message, address.local, address.domain, lane, _packTarget(target))
-            asked = (",".join(sorted(recipient.notify)), recipient.original)
-            if why := heldFor(address, target):
-                rows.append((*row, *asked, None, 0, 0.0, "", why, ""))
-            else:
-                lanes.add(lane)
-                rows.append((*row, *asked, due, *history))
+        rows = [
+            _recipientRow(message, recipient, submission.targets.get(position), place, due, history)
+            for position, (recipient, place) in enumerate(zip(envelope.recipients, placed, strict=True))
+        ]
         connection.executemany(_INSERT_RECIPIENT, rows)
-        connection.executemany(_HASTEN_LANE, [(lane, due) for lane in lanes])
-    return ids
+        lanes = {(place.lane, place.loan.until if place.loan else due) for place in placed if not place.held}
+        connection.executemany(_HASTEN_LANE, lanes)
+        if any(place.loan for place in placed):
+            _lend(connection, QueuedMessage(message, _kept(envelope), now, size, content), envelope.recipients, placed, added)
+    return added
+
+
+def _recipientRow(
+    message: int, recipient: Recipient, target: Target | None, place: Place, due: float, history: Row
+) -> tuple[object, ...]:
+    address = recipient.address
+    row = (message, address.local, address.domain, place.lane, _packTarget(target))
+    asked = (",".join(sorted(recipient.notify)), recipient.original)
+    if place.held:
+        return (*row, *asked, None, "", 0, 0.0, "", place.held, "")
+    if place.loan is not None:
+        return (*row, *asked, place.loan.until, place.loan.owner, *history)
+    return (*row, *asked, due, "", *history)
+
+
+def _kept(envelope: Envelope) -> Envelope:
+    """An envelope as it comes out of its row."""
+    identity = Identity(envelope.identity.account) if envelope.identity else None
+    return evolve(envelope, recipients=(), identity=identity)
+
+
+def _lend(
+    connection: Connection, message: QueuedMessage, recipients: Sequence[Recipient], places: Sequence[Place], added: Added
+) -> None:
+    """Entries of what was just put in on loans. Recipients of one statement have numbers without a gap: there is one writer."""
+    (last,) = connection.execute("SELECT last_insert_rowid()").fetchone()
+    for id_, recipient, place in zip(range(last - len(places) + 1, last + 1), recipients, places, strict=True):
+        if place.loan is not None:
+            entry = Entry(id_, message, recipient, place.lane, place.loan.until, owner=place.loan.owner)
+            added.lent.setdefault(place.loan, []).append(entry)
 
 
 # --- Leases ----------------------------------------------------------------------------------------------------------
