@@ -256,6 +256,7 @@ class System:
             limits=limits,
             plaintext=configuration.auth.plaintext,
             protocols={"imap": configuration.imap.settings()},
+            inquiries=configuration.smtp.inquiries,
             xclient=Networks.parse(configuration.smtp.xclient),
         )
 
@@ -320,6 +321,7 @@ class System:
         context.spool.memory = context.limits.spoolMemory
         context.plaintext = configuration.auth.plaintext
         context.protocols = {"imap": configuration.imap.settings()}
+        context.inquiries = configuration.smtp.inquiries
         context.xclient = Networks.parse(configuration.smtp.xclient)
         context.domains = tuple(configuration.domains)
         context.directory, context.router = directory, self.outgoing.router

@@ -213,9 +213,14 @@ class Listen(Section):
 
 
 class SMTP(Section):
-    """`[smtp]`: what is SMTP's alone."""
+    """`[smtp]`: what is SMTP's alone.
+
+    :ivar xclient: peers that may say whom they speak for.
+    :ivar inquiries: whom VRFY and EXPN tell the truth.
+    """
 
     xclient: list[Peers] = []
+    inquiries: Literal["login", "never", "always"] = "login"
 
 
 def _stages(value: object) -> object:

@@ -52,6 +52,8 @@ def isAsked(envelope: Envelope, tidings: Tidings) -> bool:
     asked = tidings.recipient.notify
     if envelope.sender is None or "never" in asked:
         return False
+    if tidings.action is Action.RELAYED and envelope.deliverBy is not None and envelope.deliverBy.isTraced:
+        return True  # RFC 2852 §4: by-trace
     word = _ASKED.get(tidings.action, "success")
     return word in asked or (not asked and word != "success")
 

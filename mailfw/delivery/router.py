@@ -31,7 +31,7 @@ from mailfw.delivery.verdict import statusOf
 from mailfw.errors import NoRoute, NoSuchRecipient, Refusal, RelayDenied, Unavailable
 from mailfw.interfaces import IDelivery, IDirectory, IHooks, IMailStore, IRoute, IRouter
 from mailfw.message.dsn import Action, encodeXtext
-from mailfw.stages import Accept, Client, Stage
+from mailfw.stages import Accept, Client, Event, Stage
 from mailfw.values import Address, Envelope, Fate, MessageSource, Outcome, Peer, Recipient, Target
 
 
@@ -148,11 +148,12 @@ class RoutedDelivery:
         """:raises RateExceeded, NoSuchRecipient, RelayDenied, NoRoute, NoPermission, OverQuota, Unavailable:"""
         if self._router.rates is not None:
             self._router.rates.take(self._envelope, self._peer)
-        envelope = evolve(self._envelope, recipients=(recipient,))
-        decision = await decide(self._router.hooks, Stage.RESOLVE_RECIPIENT, envelope=envelope, recipient=recipient)
-        if decision is None:
+        hooks = self._router.hooks
+        if hooks is None or Stage.RESOLVE_RECIPIENT not in hooks.stages:
             self._ways.append(await self._wayOf(recipient))
             return
+        envelope = evolve(self._envelope, recipients=(recipient,))
+        decision = await hooks.ask(Event(Stage.RESOLVE_RECIPIENT, envelope=envelope, recipient=recipient))
         if (refused := refusalOf(decision.result)) is not None:
             raise refused
         meant = (decision.event.envelope or envelope).recipients
@@ -183,21 +184,23 @@ class RoutedDelivery:
     async def _relay(self, recipient: Recipient) -> _Way:
         """Mail to another system's address. :raises RelayDenied: :raises NoRoute:"""
         way = _Way(recipient, leaving=((self._envelope.sender, recipient),))
-        outbound = self._router.outbound
-        if outbound is not None:
-            client = Client("", "", self._peer, identity=self._envelope.identity)
-            facts = {"client": client, "envelope": self._envelope, "recipient": recipient}
-            decision = await decide(self._router.hooks, Stage.AUTHORIZE_RELAY, **facts)
-            if decision is not None and isinstance(decision.result, Accept):
-                return way
-            if decision is not None and (refused := refusalOf(decision.result)) is not None:
-                raise refused
-        elif self._envelope.identity is None:
+        if self._router.outbound is None and self._envelope.identity is None:
             raise RelayDenied
         outbound = self._mustLeave()
+        if self._router.hooks is not None and await self._isAuthorized(self._router.hooks, recipient):
+            return way
         if not (outbound.mayRelay(self._envelope, self._peer) or outbound.accepts(recipient.address.domain)):
             raise RelayDenied
         return way
+
+    async def _isAuthorized(self, hooks: IHooks, recipient: Recipient) -> bool:
+        """Whether a hook says that this sender may send there; if not, that is open. :raises Refusal: a hook is against it."""
+        client = Client("", "", self._peer, identity=self._envelope.identity)
+        facts = {"client": client, "envelope": self._envelope, "recipient": recipient}
+        decision = await decide(hooks, Stage.AUTHORIZE_RELAY, **facts)
+        if decision is not None and (refused := refusalOf(decision.result)) is not None:
+            raise refused
+        return decision is not None and isinstance(decision.result, Accept)
 
     def _mustLeave(self) -> Outbound:
         """:raises NoRoute: nothing leaves from here."""
@@ -222,13 +225,14 @@ class RoutedDelivery:
 
     async def commit(self, message: MessageSource) -> list[Outcome]:
         """Deliver to every accepted recipient, in their order."""
-        accepted = len(self._ways)
+        hooks, accepted = self._router.hooks, len(self._ways)
+        if hooks is None or Stage.REWRITE_ENVELOPE not in hooks.stages:
+            return await self._commit(message)
         envelope = evolve(self._envelope, recipients=tuple(way.recipient for way in self._ways))
-        decision = await decide(self._router.hooks, Stage.REWRITE_ENVELOPE, envelope=envelope)
-        if decision is not None:
-            if (outcome := outcomeOf(decision.result)) is not None:
-                return [outcome] * accepted
-            await self._rewrite(decision.event.envelope or envelope)
+        decision = await hooks.ask(Event(Stage.REWRITE_ENVELOPE, envelope=envelope))
+        if (outcome := outcomeOf(decision.result)) is not None:
+            return [outcome] * accepted
+        await self._rewrite(decision.event.envelope or envelope)
         return (await self._commit(message))[:accepted]
 
     async def _rewrite(self, wanted: Envelope) -> None:

@@ -58,7 +58,9 @@ def settled(entry: Entry, outcome: Outcome, schedule: Schedule, now: float, rand
     status, host = statusOf(outcome), outcome.host
     reply = outcome.remark or str(outcome.refusal or "")
     if outcome.isTaken:
-        isPassedOn = outcome.fate is Fate.QUEUED or outcome.isReported
+        by = entry.message.envelope.deliverBy
+        isTraced = by is not None and by.isTraced
+        isPassedOn = outcome.fate is Fate.QUEUED or (outcome.isReported and not isTraced)
         action = Action.RELAYED if host else Action.DELIVERED
         tidings = None if isPassedOn else Tidings(entry.recipient, action, status, reply, host, now)
         return Verdict(Settlement(entry, None, status=status, reply=reply, host=host), tidings)

@@ -186,6 +186,8 @@ class PolicyHook:
         client = event.client
         if client is None:
             raise PolicyError(f"a policy service knows no {event.stage.value}")
+        if event.stage is Stage.RCPT_TO and event.envelope is not None and not event.envelope.recipients:
+            client.notes.pop(self, None)  # another message begins
         noted: _Noted = client.notes.setdefault(self, _Noted())
         if event.stage is Stage.END_OF_MESSAGE and noted.isAsked:
             del client.notes[self]

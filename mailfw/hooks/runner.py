@@ -11,6 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -164,7 +165,7 @@ class Hooks:
                 stage=event.stage.value,
                 seconds=attached.deadline,
             )
-        except Exception:
+        except (Exception, SystemExit):
             self.log.failure("hook {hook} failed at {stage}", hook=attached.name, stage=event.stage.value)
         return _Failed
 
@@ -206,6 +207,7 @@ def _counted(result: Any, attached: Attached) -> Any:
     return result
 
 
+_STATUS = re.compile(r"[45]\.[0-9]{1,3}\.[0-9]{1,3}")
 _CODES = {Reject: (500, 599), TempFail: (400, 499), Disconnect: (400, 599)}
 
 
@@ -216,7 +218,9 @@ def _fault(said: object, stage: Stage) -> str:
         return f"{said!r}, which is no answer at {stage.value}"
     if isinstance(said, Reject | TempFail | Disconnect):
         lowest, highest = _CODES[type(said)]
-        return "" if lowest <= said.code <= highest else f"{said!r}, whose code is wrong"
+        isCode = isinstance(said.code, int) and lowest <= said.code <= highest
+        isStatus = isinstance(said.enhanced, str) and _STATUS.fullmatch(said.enhanced) and said.enhanced[0] == str(said.code)[0]
+        return "" if isCode and isStatus and isinstance(said.text, str) else f"{said!r}, which is no reply"
     for edit in getattr(said, "edits", ()):
         if type(edit) not in rules.edits:
             return f"{edit!r}, which is no edit at {stage.value}"

@@ -19,6 +19,13 @@ T = TypeVar("T")
 MOST = 16
 """Threads, that is calls that can be under way at once."""
 
+WAITING = 1000
+"""Calls that may wait for a thread."""
+
+
+class Busy(Exception):
+    """Every thread is at work, and too many calls wait already."""
+
 
 class Threads:
     """:param reactor: IReactorFromThreads; results come in its thread. Without that, everything is done at once (tests)."""
@@ -31,10 +38,15 @@ class Threads:
         self._idle = 0
 
     def run(self, work: Callable[[], T]) -> Deferred[T]:
-        """Call it in a thread."""
-        done: Deferred[T] = Deferred()
+        """Call it in a thread; not any more when the Deferred was cancelled before its turn. :raises Busy:"""
+        if self._work.qsize() >= WAITING:
+            raise Busy
+        isGivenUp = threading.Event()
+        done: Deferred[T] = Deferred(lambda _: isGivenUp.set())
 
         def task() -> None:
+            if isGivenUp.is_set():
+                return
             try:
                 result: Any = work()
             except BaseException:

@@ -29,6 +29,7 @@ class ServiceContext:
     :ivar plaintext: where passwords may come without TLS: `loopback`, `never`, `always`.
     :ivar protocols: what the configuration says to one protocol alone, by its name: an object of that room's own.
     :ivar now: seconds since the epoch, UTC.
+    :ivar inquiries: whom VRFY and EXPN tell the truth: `login`, `never`, `always`.
     :ivar xclient: peers that may say whom they speak for.
     :ivar hooks: who else has a say; None: nobody.
     """
@@ -47,6 +48,7 @@ class ServiceContext:
     plaintext: str = "loopback"
     protocols: Mapping[str, Any] = field(factory=dict)
     now: Callable[[], float] = field(default=time.time)
+    inquiries: str = "login"
     xclient: Networks = NOBODY
     hooks: IHooks | None = None
 

@@ -1,4 +1,7 @@
-"""What VRFY and EXPN say (RFC 5321 §3.5). Only somebody who logged in is told the truth; others learn nothing about addresses."""
+"""What VRFY and EXPN say (RFC 5321 §3.5).
+
+Unless `[smtp] inquiries` says otherwise, only somebody who logged in is told the truth; others learn nothing about addresses.
+"""
 
 from __future__ import annotations
 

@@ -482,16 +482,21 @@ class Session:
             bad(503, "5.5.1", "the message has begun with BDAT")
         if transaction.isBinary:
             bad(503, "5.5.1", "a message in BINARYMIME comes by BDAT")
-        if self._channel.hasInput():
-            # What stands behind is a message that did not wait for leave; it is not to be taken for commands.
-            self.expects = Expects.NOTHING
-            bad(503, "5.5.1", "nothing may be pipelined behind DATA")
-        if self._policy is not None and (refused := await self._ruling(Stage.DATA, transaction)) is not None:
-            return refused
+        self._mustWaitForData()
+        if self._policy is not None:
+            if (refused := await self._ruling(Stage.DATA, transaction)) is not None:
+                return refused
+            self._mustWaitForData()
         assert transaction.content is not None
         self._expectBody(DataDecoder(transaction.content.take), transaction.content)
         self._chunk = Bdat(0, isLast=True)
         return reply(354, "", "go on, end with <CRLF>.<CRLF>")
+
+    def _mustWaitForData(self) -> None:
+        """What stands behind DATA is a message that did not wait for leave; it is not to be taken for commands."""
+        if self._channel.hasInput():
+            self.expects = Expects.NOTHING
+            bad(503, "5.5.1", "nothing may be pipelined behind DATA")
 
     async def _bdat(self, command: Bdat) -> Reply | None:
         """RFC 3030 §2. The octets follow whatever is said, so a refusal waits until they have gone by."""
@@ -584,7 +589,8 @@ class Session:
 
     async def _asked(self, command: Vrfy | Expn, ask: Callable[[IDirectory, str, str], Awaitable[Reply]]) -> Reply:
         self.isUTF8 = self.isUTF8 or command.isSMTPUTF8
-        if self.identity is None:
+        isTold = self._context.inquiries == "always" or (self._context.inquiries == "login" and self.identity is not None)
+        if not isTold:
             return inquiry.UNTOLD
         return await ask(self._context.directory, command.name, next(iter(self._context.domains), self._context.hostname))
 

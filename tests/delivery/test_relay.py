@@ -214,6 +214,7 @@ def test_every_domain_can_have_its_schedule(office):
 @pytest.mark.parametrize(("isReturned", "expected"), [(True, [("failed", "5.4.7")]), (False, [("delayed", "4.0.0")])])
 def test_a_message_that_is_of_use_no_longer(office, isReturned, expected):
     refusing(office, "RCPT", "450 no")
+    office.remote.features = ("DELIVERBY",)
     office.submit(FAR, deliverBy=DeliverBy(office.now() + 10 * MINUTE, isReturned))
     office.run(9 * MINUTE)
     assert told(office) == []
@@ -419,3 +420,23 @@ def test_random_traffic_ends_well(office):
     assert len(taken) == len(set(taken))
     assert set(taken) | set(failed) == expected
     assert not set(taken) & set(failed)
+
+
+@pytest.mark.parametrize("features", [(), ("DSN", "DELIVERBY")])
+def test_a_traced_message_is_told_of_when_it_is_relayed(office, features):
+    office.remote.features = features
+    office.submit(FAR, deliverBy=DeliverBy(office.now() + 600, isTraced=True))
+    office.run(10)
+    (report,) = office.reports()
+    assert "Action: relayed" in report.as_string()
+
+
+def test_what_is_to_come_back_in_time_goes_to_nobody_who_does_not_promise_that(office):
+    office.submit(FAR, deliverBy=DeliverBy(office.now() + 600, isReturned=True))
+    office.run(10)
+    assert office.remote.messages == []
+    assert "5.3.3" in office.reports()[0].as_string()
+    office.remote.features = ("DELIVERBY",)
+    office.submit(FAR, deliverBy=DeliverBy(office.now() + 600, isReturned=True))
+    office.run(10)
+    assert len(office.remote.messages) == 1

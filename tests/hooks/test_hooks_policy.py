@@ -133,6 +133,14 @@ async def test_recipients_are_asked_about_and_headers_wait_for_the_message(make)
 
 
 @pytest_twisted.ensureDeferred
+async def test_headers_of_a_message_that_was_given_up_are_not_the_next_ones(make):
+    caller = make(b"action=PREPEND X-Grey: first\n\n", b"action=DUNNO\n\n")
+    assert await caller.recipient() is None
+    assert await caller.recipient() == Continue()
+    assert await caller.ask(Stage.END_OF_MESSAGE) == Continue()
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_service_that_closed_meanwhile_is_called_again(make):
     caller = make(b"action=DUNNO\n\n", None, b"action=REJECT no\n\n")
     assert await caller.recipient() == Continue()

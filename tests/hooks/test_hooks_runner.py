@@ -1,5 +1,6 @@
 """Hooks one after another: who is asked, who is heard, and what becomes of one that fails, is late, or says nonsense."""
 
+import sys
 import threading
 import time
 
@@ -119,7 +120,8 @@ async def raisesLater(event):
 NONSENSE = [
     raises, raisesLater, lambda event: "yes", lambda event: True, lambda event: Reject(250), lambda event: TempFail(550),
     lambda event: Continue((AddHeader("no name", "x"),)), lambda event: Continue((AddHeader(5, "x"),)),
-    lambda event: Continue(("edit",)),
+    lambda event: Continue(("edit",)), lambda event: Reject(550, "4.7.1"), lambda event: Reject(550, "5.7.1\r\n250 fine"),
+    lambda event: Reject("550"), lambda event: Reject(550, "5.7.1", None), lambda event: sys.exit(1),
 ]  # fmt: skip
 
 
@@ -223,6 +225,27 @@ async def test_a_function_that_hangs_holds_up_nobody():
     release.set()
     await hooks.close()
     await deferLater(reactor, 0.05)
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_was_given_up_is_not_done_later(monkeypatch):
+    from mailfw.hooks import threads
+
+    monkeypatch.setattr(threads, "MOST", 1)
+    release, done = threading.Event(), []
+    hang = Attached("hang", lambda event: release.wait(10) and None, deadline=0.05)
+    late = Attached("late", lambda event: done.append(event), deadline=0.05)
+    hooks = Hooks({Stage.EHLO: [hang], Stage.QUIT: [late]}, reactor)
+    assert (await hooks.ask(Event(Stage.EHLO))).result == FAILURE
+    assert (await hooks.ask(Event(Stage.QUIT))).result == FAILURE
+    monkeypatch.setattr(threads, "WAITING", 1)
+    assert (await hooks.ask(Event(Stage.QUIT))).result == FAILURE
+    release.set()
+    monkeypatch.setattr(threads, "WAITING", 9)
+    while (await hooks.ask(Event(Stage.QUIT))).result == FAILURE:
+        pass
+    assert len(done) == 1
+    await hooks.close()
 
 
 def test_who_holds_the_reactor_is_named(make, log):

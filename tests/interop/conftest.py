@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import imaplib
 import os
+import re
 import shutil
 import smtplib
 import subprocess
@@ -200,3 +201,50 @@ class Terminal:
             [*self._tmux, *words], capture_output=True, timeout=PATIENCE, check=False, env=os.environ | {"LC_ALL": "C.UTF-8"}
         )
         return done.stdout.decode(errors="replace") + done.stderr.decode(errors="replace")
+
+
+class Configured(ServerProcess):
+    """A server with a configuration file."""
+
+    def _isReady(self) -> bool:
+        said = self.said
+        assert self.process is not None and self.process.poll() is None, said
+        return bool(re.search(r"serves .*smtp", said))
+
+    def send(self, content: bytes, *recipients: str, sender: str = "a@example.org", hello: str = "client.example") -> object:
+        """By smtplib; the recipients that were refused."""
+        with smtplib.SMTP(HOST, self.ports["smtp"], hello, timeout=30) as client:
+            return client.sendmail(sender, list(recipients or ("jsmith@localhost",)), content)
+
+    def read(self, user: str = "jsmith") -> list[bytes]:
+        """All that is in an inbox."""
+        with imaplib.IMAP4(HOST, self.ports["imap"], timeout=30) as imap:
+            imap.login(user, PASSWORD)
+            if not int(imap.select("INBOX")[1][0] or b"0"):
+                return []
+            found = imap.uid("FETCH", "1:*", "(BODY.PEEK[])")[1]
+        return [part[1] for part in found if isinstance(part, tuple)]
+
+
+@pytest.fixture
+def configured(tmp_path):
+    """A server with those tables in its configuration, and with those services."""
+    servers = []
+
+    def start(tables: str, services: tuple[str, ...] = ("smtp", "imap"), listens: str = "") -> Configured:
+        users = tmp_path / "users"
+        users.write_text("".join(f"{user}@localhost:{{PLAIN}}{PASSWORD}\n" for user in USERS))
+        config = tmp_path / "mailfw.toml"
+        config.write_text(
+            f'hostname = "mail.localhost"\ndomains = ["localhost"]\ndata = "{tmp_path}/data"\n'
+            f'[auth]\nsources = ["passwd:{users}"]\n{listens}{tables}'
+        )
+        services = () if listens else services
+        servers.append(Configured(tmp_path / "data", "sqlite:mail", services=services, options=("--config", str(config))))
+        servers[-1].start()
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        if server.isRunning:
+            server.stop()

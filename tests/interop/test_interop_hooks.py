@@ -1,4 +1,4 @@
-"""Other people's hooks: OpenDKIM and pymilter by the milter protocol, postgrey by the policy protocol; swaks is the client."""
+"""Other people's hooks: OpenDKIM and pymilter by the milter protocol, postgrey by the policy protocol."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mailfw.testing.process import HOST, ServerProcess, waitFor
+from mailfw.testing.process import HOST, waitFor
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 PYMILTER = '''
@@ -73,51 +73,9 @@ def program(socket, *words):
 
 
 @pytest.fixture
-def hooked(tmp_path):
+def hooked(configured):
     """A server with those hooks."""
-    servers = []
-
-    def start(*hooks):
-        config = tmp_path / "mailfw.toml"
-        entries = "".join(f"[[hook]]\n{hook}\n" for hook in hooks)
-        config.write_text(
-            f'hostname = "mail.localhost"\ndomains = ["localhost"]\ndata = "{tmp_path}/data"\n'
-            f'[auth]\nsources = ["passwd:{tmp_path}/users"]\n{entries}'
-        )
-        (tmp_path / "users").write_text("jsmith@localhost:{PLAIN}mailfw\nmbrain@localhost:{PLAIN}mailfw\n")
-        servers.append(Configured(tmp_path / "data", "sqlite:mail", config))
-        servers[-1].start()
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        if server.isRunning:
-            server.stop()
-
-
-class Configured(ServerProcess):
-    """A server with a configuration file."""
-
-    def __init__(self, data, store, config):
-        super().__init__(data, store, services=("smtp", "imap"), options=("--config", str(config)))
-
-    def _isReady(self):
-        said = self.said
-        assert self.process is not None and self.process.poll() is None, said
-        return bool(re.search(r"serves .*smtp", said))
-
-    def send(self, content, *recipients, sender="a@example.org", hello="client.example"):
-        with smtplib.SMTP(HOST, self.ports["smtp"], hello, timeout=30) as client:
-            return client.sendmail(sender, list(recipients or ("jsmith@localhost",)), content)
-
-    def read(self):
-        import imaplib
-
-        with imaplib.IMAP4(HOST, self.ports["imap"], timeout=30) as imap:
-            imap.login("jsmith", "mailfw")
-            imap.select("INBOX")
-            found = imap.uid("FETCH", "1:*", "(BODY.PEEK[])")[1]
-        return [part[1] for part in found if isinstance(part, tuple)]
+    return lambda *hooks: configured("".join(f"[[hook]]\n{hook}\n" for hook in hooks))
 
 
 def test_pymilter(hooked, tmp_path):

@@ -6,12 +6,26 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mailfw.hooks.runner import Attached, Hooks
 from mailfw.net.connection import INPUT_HIGH_WATER
 from mailfw.net.limits import Limits
+from mailfw.net.peer import Networks
 from mailfw.smtp.data import DataEncoder
 from mailfw.smtp.reply import ReplyParser
 from mailfw.smtp.server import lmtp, smtp, submission
+from mailfw.stages import (
+    STAGES,
+    AddHeader,
+    AddRecipient,
+    ChangeSender,
+    Continue,
+    DeleteHeader,
+    RemoveRecipient,
+    ReplaceBody,
+    Stage,
+)
 from mailfw.testing.world import World
+from mailfw.values import Address, Recipient
 
 LOGIN = b"AUTH PLAIN AG1icmFpbgBtYWlsZnc="
 MAIL, RCPT = b"MAIL FROM:<mbrain@localhost>", b"RCPT TO:<jsmith@localhost>"
@@ -38,6 +52,8 @@ lines = st.sampled_from(
         MAIL + b"\r\n", MAIL + b" SIZE=1 BODY=8BITMIME SMTPUTF8\r\n", RCPT + b"\r\n", b"RCPT TO:<nobody@localhost>\r\n",
         b"RCPT TO:<a@example.org>\r\n", b"DATA\r\n", b"BDAT 3\r\n", b"BDAT 5 LAST\r\n", b"BDAT 0 LAST\r\n",
         b"BDAT 99999999999\r\n", b"VRFY jsmith\r\n", b"EXPN x\r\n", LOGIN + b"\r\n", b"AUTH LOGIN\r\n",
+        MAIL + b" BODY=BINARYMIME RET=HDRS ENVID=x BY=5;N MT-PRIORITY=3 HOLDFOR=9\r\n", MAIL + b" BODY=BINARYMIME BY=9;R\r\n",
+        RCPT + b" NOTIFY=NEVER ORCPT=rfc822;a\r\n", b"XCLIENT ADDR=192.0.2.1 LOGIN=x PORT=1\r\n", b"XCLIENT ADDR=x\r\n",
         b"AUTH PLAIN\r\n", b"*\r\n", b"AGEAYg==\r\n", b".\r\n",
         b"\r\n.\r\n", b"Subject: x\r\n\r\n", b"\r\n", b"\n", b"\r", b".", b"\0", b"hello", b"GET / HTTP/1.1\r\n", b"x" * 5000,
     ]
@@ -46,11 +62,15 @@ noise = st.lists(st.one_of(lines, lines, st.binary(max_size=30)), max_size=12).m
 cuts = st.lists(st.integers(0, 400), max_size=6)
 
 
-def run(state, data, at, limits):
-    """All that the server says, and the router at the end."""
+def run(state, data, at, limits, hooks=None):
+    """All that the server says, and the router at the end. :param hooks: what hooks answer, by stage."""
     service, steps = STATES[state]
     world = World(limits=limits)
     world.context.spool.prepare()
+    world.context.xclient = Networks.parse(["127.0.0.1"])
+    if hooks is not None:
+        chains = {stage: [Attached("fuzz", lambda event: hooks.get(event.stage))] for stage in Stage}
+        world.context.hooks = Hooks(chains, world.clock)
     transport = world.connect(service)
     for step in steps:
         transport.send(step + b"\r\n")
@@ -84,6 +104,43 @@ def test_any_octets_in_every_state(state, data, at):
     for message in router.messages:
         assert message.recipients
         assert b"\0" not in message.content
+
+
+answers = {stage: st.sampled_from([None, *(each() for each in STAGES[stage].results)]) for stage in Stage}
+edits = st.lists(
+    st.sampled_from(
+        [
+            AddHeader("A", "b"),
+            AddHeader("A", "b\r\n\r\nC: d", 0),
+            DeleteHeader("Subject"),
+            ReplaceBody(b"a\0b\nc\r"),
+            ChangeSender(None),
+            RemoveRecipient(Address("jsmith", "localhost")),
+            AddRecipient(Recipient(Address("nobody", "localhost"))),
+        ]
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=300)
+@given(
+    state=st.sampled_from(["data", "bdat", "rcpt", "LMTP data", "submission data", "after bdat"]),
+    data=noise,
+    at=cuts,
+    hooks=st.fixed_dictionaries({}, optional=answers),
+    edits=edits,
+)
+def test_any_octets_with_any_hooks(state, data, at, hooks, edits):
+    early = {stage for stage in hooks if list(Stage).index(stage) < list(Stage).index(Stage.HEADER)}
+    hooks = {stage: said for stage, said in hooks.items() if stage not in early}
+    hooks.setdefault(Stage.END_OF_MESSAGE, Continue(tuple(edits)))
+    said, router = run(state, data, at, Limits(messageSize=200, recipients=3), hooks)
+    assert ReplyParser().feed(said)
+    for message in router.messages:
+        assert message.recipients
+        assert b"\0" not in message.content
+        assert b"\n" not in message.content.replace(b"\r\n", b"")
 
 
 senders = st.sampled_from([b"a@example.org", b"", b"no address", b"b@example.org> SIZE=9999"])

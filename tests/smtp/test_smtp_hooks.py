@@ -2,6 +2,7 @@
 
 import pytest
 from attrs import evolve
+from twisted.internet.task import deferLater
 
 from mailfw.errors import Unavailable
 from mailfw.hooks.runner import Attached, Hooks
@@ -221,6 +222,22 @@ def test_submissions_are_complete_before_hooks_see_them(hooked):
     (event,) = [event for event in test.seen if event.stage is Stage.END_OF_MESSAGE]
     seen = event.message.read()
     assert b"Date: " in seen and b"Message-ID: " in seen and b"Bcc" not in seen and b"Received" not in seen
+
+
+def test_a_message_that_comes_while_a_hook_thinks_is_not_taken(hooked):
+    test = hooked(stages=[Stage.DATA])
+
+    class Slow:
+        async def __call__(self, event):
+            await deferLater(test.world.clock, 2)
+
+    test.world.context.hooks._chains = {Stage.DATA: (Attached("slow", Slow()),)}
+    test.client.begin()
+    assert test.client.send(b"DATA\r\n") == []
+    assert test.client.send(b"MAIL FROM:<evil@example.org>\r\n") == []
+    (said,) = test.client.wait(3)
+    assert said.code == 503 and test.messages == []
+    assert test.client.transport.isWriteClosed or test.client.isClosed
 
 
 def test_a_large_message_is_never_whole_in_memory(hooked):

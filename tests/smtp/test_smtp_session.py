@@ -661,3 +661,14 @@ def test_refused_recipient_says_which_and_why(connect):
     client.say("MAIL FROM:<>")
     (said,) = client.say("RCPT TO:<a@localhost>")
     assert (said.code, said.lines) == (550, ("<a@localhost> moved away??250 fine",))
+
+
+@pytest.mark.parametrize(
+    ("inquiries", "stranger", "user"), [("login", [252, 252], [250, 550]), ("never", [252, 252], [252, 252]),
+                                        ("always", [250, 550], [250, 550])],
+)  # fmt: skip
+def test_whom_inquiries_tell_the_truth(connect, inquiries, stranger, user):
+    client = connect()
+    client.world.context.inquiries = inquiries
+    assert client.codes("VRFY jsmith", "EXPN jsmith") == stranger
+    assert client.codes(LOGIN, "VRFY jsmith", "EXPN jsmith")[1:] == user

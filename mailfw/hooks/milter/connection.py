@@ -110,6 +110,9 @@ class MilterHook:
             if found is not None:
                 self._end(found, client, isGone=stage is Stage.DISCONNECT)
             return None
+        if found is not None and stage is Stage.CONNECT:  # the connection has become another client's (XCLIENT)
+            self._end(found, client, isGone=True)
+            found = None
         if found is None or not found.connection.isOpen:
             return await self._begin(event, client)
         return await self._tell(found.session, event, client)
@@ -142,8 +145,6 @@ class MilterHook:
 
     async def _tell(self, session: MilterSession, event: Event, client: Client) -> Result | None:
         stage, envelope = event.stage, event.envelope
-        if stage is Stage.CONNECT:
-            return await session.connect(client)
         if stage is Stage.EHLO:
             return await session.helo(client)
         if stage is Stage.UNKNOWN_COMMAND:

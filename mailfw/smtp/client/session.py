@@ -291,6 +291,8 @@ class ClientSession:
             return self._failed("5.6.3", NotSupported(f"{self.host} does not take 8-bit mail"))
         if envelope.requiresTLS and not (self.channel.isTLS and "REQUIRETLS" in self.features):
             return self._failed("5.7.30", NotSupported(f"{self.host} does not promise TLS on the rest of the way"))
+        if envelope.deliverBy and envelope.deliverBy.isReturned and "DELIVERBY" not in self.features and not self._isLMTP:
+            return self._failed("5.3.3", NotSupported(f"{self.host} does not return what cannot be delivered in time"))
         if 0 < self.features.size < message.size:
             return self._failed("5.3.4", MessageTooLarge(f"{self.host} takes no message over {self.features.size} octets"))
         return None
