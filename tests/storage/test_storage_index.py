@@ -463,6 +463,24 @@ def test_a_search_for_very_many_texts_is_bounded(table: Index) -> None:
     assert found is not None and found.emails == {1}
 
 
+def test_texts_that_are_everywhere_are_not_counted_without_end(table: Index) -> None:
+    table.put([Text(1, email, "", f"hello world {email:03d}") for email in range(1, 301)], 300)
+    hundreds = [Contains(Place.BODY, f" {hundred}0") for hundred in range(3)]
+    found = table.find(1, AllOf((*hundreds, Contains(Place.BODY, "hello"))), 40)
+    assert found is not None and found.emails == set()
+    assert table.find(1, AnyOf(tuple(Contains(Place.BODY, f" {tens:02d}") for tens in range(10))), 40) is None
+    found = table.find(1, AnyOf(tuple(Contains(Place.BODY, f" {tens:02d}") for tens in range(3))), 40)
+    assert found is not None and found.emails == set(range(1, 30))
+
+
+def test_of_a_long_text_some_trigrams_are_enough(table: Index) -> None:
+    words = " ".join(f"word{number:02d}" for number in range(30))
+    table.put([Text(1, 1, "", words), Text(1, 2, "", words[: len(words) // 2]), Text(1, 3, "", "word00")], 3)
+    assert len(Contains(Place.BODY, words).trigrams) > index.MAX_TRIGRAMS
+    found = table.find(1, Contains(Place.BODY, words), 10)
+    assert found is not None and found.emails == {1}
+
+
 def test_the_longest_text_can_be_asked_for(table: Index) -> None:
     table.put([Text(1, 1, "", "xy" * 5000)], 1)
     wanted = plan(Body("xy" * 4000))
