@@ -23,8 +23,15 @@ COMMANDS = (
     "FETCH 1:* (BODY.PEEK[HEADER.FIELDS (FROM SUBJECT DATE)])",
     "SEARCH SUBJECT needle",
     r"STORE 1:* +FLAGS.SILENT (\Flagged)",
+    r"STORE 1:* -FLAGS (\Flagged)",
     "COPY 1:* Archive",
+    r"STORE 1:* +FLAGS.SILENT (\Deleted)",
+    "EXPUNGE",
 )
+
+
+BATCH = 100
+"""Messages of one APPEND."""
 
 
 def message(number: int) -> bytes:
@@ -57,7 +64,7 @@ class Client:
         """Read until a line starts with the tag."""
         tail = b"\r\n"
         while True:
-            tail = (tail + self.socket.recv(1 << 20))[-200:]
+            tail = (tail + self.socket.recv(1 << 20))[-4096:]
             last = tail[tail.rfind(b"\n", 0, -1) + 1 :]
             if last.startswith(tag) and last.endswith(b"\r\n"):
                 if not last.startswith(tag + b"OK"):
@@ -65,15 +72,15 @@ class Client:
                 return
 
     def fill(self, count: int) -> None:
-        """Append messages, pipelined."""
-        for start in range(0, count, 500):
-            batch = []
-            for number in range(start, min(count, start + 500)):
+        """Append messages, many with each command."""
+        for start in range(0, count, BATCH):
+            batch = [b"a APPEND INBOX"]
+            for number in range(start, min(count, start + BATCH)):
                 content = message(number)
-                batch.append(b"a%d APPEND INBOX {%d+}\r\n%b\r\n" % (number, len(content), content))
-            sender = threading.Thread(target=self.socket.sendall, args=(b"".join(batch),))
+                batch.append(b" {%d+}\r\n%b" % (len(content), content))
+            sender = threading.Thread(target=self.socket.sendall, args=(b"".join((*batch, b"\r\n")),))
             sender.start()
-            self.waitFor(b"a%d " % number)
+            self.waitFor(b"a ")
             sender.join()
 
 
@@ -113,7 +120,7 @@ def main() -> None:
                 pinger.join()
                 trips = sorted(pinger.trips)
                 middle, worst = trips[len(trips) // 2] * 1000, trips[-1] * 1000
-                print(f"{spent:8.2f} s  NOOP meanwhile: median {middle:5.1f} ms, longest {worst:6.1f} ms   {command}")
+                print(f"{spent:8.2f} s  NOOP meanwhile: median {middle:5.1f} ms, longest {worst:6.1f} ms   {command}", flush=True)
         finally:
             server.kill()
 

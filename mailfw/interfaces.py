@@ -20,6 +20,7 @@ from mailfw.values import (
     Address,
     Changes,
     Column,
+    Create,
     Credentials,
     Entry,
     Envelope,
@@ -36,6 +37,7 @@ from mailfw.values import (
     Resolution,
     Result,
     Snapshot,
+    SpecialUse,
     Target,
     UIDSet,
     Usage,
@@ -88,6 +90,12 @@ class IMailStore(Interface):
         Never raises for a single target. Return-Path has been stamped by the caller.
         """
 
+    async def removeAccount(account: str) -> int:
+        """Remove an account for good, with its mail and whatever others gave it; how many mailboxes it had, if it was there.
+
+        Open mailboxes of it are deleted ones from then on. Whoever gets an account of that name later begins with nothing.
+        """
+
     async def mustHaveRoom(account: str, octets: int) -> None:
         """Whether a message of that size could be delivered there now, as far as the account's quota is concerned.
 
@@ -99,7 +107,11 @@ class IMailStore(Interface):
 
 
 class IAccount(Interface):
-    """One account's mailboxes, seen by one identity. Cheap: a session holds one; it need not be closed."""
+    """One account's mailboxes, seen by one identity. Cheap: a session holds one; it need not be closed.
+
+    Who is not the owner may do what a mailbox's access control list says, no more, and finds nothing there that may not be looked
+    up (`mailfw.testing.promises.rights`).
+    """
 
     owner: str = Attribute("canonical account name")
 
@@ -108,10 +120,13 @@ class IAccount(Interface):
         names that are only subscribed."""
 
     async def open(name: str) -> IMailbox:
-        """:raises NoSuchMailbox: there is none of that name, or it cannot be selected."""
+        """:raises NoSuchMailbox: there is none of that name, or it cannot be selected.
+        :raises NoPermission: it may be looked up, but not read.
+        """
 
     async def apply(operations: Sequence[Operation]) -> list[Result]:
-        """Do all of it in one transaction, or nothing; the only way to change an account.
+        """Do all of it in one transaction, or nothing; the only way to change an account. Flags that somebody may not give to
+        messages that come in are left out; what else is not allowed raises NoPermission.
 
         Results are in the order of the operations; `values` says which each yields and raises. The caller's message sources
         must stay until this returns.
@@ -291,6 +306,8 @@ class IStoreContext(Interface):
     domains: Sequence[str] = Attribute("the configured domains, the first one first")
     now: Callable[[], float] = Attribute("seconds since the epoch, UTC")
     quotaOf: Callable[[str], Awaitable[Quota]] = Attribute("what an account may hold, by its canonical name: `IQuotas.quotaOf`")
+    mailboxes: Sequence[Create] = Attribute("what a new account has beside INBOX, subscribed to")
+    expiry: Mapping[SpecialUse, float] = Attribute("seconds after which messages go by themselves from mailboxes of a use")
     isInline: bool = Attribute("do blocking work at once in the caller's thread: for tests on a fake clock")
 
 

@@ -595,6 +595,16 @@ class Create:
     specialUse: frozenset[SpecialUse] = frozenset()
 
 
+FIRST_MAILBOXES = (
+    Create("Drafts", frozenset({SpecialUse.DRAFTS})),
+    Create("Sent", frozenset({SpecialUse.SENT})),
+    Create("Junk", frozenset({SpecialUse.JUNK})),
+    Create("Trash", frozenset({SpecialUse.TRASH})),
+    Create("Archive", frozenset({SpecialUse.ARCHIVE})),
+)
+"""What a new account has beside INBOX, where an administrator says nothing else."""
+
+
 @frozen
 class Rename:
     """Rename a mailbox with all below it; INBOX stays and gives its messages (RFC 9051 §6.3.6). → `MailboxInfo`."""

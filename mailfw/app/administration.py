@@ -16,12 +16,11 @@ from attrs import asdict
 from mailfw import __version__
 from mailfw.app.problem import Problem
 from mailfw.errors import NoPermission
-from mailfw.values import Delete, Expunge, Identity, SetQuota, accountName
+from mailfw.values import Identity, SetQuota, accountName
 
 if TYPE_CHECKING:
     from mailfw.app.context import System
     from mailfw.app.server import Server
-    from mailfw.interfaces import IAccount
 
 Operation = Callable[..., Coroutine[Any, Any, Any]]
 _operations: dict[str, Operation] = {}
@@ -100,7 +99,7 @@ class Administration:
         self._endSessions(address)
         if not isPurge:
             return 0
-        return await _purge(await self._system.store.openAccount(Identity(name), name))
+        return await self._system.store.removeAccount(name)
 
     @_operation("user import")
     async def importUsers(self, entries: Iterable[tuple[str, str]]) -> dict[str, int]:
@@ -194,10 +193,3 @@ class Administration:
                 if connection.account == name:
                     connection.stop()
 
-
-async def _purge(account: IAccount) -> int:
-    """Delete every mailbox, children before their parents, and empty INBOX, which cannot be deleted."""
-    mailboxes = [info for info in await account.mailboxes() if info.isSelectable]
-    names = [info.name for info in reversed(mailboxes) if info.name != "INBOX"]
-    await account.apply([Expunge("INBOX", onlyDeleted=False), *(Delete(name) for name in names)])
-    return len(mailboxes)

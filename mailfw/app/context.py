@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -45,7 +45,7 @@ from mailfw.net.spool import SpoolDirectory
 from mailfw.plugins import BrokenPlugin, Kind, PluginError, check
 from mailfw.sasl.exchange import Logins, Masters
 from mailfw.sql.schema import SchemaMismatch
-from mailfw.values import accountName
+from mailfw.values import Create, SpecialUse, accountName
 
 _log = Logger("mailfw.app")
 
@@ -64,6 +64,8 @@ class PluginContext:
     rehash: bool
     now: Any
     quotaOf: Any
+    mailboxes: Sequence[Create] = ()
+    expiry: Mapping[SpecialUse, float] = field(factory=dict)
     options: Any = None
     isInline: bool = False
 
@@ -157,6 +159,8 @@ class System:
             rehash=self.configuration.auth.rehash,
             now=time.time,
             quotaOf=lambda account: self._chain.quotaOf(account),
+            mailboxes=self.configuration.firstMailboxes(),
+            expiry=self.configuration.expire.periods(),
             options=model.model_validate(options) if model else None,
         )
 

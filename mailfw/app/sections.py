@@ -17,10 +17,11 @@ from pydantic.alias_generators import to_snake
 from mailfw.app.endpoints import Binding, bindings
 from mailfw.app.place import SYSTEM_DATA
 from mailfw.app.quantities import octets, seconds
+from mailfw.errors import InvalidName
 from mailfw.imap.settings import OWN_NAME, Settings, Workaround
 from mailfw.net.limits import Limits
 from mailfw.plugins import Kind, PluginError, didYouMean, prefixed
-from mailfw.values import Address
+from mailfw.values import FIRST_MAILBOXES, Address, Create, SpecialUse
 
 _LABEL = re.compile(r"[^\W_]([\w-]{0,61}[^\W_])?")
 
@@ -235,6 +236,49 @@ else:
     LimitsSection = create_model("LimitsSection", __base__=Section, **_limits)
 
 
+_USES = {use.value.removeprefix("\\").lower(): use for use in SpecialUse if use not in (SpecialUse.ALL, SpecialUse.FLAGGED)}
+
+
+def _mailbox(value: str) -> str:
+    from mailfw.storage.names import mailboxName
+
+    try:
+        name = mailboxName(value)
+    except InvalidName as error:
+        raise ValueError(str(error)) from None
+    if name.partition("/")[0].upper() == "INBOX":
+        raise ValueError("INBOX is always there, and what lies below it is made by clients")
+    return name
+
+
+def _uses(value: dict[str, str]) -> dict[str, str]:
+    seen: dict[str, str] = {}
+    for name, use in value.items():
+        if use and use not in _USES:
+            raise ValueError(f'{name}: "{use}" is no use of a mailbox{didYouMean(use, _USES)}')
+        if use and seen.setdefault(use, name) != name:
+            raise ValueError(f"{seen[use]} and {name} cannot both be for {use}")
+    return value
+
+
+class Expire(Section):
+    """`[expire]`: after how long messages go by themselves from mailboxes of a special use."""
+
+    trash: Seconds | None = None
+    junk: Seconds | None = None
+
+    def periods(self) -> dict[SpecialUse, float]:
+        """The same by use."""
+        said = {SpecialUse.TRASH: self.trash, SpecialUse.JUNK: self.junk}
+        return {use: seconds for use, seconds in said.items() if seconds is not None}
+
+
+_MailboxName = Annotated[str, AfterValidator(_mailbox)]
+_FIRST_MAILBOXES = {
+    each.name: next((use.value.removeprefix("\\").lower() for use in each.specialUse), "") for each in FIRST_MAILBOXES
+}
+
+
 class Configuration(Section):
     """The whole file, options applied."""
 
@@ -250,11 +294,17 @@ class Configuration(Section):
     limits: LimitsSection = LimitsSection()
     manhole: Manhole = Manhole()
     imap: IMAP = IMAP()
+    mailboxes: Annotated[dict[_MailboxName, str], AfterValidator(_uses)] = _FIRST_MAILBOXES
+    expire: Expire = Expire()
     plugin: dict[str, dict[str, Any]] = {}
 
     def netLimits(self) -> Limits:
         """The limits as `net` takes them."""
         return Limits(**dict(self.limits))
+
+    def firstMailboxes(self) -> list[Create]:
+        """What a new account has beside INBOX."""
+        return [Create(name, frozenset((_USES[use],) if use else ())) for name, use in self.mailboxes.items()]
 
     def path(self, name: str) -> str:
         """A path as configured: relative ones start in the data directory."""

@@ -62,6 +62,8 @@ def _fixed(configuration: Configuration) -> dict[str, Any]:
         "tls": configuration.tls is None,
         "log.format": configuration.log.format,
         "log.file": configuration.log.file,
+        "mailboxes": configuration.mailboxes,
+        "expire": configuration.expire,
         "plugin": configuration.plugin,
     }
 

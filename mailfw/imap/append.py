@@ -79,7 +79,7 @@ async def _replaced(session: Session, mailbox: str, uids: UIDSet, message: NewMe
     view = session.view
     account, local = await session.at(mailbox)
     appending = AppendMessages(local, (message,))
-    if account is session.viewed:
+    if account.owner == session.viewed.owner:
         _, appended = await session.changeWith(Expunge(view.name, uids, False, view.uidValidity), appending)
     else:  # a crash between the two leaves both, never neither
         [appended] = await account.apply([appending])

@@ -37,7 +37,7 @@ async def _transfer(session: Session, command: Copy | Move, kind: type[CopyMessa
     try:
         with Progress(session):
             account, local = await session.at(command.mailbox)
-            owner = "" if account is session.viewed else account.owner
+            owner = "" if account.owner == session.viewed.owner else account.owner
             copied = await session.change(kind(view.name, uids, local, owner, view.uidValidity))
     except NoSuchMailbox as refusal:
         return tryCreate(refusal)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from mailfw.imap import condstore
 from mailfw.imap.grammar.commands import Enable
 from mailfw.imap.grammar.response import Reply, ok
 from mailfw.imap.manner import CONDSTORE, QRESYNC, UIDONLY
@@ -31,8 +32,11 @@ async def enable(session: Session, command: Enable) -> Reply:
     known = dict.fromkeys(
         name for name in command.capabilities if name in ENABLEABLE and name.decode("ascii") not in session.missing
     )
+    hadModSeqs = session.manner.hasModSeqs
     session.enable(*known)
     session.untagged(b" ".join((b"ENABLED", *(ENABLEABLE[name] for name in known))))
+    if session.selected is not None and session.manner.hasModSeqs and not hadModSeqs:
+        session.channel.write(condstore.highestModSeq(session.selected.toldModSeq))  # RFC 7162 §3.1
     return ok("enabled what there is to enable")
 
 

@@ -36,7 +36,7 @@ async def fetch(session: Session, command: Fetch) -> Reply:
     count = 0
     for page in view.pages(uids, PAGE) if marks else (uids,):
         marked = await _mark(session, page) if marks else {}
-        renderer = Renderer(items, view.uids, view.recentFrom, marked, view.trees, session.manner)
+        renderer = Renderer(items, view.uids, view.recents, marked, view.trees, session.manner, view.learnFlags)
         await _stream(session, page, renderer)
         count += renderer.count
         if not session.channel.isOpen:
@@ -103,7 +103,7 @@ async def tell(session: Session, uids: UIDSet, items: Sequence[FetchItem], isUID
     if manner.hasModSeqs or isUID or session.isRev2:
         uid = () if manner.isUIDOnly else (Attribute.UID,)
         items = (*uid, *items, *((Attribute.MODSEQ,) if manner.hasModSeqs else ()))
-    renderer = Renderer(tuple(dict.fromkeys(items)), view.uids, view.recentFrom, trees=view.trees, manner=manner)
+    renderer = Renderer(tuple(dict.fromkeys(items)), view.uids, view.recents, trees=view.trees, manner=manner)
     await _stream(session, uids, renderer)
     return renderer.count
 

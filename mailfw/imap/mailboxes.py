@@ -56,7 +56,7 @@ async def delete(session: Session, command: Delete) -> Reply:
         return no("INBOX cannot be deleted", b"CANNOT")
     account, local = await session.at(command.mailbox)
     selected = session.selected
-    deletedId = await _mailboxId(account, local) if selected is not None and session.viewed is account else ""
+    deletedId = await _mailboxId(account, local) if selected is not None and session.viewed.owner == account.owner else ""
     await account.apply([DeleteMailbox(local)])
     if session.isRev2 and (name := unicodedata.normalize("NFC", command.mailbox)) != command.mailbox:
         session.channel.write(await listing.describe(session, name, command.mailbox))
@@ -78,7 +78,7 @@ async def rename(session: Session, command: Rename) -> Reply:
     newName = command.newName.removesuffix("/")
     account, local = await session.at(command.mailbox)
     target, newLocal = await session.at(newName)
-    if target is not account:
+    if target.owner != account.owner:
         return no("a mailbox cannot be given to another account", b"CANNOT")
     (info,) = await account.apply([RenameMailbox(local, newLocal)])
     assert isinstance(info, MailboxInfo)

@@ -49,7 +49,7 @@ def criterion(key: Key, view: SelectedMailbox, isFuzzy: bool = False) -> Criteri
         case Fuzzy():
             return criterion(key.key, view, isFuzzy=True)
         case Recent():
-            return criteria.UIDs(UIDSet(((view.recentFrom, ALL_UIDS.last),)))
+            return criteria.UIDs(view.recents)
         case Messages():
             return criteria.UIDs(_uids(key, view))
     return criteria.fuzzy(key) if isFuzzy else key
@@ -68,16 +68,24 @@ def _uids(key: Messages, view: SelectedMailbox) -> UIDSet:
 
 def hasKey(key: Key, kind: type) -> bool:
     """Whether a key of that kind is anywhere in it."""
-    pending = [key]
+    return any(isinstance(each, kind) for each in _keys(key))
+
+
+def hasNumbers(key: Key) -> bool:
+    """Whether messages are meant by number anywhere in it."""
+    return any(isinstance(each, Messages) and not (each.isUID or each.numbers.isSaved) for each in _keys(key))
+
+
+def _keys(key: Key) -> Iterator[Key | Criterion]:
+    """A key with all that it is made of."""
+    pending: list[Key] = [key]
     while pending:
         each = pending.pop()
-        if isinstance(each, kind):
-            return True
+        yield each
         if isinstance(each, AllOf | AnyOf):
             pending += each.keys
         elif isinstance(each, Not | Fuzzy):
             pending.append(each.key)
-    return False
 
 
 def scope(wanted: Criterion) -> UIDSet:

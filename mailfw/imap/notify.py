@@ -4,8 +4,6 @@ The account's log says which names something happened to; what that was is found
 counters for messages, the tree for names and subscriptions. So a bell may ring once for many changes, or a ring get lost, and
 the client still learns of all that is so in the end.
 
-Of metadata the log names the entries themselves; what the server shares with all is compared, as counters are.
-
 What this session does itself to names is not told (§5); the counters of a mailbox into which it copied are, for others may have
 copied too.
 """
@@ -77,9 +75,9 @@ class Notifying:
         self.items = selected.items
         self.isRung = True
         self._wanted = _Wanted(group for group in groups if group.filter not in SELECTED)
-        self._modSeqs: dict[str, int] = {}
-        self._servers: Mapping[str, bytes] = {}
+        self._modSeqs: Mapping[str, int] = {}
         self._tree: Mapping[str, MailboxInfo] = {}
+        self._shared: Mapping[str, bytes] = {}
         self._counters: dict[str, MailboxStatus] = {}
 
     async def begin(self, session: Session, wantsStatus: bool) -> bool:
@@ -90,7 +88,7 @@ class Notifying:
         await sight.accounts()
         self._modSeqs, _ = await sight.changedSince({})
         self._tree = {info.name: info for info in await sight.listing()}
-        self._servers = await self._serverEntries(session)
+        self._shared = await self._sharedEntries(session)
         watched = [info for info in self._tree.values() if info.isSelectable and self._wanted.events(info) & MESSAGE_EVENTS]
         if len(watched) > MAX_WATCHED:
             return False
@@ -147,31 +145,6 @@ class Notifying:
         for mailbox, info in changed:
             await self._tellMessages(session, mailbox, info)
 
-    async def _tellMetadata(self, session: Session) -> None:
-        """Entries that others have set or removed (RFC 5465 §5.6, §5.7; RFC 5464 §4.4.2)."""
-        if not self._wanted.anywhere & _METADATA_EVENTS:
-            return
-        found: dict[str, list[str]] = {}
-        for account, name, entry in await session.sight.metadataSince(self._modSeqs):
-            full = session.sight.name(account, name) if name else ""
-            info = self._tree.get(full)
-            wanted = Event.MAILBOX_METADATA_CHANGE if name else Event.SERVER_METADATA_CHANGE
-            if wanted in (self._wanted.events(info) if name else self._wanted.anywhere):
-                found.setdefault(full, []).append(entry)
-        before, self._servers = self._servers, await self._serverEntries(session)
-        differing = {*before.items()} ^ {*self._servers.items()}
-        found.setdefault("", []).extend(sorted({entry for entry, _ in differing}))
-        for full, entries in found.items():
-            if told := [entry for entry in entries if (full, entry) not in session.ownEntries]:
-                session.channel.write(metadata.namesLine(session, full, told))
-
-    async def _serverEntries(self, session: Session) -> Mapping[str, bytes]:
-        """What the server shares with all, by digest."""
-        if Event.SERVER_METADATA_CHANGE not in self._wanted.anywhere:
-            return {}
-        found = await session.account.metadata("", ["/shared"], None)
-        return {name: sha256(value).digest() for name, value in found.items()}
-
     async def _tellMessages(self, session: Session, mailbox: IMailbox, info: MailboxInfo) -> None:
         """Of a mailbox that is not selected, the counters that changed (RFC 5465 §5.1, §5.2, §5.3)."""
         name = info.name
@@ -213,6 +186,36 @@ class Notifying:
                 extended = listing.oldName(session, name, told.get(name, ""))
                 yield listing.line(b"LIST", found, session.nameWord(name), extended)
 
+    # --- Metadata --------------------------------------------------------------------------------------------------
+
+    async def _tellMetadata(self, session: Session) -> None:
+        """Entries that were set or removed, by their names (RFC 5465 §5.6, §5.7)."""
+        if not self._wanted.anywhere & _METADATA_EVENTS:
+            return
+        changed: dict[str, list[str]] = {}
+        for mailbox, entry in [*await session.sight.metadataSince(self._modSeqs), *await self._sharedSince(session)]:
+            if (mailbox, entry) not in session.ownEntries and self._isMetadataWanted(mailbox):
+                changed.setdefault(mailbox, []).append(entry)
+        await session.send(metadata.namesLine(session, mailbox, entries) for mailbox, entries in changed.items())
+
+    def _isMetadataWanted(self, mailbox: str) -> bool:
+        if not mailbox:
+            return Event.SERVER_METADATA_CHANGE in self._wanted.anywhere
+        return Event.MAILBOX_METADATA_CHANGE in self._wanted.events(self._tree.get(mailbox))
+
+    async def _sharedSince(self, session: Session) -> list[tuple[str, str]]:
+        """What the server shares with all is in no account's log: it is compared with what it was last."""
+        before, self._shared = self._shared, await self._sharedEntries(session)
+        names = sorted({*before, *self._shared})
+        return [("", name) for name in names if before.get(name) != self._shared.get(name)]
+
+    async def _sharedEntries(self, session: Session) -> Mapping[str, bytes]:
+        """By name, what tells whether an entry that the server shares is as it was."""
+        if Event.SERVER_METADATA_CHANGE not in self._wanted.anywhere:
+            return {}
+        found = await session.account.metadata("", ("/shared",), None)
+        return {name: sha256(value).digest() for name, value in found.items()}
+
 
 class _Wanted:
     """Which events are to be told of which names (RFC 5465 §6). To ask costs the same, however many groups were named.
@@ -220,7 +223,7 @@ class _Wanted:
     INBOXES are PERSONAL, for filters may deliver to any mailbox (§6.3). Others' mailboxes are told of where they are named, or
     subscribed to.
 
-    :ivar anywhere: those that are to be told of some name; so are events of the server itself.
+    :ivar anywhere: those that are to be told of some name.
     """
 
     def __init__(self, groups: Iterable[EventGroup]) -> None:
@@ -237,6 +240,7 @@ class _Wanted:
                     named.update((name, named.get(name, frozenset()) | group.events) for name in group.names)
                 case _:
                     self._everywhere |= group.events
+
         self.anywhere = self._everywhere.union(self._subscribed, *self._mailboxes.values(), *self._subtrees.values())
 
     def __bool__(self) -> bool:

@@ -19,6 +19,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 
+from attrs import frozen
+
 from mailfw.imap.contexts import Contexts
 from mailfw.imap.grammar import response
 from mailfw.imap.grammar.sequence import SequenceSet
@@ -33,12 +35,21 @@ MAX_UID = 0xFFFFFFFF
 _UID, _FLAGS, _UID_AND_MODSEQ = attrgetter("uid"), attrgetter("flags"), attrgetter("uid", "modSeq")
 
 
+@frozen
+class Removal:
+    """What is to be taken out of a view. :ivar gone: UIDs; :ivar spans: their places; :ivar kept: what stays."""
+
+    gone: UIDSet
+    spans: tuple[tuple[int, int], ...]
+    kept: memoryview
+
+
 class SelectedMailbox:
     """One session's view of one mailbox.
 
     :ivar uids: the UID of message n at n - 1.
     :ivar account: whose mailbox it is; None: the client's own. :ivar name: what it is called there.
-    :ivar recentFrom: messages with this UID and above are \\Recent to this session.
+    :ivar recents: messages with these UIDs are \\Recent to this session, those that come too; no other session was told of them.
     :ivar tellsRecent: the client speaks IMAP4rev1, which has \\Recent; without it no message is that (RFC 9051 Appendix E).
     :ivar modSeq: what happened up to here is in the view.
     :ivar hasArrivals: messages came while it was selected, and were told of as \\Recent.
@@ -67,7 +78,7 @@ class SelectedMailbox:
         self.isReadOnly = isReadOnly
         self.uids = snapshot.uids
         self.tellsRecent = True
-        self.recentFrom = snapshot.status.recentFrom
+        self.recents = UIDSet(((max(1, snapshot.status.recentFrom), MAX_UID),))
         if not tellsRecent:
             self.forgetRecent()
         self.modSeq = snapshot.status.highestModSeq
@@ -95,11 +106,16 @@ class SelectedMailbox:
     @property
     def recent(self) -> int:
         """RECENT: how many messages this session is among the first to see."""
-        return len(self.uids) - bisect_left(self.uids, self.recentFrom)
+        return self.countOf(self.recents)
 
     def forgetRecent(self) -> None:
         """The client knows of no \\Recent: no message is that any more."""
-        self.tellsRecent, self.recentFrom = False, MAX_UID + 1
+        self.tellsRecent, self.recents = False, UIDSet()
+
+    def toldElsewhere(self, untold: int) -> None:
+        """Messages that come now with a UID below this one are \\Recent to another session, which was told of them first."""
+        if untold > self.lastUID + 1:
+            self.recents -= UIDSet(((self.lastUID + 1, untold - 1),))
 
     def countLines(self) -> bytes:
         """`* n EXISTS`, and `* n RECENT` for whom there is such a thing."""
@@ -214,7 +230,10 @@ class SelectedMailbox:
 
     def learn(self, changes: Iterable[MessageChange]) -> bytes:
         """What the client must be told before it sees keywords that the mailbox did not have (RFC 3501 §7.2.6)."""
-        flags = frozenset().union(*set(map(_FLAGS, changes)))
+        return self.learnFlags(frozenset().union(*set(map(_FLAGS, changes))))
+
+    def learnFlags(self, flags: frozenset[str]) -> bytes:
+        """The same for the flags of a message."""
         keywords = self._keywords.union(flag for flag in flags if not flag.startswith("\\"))
         if keywords == self._keywords:
             return b""
@@ -223,7 +242,7 @@ class SelectedMailbox:
 
     def flags(self, uid: int, flags: Iterable[str]) -> bytes:
         """A message's flags as this session sees them, without parentheses."""
-        return response.flags((*flags, response.RECENT) if uid >= self.recentFrom else flags)
+        return response.flags((*flags, response.RECENT) if uid in self.recents else flags)
 
     def knows(self, changes: Sequence[MessageChange]) -> bytes:
         """The client knows of these changes: it made them, and is told, or asked not to be (RFC 3501 §6.4.6 .SILENT).
@@ -235,14 +254,31 @@ class SelectedMailbox:
 
     # --- News ------------------------------------------------------------------------------------------------------
 
-    def notice(self, vanished: UIDSet) -> None:
+    def removal(self, vanished: UIDSet) -> Removal:
+        """What is to be taken out when these have been expunged, too. Pure: many ranges take long, and may do so in a thread."""
+        spans = tuple(self.spans(self._gone | vanished))
+        kept = array("I")
+        at = 0
+        for start, end in spans:
+            kept.frombytes(self.uids[at:start].tobytes())
+            at = end
+        kept.frombytes(self.uids[at:].tobytes())
+        gone = UIDSet.fromUIDs(uid for start, end in spans for uid in self.uids[start:end])
+        return Removal(gone, spans, memoryview(kept))
+
+    def notice(self, removal: Removal) -> None:
         """These were expunged; the client is told at a later time."""
         if not self._gone:
             self._goneAfter = self.modSeq
-        self._gone |= UIDSet.fromRanges((self.uids[start], self.uids[end - 1]) for start, end in self.spans(vanished))
+        self._gone = removal.gone
 
     def update(
-        self, changes: Changes, mayExpunge: bool, isUID: bool = False, tellsFlags: bool = True
+        self,
+        changes: Changes,
+        mayExpunge: bool,
+        isUID: bool = False,
+        tellsFlags: bool = True,
+        removal: Removal | None = None,
     ) -> Iterator[bytes]:
         """Take in what happened, and say what the client is to be told of it: expunges, arrivals, flags.
 
@@ -251,11 +287,15 @@ class SelectedMailbox:
         :param mayExpunge: numbers may change now; otherwise they do at a later time.
         :param isUID: FETCH responses name the UID.
         :param tellsFlags: the client wants to know of them (RFC 5465 §5.1).
+        :param removal: `removal(changes.vanished)`, where it was worked out before.
         """
-        self.notice(changes.vanished)
+        if removal is None and (changes.vanished or self._gone):
+            removal = self.removal(changes.vanished)
+        if removal is not None:
+            self.notice(removal)
         recent = self.recent
-        if mayExpunge and self._gone:
-            yield from self._expunge()
+        if mayExpunge and removal is not None and self._gone:
+            yield from self._expunge(removal)
         cut = bisect_right(changes.changed, self.lastUID, key=_UID)
         arrived, known = changes.changed[cut:], changes.changed[:cut]
         if arrived:
@@ -300,24 +340,16 @@ class SelectedMailbox:
                 flags = self.flags(change.uid, change.flags)
                 yield b"%b* %b%bFLAGS (%b)%b)\r\n" % (self.learn((change,)), head, uid, flags, modSeq)
 
-    def _expunge(self) -> Iterator[bytes]:
+    def _expunge(self, removal: Removal) -> Iterator[bytes]:
         """Take the expunged messages out, and announce them: by UID, or from the last to the first, so that no number
         changes meanwhile.
         """
-        spans = list(self.spans(self._gone))
-        kept = array("I")
-        at = 0
-        for start, end in spans:
-            kept.frombytes(self.uids[at:start].tobytes())
-            at = end
-        kept.frombytes(self.uids[at:].tobytes())
-        gone = UIDSet.fromUIDs(uid for start, end in spans for uid in self.uids[start:end])
-        self.uids, self._gone = memoryview(kept), UIDSet()
+        self.uids, self._gone = removal.kept, UIDSet()
         self.owesModSeq = True
         if self.manner.saysVanished:
-            yield b"* VANISHED %b\r\n" % str(gone).encode("ascii")
+            yield b"* VANISHED %b\r\n" % str(removal.gone).encode("ascii")
             return
-        for start, end in reversed(spans):
+        for start, end in reversed(removal.spans):
             for number in range(end, start, -1):
                 yield b"* %d EXPUNGE\r\n" % number
 

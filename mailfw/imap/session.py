@@ -9,7 +9,7 @@ and lines are its own until it calls `finish`.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from attrs import evolve
 
@@ -39,6 +39,7 @@ from mailfw.imap import (
     store,
     thread,
 )
+from mailfw.imap.channel import Channel, Dialogue
 from mailfw.imap.grammar import names, response
 from mailfw.imap.grammar.commands import SYNTAX, UNKNOWN_COMMAND, Tagged, Unreadable, parse
 from mailfw.imap.grammar.fetch import FetchItem
@@ -46,9 +47,9 @@ from mailfw.imap.grammar.metadata import SetMetadata
 from mailfw.imap.grammar.response import Condition, Reply, bad, bye, no, ok, refused
 from mailfw.imap.grammar.tokens import BadSyntax, CommandText, RefusedArgument
 from mailfw.imap.manner import Manner
-from mailfw.imap.reader import Spool
+from mailfw.imap.matching import hasNumbers
 from mailfw.imap.recent import Recency
-from mailfw.imap.selected import SelectedMailbox
+from mailfw.imap.selected import Removal, SelectedMailbox
 from mailfw.imap.settings import Settings, Workaround
 from mailfw.imap.sight import Sight
 from mailfw.imap.states import (
@@ -75,6 +76,9 @@ OUTPUT_CHUNK = 65536
 
 THOUGHT_FROM = 16384
 """Octets from which reading a command takes so long that others are to have their turn meanwhile."""
+
+MANY_RANGES = 2000
+"""Ranges of UIDs that are not worked on while others wait."""
 
 OnMailbox = SetFlags | CopyMessages | MoveMessages | ExpungeMessages
 """Operations on the messages of one mailbox."""
@@ -108,95 +112,6 @@ HANDLERS: Mapping[type, Handler] = {
     **acl.HANDLERS,
     **metadata.HANDLERS,
 }
-
-
-class Channel(Protocol):
-    """What a session needs of its connection."""
-
-    @property
-    def isOpen(self) -> bool:
-        """Whether there is still somebody to talk to."""
-
-    @property
-    def isTLS(self) -> bool:
-        """Whether the connection is under TLS."""
-
-    @property
-    def peerHost(self) -> str:
-        """Where the client is, as logins know it."""
-
-    @property
-    def log(self) -> Any:
-        """A logger whose events name the connection (a `twisted.logger.Logger`, which this room does not import)."""
-
-    @property
-    def peerCertificate(self) -> bytes | None:
-        """The client's verified certificate."""
-
-    def channelBinding(self, kind: str, /) -> bytes | None:
-        """What a login can be bound to."""
-
-    def mayUsePlaintext(self) -> bool:
-        """Whether a password may come now."""
-
-    def mayStartTLS(self) -> bool:
-        """Whether STARTTLS would do."""
-
-    def startTLS(self) -> bool:
-        """Begin TLS. False: the client had sent more in the clear, and is gone."""
-
-    def write(self, data: bytes, /) -> None:
-        """Send."""
-
-    async def drain(self) -> None:
-        """Wait while the client does not read."""
-
-    async def breathe(self) -> None:
-        """Let other connections have their turn."""
-
-    async def pause(self, seconds: float) -> None:
-        """Wait; ends at once when the connection is lost."""
-
-    @property
-    def isCompressed(self) -> bool:
-        """Whether both sides speak DEFLATE."""
-
-    def startCompression(self) -> bool:
-        """Speak it from here on. False: the client had sent more, and is gone."""
-
-    def stopCompression(self) -> bool:
-        """Speak it no more. False: the client goes on with it, and is gone."""
-
-    def restartLogin(self) -> None:
-        """The client is nobody again, and has time to log in."""
-
-    def openSpool(self) -> Spool:
-        """Where a message can be put together; whoever opens it discards it."""
-
-    def later(self, seconds: float, call: Callable[[], object]) -> Callable[[], None]:
-        """Call after so many seconds, if the connection is there then. Returns what prevents it."""
-
-    def now(self) -> float:
-        """Seconds since the epoch, UTC."""
-
-    async def think(self, work: Callable[[], T]) -> T:
-        """Do work that needs nothing but the processor, while others have their turns; → what it returns."""
-
-    def hangUp(self) -> None:
-        """Close once everything is sent."""
-
-    def abort(self) -> None:
-        """Close at once."""
-
-
-class Dialogue(Protocol):
-    """Lines that belong to a command under way."""
-
-    async def line(self, line: bytes) -> None:
-        """The client sent a line."""
-
-    def ended(self) -> None:
-        """There is no such session any more."""
 
 
 class Session:
@@ -358,7 +273,7 @@ class Session:
         name = self._name
         try:
             isAsked = name in ASKS_FOR_NEWS or (self.manner.hasModSeqs and name in SHOWS_MODSEQS)
-            await self.news(isAsked, name not in KEEPS_NUMBERS, name.startswith(b"UID "))
+            await self.news(isAsked, not self._keepsNumbers, name.startswith(b"UID "))
             if self.notifying is not None:
                 self.notifying.isRung |= name in CHANGES_NAMES or bool(self.ownEntries)
                 await self.notifying.tell(self)
@@ -371,6 +286,14 @@ class Session:
             self.channel.log.failure("telling news of the selected mailbox failed")
             return False
         return True
+
+    @property
+    def _keepsNumbers(self) -> bool:
+        """Whether an EXPUNGE would change what the numbers in the command under way mean: even UID SEARCH may name some (RFC
+        7162 §3.2.10.2).
+        """
+        key = getattr(self._command, "key", None)
+        return self._name in KEEPS_NUMBERS or (key is not None and hasNumbers(key))
 
     def answer(self, tag: bytes, reply: Reply) -> None:
         """Write a tagged reply; too many BADs in a row end the session."""
@@ -507,7 +430,7 @@ class Session:
         self.notify(None)
         if self.selected is not None:
             await self.deselect()
-        self._account, self.identity, self.missing = None, None, self.settings.missing()
+        self._sight, self.identity, self.missing = None, None, self.settings.missing()
         self.enabled, self.manner = frozenset(), Manner()
         self.state = State.NOT_AUTHENTICATED
         self.channel.restartLogin()
@@ -524,6 +447,8 @@ class Session:
     def select(self, view: SelectedMailbox) -> None:
         """Look at a mailbox from now on."""
         self.selected = view
+        if view.tellsRecent and self._mayClaim(view):
+            self._recency.told(self.store, view.mailbox.info.mailboxId, view.lastUID)
         self.state = State.SELECTED
         view.isRung = self.notifying is not None  # a bell may have rung before the mailbox was looked at
         self._watch()
@@ -539,7 +464,6 @@ class Session:
                 await view.mailbox.snapshot(claimRecent=True)
             except Refusal as refusal:
                 self.channel.log.debug("recent messages could not be claimed: {refusal}", refusal=refusal)
-            self._recency.claimed(self.store, view.mailbox.info.mailboxId)
 
     def _mayClaim(self, view: SelectedMailbox) -> bool:
         r"""Whether what this client is told of is not \Recent to others any more."""
@@ -622,12 +546,10 @@ class Session:
         return tuple(name.removesuffix("/") for name in names)
 
     @property
-    def ownEntries(self) -> frozenset[tuple[str, str]]:
-        """Metadata entries that the command under way has changed by itself, each with its mailbox."""
+    def ownEntries(self) -> tuple[tuple[str, str], ...]:
+        """Metadata that the command under way is about to change by itself: mailbox and entry."""
         command = self._command
-        if not isinstance(command, SetMetadata):
-            return frozenset()
-        return frozenset((command.mailbox, name) for name, _ in command.entries)
+        return tuple((command.mailbox, name) for name, _ in command.entries) if isinstance(command, SetMetadata) else ()
 
     @property
     def mayTell(self) -> bool:
@@ -663,6 +585,8 @@ class Session:
         isUID = isUID or self.isRev2 or notifying is not None
         last = view.lastUID
         changes = await self._changes(view)
+        if view.tellsRecent:
+            view.toldElsewhere(self._recency.firstUntold(self.store, view.mailbox.info.mailboxId))
         if changes.isComplete:
             await self._tell(view, changes, mayExpunge, isUID)
         else:
@@ -703,18 +627,28 @@ class Session:
         """What goes from the results that the client follows is told while its number still means it."""
         self.channel.write(view.contexts.gone(changes.vanished, view.uids))
         tellsFlags = self.notifying is None or self.notifying.tellsFlags
-        await self.send(view.update(changes, mayExpunge, isUID, tellsFlags))
+        removal = await self._removal(view, changes.vanished)
+        await self.send(view.update(changes, mayExpunge, isUID, tellsFlags, removal))
+
+    async def _removal(self, view: SelectedMailbox, vanished: UIDSet) -> Removal | None:
+        """Many ranges take too long for others to wait."""
+        if len(vanished.ranges) < MANY_RANGES:
+            return None
+        return await self.channel.think(lambda: view.removal(vanished))
 
     def made(self, mailbox: str, uidValidity: int, uids: Iterable[int]) -> None:
         """The client put messages somewhere; if that is the selected mailbox, it need not be told about them (RFC 5465 §5.2)."""
         view = self.selected
-        if view is not None and (view.name, view.uidValidity) == (mailbox, uidValidity):
+        if view is None or view.uidValidity != uidValidity:
+            return
+        if self.sight.name(self.viewed, view.name) == mailbox:
             view.made |= UIDSet.fromUIDs(uids)
 
     async def lookOut(self) -> None:
         """Learn which messages others have expunged, without telling the client yet."""
         changes = await self._changes(self.view)
-        self.view.notice(changes.vanished)
+        if changes.vanished:
+            self.view.notice(await self._removal(self.view, changes.vanished) or self.view.removal(changes.vanished))
 
     async def _changes(self, view: SelectedMailbox) -> Changes:
         try:

@@ -61,7 +61,9 @@ class Sight:
     async def accounts(self) -> dict[str, IAccount]:
         """The client's own account and those of others who share something, by what comes before names in them."""
         found = {"": self.own}
-        for owner in (await self._store.sharedWith(self._identity))[:MAX_OTHERS]:
+        owners = (await self._store.sharedWith(self._identity))[:MAX_OTHERS]
+        self.known = {owner: account for owner, account in self.known.items() if owner in owners}
+        for owner in owners:
             try:
                 found[f"{PREFIX}{owner}/"] = await self._other(owner)
             except NoSuchMailbox:
@@ -102,11 +104,11 @@ class Sight:
         mailbox = await account.open(local)
         return mailbox, mailbox.info if account is self.own else self._seen(name.removesuffix(local), mailbox.info)
 
-    async def metadataSince(self, known: Mapping[str, int]) -> list[tuple[IAccount, str, str]]:
-        """Metadata entries that were set or removed after the MODSEQ that is known of each account, with the local names of their
-        mailboxes; the empty name is the server."""
+    async def metadataSince(self, known: Mapping[str, int]) -> list[tuple[str, str]]:
+        """Names of mailboxes, each with a metadata entry that was set or removed after the MODSEQ that is known of its account;
+        the empty name is the server."""
         return [
-            (account, name, entry)
+            (self.name(account, name) if name else "", entry)
             for account in (self.own, *self.known.values())
             if account.owner in known
             for name, entry in await account.metadataSince(known[account.owner])

@@ -18,7 +18,7 @@ Invariants:
 
 from mailfw.sql.database import Database
 from mailfw.sql.schema import Migration, Schema, SchemaMismatch
-from mailfw.sql.sqlite import Connection
+from mailfw.sql.sqlite import Connection, shrink
 from mailfw.sql.writer import Undo
 
-__all__ = ["Connection", "Database", "Migration", "Schema", "SchemaMismatch", "Undo"]
+__all__ = ["Connection", "Database", "Migration", "Schema", "SchemaMismatch", "Undo", "shrink"]

@@ -19,6 +19,7 @@ MEMORY = ":memory:"
 PAGE_SIZE = 8192
 CHECKPOINT_PAGES = 4000
 STATEMENTS = 512
+_FEW_PAGES = 1000  # free ones that are not worth the work
 
 TYPES = {
     "identity": "INTEGER PRIMARY KEY AUTOINCREMENT",  # AUTOINCREMENT: an id is never given twice
@@ -44,6 +45,7 @@ def connectWriter(path: str) -> Connection:
     try:
         for pragma in (
             f"page_size = {PAGE_SIZE}",
+            "auto_vacuum = INCREMENTAL",  # of a new file; one that was made without it only grows
             "journal_mode = WAL",
             "synchronous = FULL",
             f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
@@ -101,6 +103,22 @@ def connectReader(path: str) -> Connection:
     for pragma in ("query_only = ON", "cache_size = -4096", "busy_timeout = 2000", "temp_store = MEMORY"):
         connection.execute(f"PRAGMA {pragma}").fetchall()
     return connection
+
+
+def shrink(connection: Connection, pages: int) -> bool:
+    """Give free pages back to the file system, if they are more than a quarter of the file; whether there are more to be given.
+
+    New mail fills free pages by itself, so that a file which only breathes is left alone.
+
+    :param pages: to be given back at the most.
+    """
+    free, count = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_count"))
+    isIncremental = connection.execute("PRAGMA auto_vacuum").fetchone()[0] == 2
+    if not isIncremental or free < _FEW_PAGES or free * 4 < count:
+        return False
+    for _ in range(min(pages, free)):
+        connection.execute("PRAGMA incremental_vacuum(1)").fetchall()  # a larger number would have to be stepped through
+    return bool(free > pages)
 
 
 def closeWriter(connection: Connection) -> None:

@@ -113,9 +113,10 @@ def changesSince(connection: Connection, mailbox: int, modSeq: int) -> Changes:
 
 def changedNames(connection: Connection, account: int, modSeq: int) -> tuple[int, list[str]]:
     """The account's MODSEQ, and the names that anything happened to after `modSeq`."""
-    now = int(connection.execute(_ACCOUNT, (account,)).fetchone()[0])
-    if now <= modSeq:
-        return now, []
+    row = connection.execute(_ACCOUNT, (account,)).fetchone()
+    if row is None or row[0] <= modSeq:  # none: the account has been removed
+        return (modSeq if row is None else int(row[0])), []
+    now = int(row[0])
     return now, [str(row[0]) for row in connection.execute(_NAMES, (account, modSeq, account, modSeq))]
 
 

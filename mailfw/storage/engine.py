@@ -19,17 +19,18 @@ from twisted.python.failure import Failure
 
 from mailfw.errors import Refusal, Unavailable
 from mailfw.sql import Connection, Database
-from mailfw.storage import messages, quota, tree
+from mailfw.storage import messages, quota, removal, tree
 from mailfw.storage.apply import Step, apply, steps
 from mailfw.storage.bells import Bell, Bells
 from mailfw.storage.blobs import IBlobStore, drop
 from mailfw.storage.candidates import candidates
 from mailfw.storage.changes import View, emailOf
 from mailfw.storage.content import BLOB, BLOB_FROM, Arriving, StoredContent
+from mailfw.storage.household import Expiry, Household
 from mailfw.storage.housekeeping import Housekeeping
 from mailfw.storage.indexer import BATCH, BATCH_OCTETS, MAX_OCTETS, Indexer, Loaded, Pending, Thread, load
 from mailfw.storage.limits import Limits
-from mailfw.storage.names import accountName, mailboxName
+from mailfw.storage.names import INBOX, accountName, mailboxName
 from mailfw.storage.place import Rows
 from mailfw.storage.rows import Reading, Source, Stale, Tables
 from mailfw.storage.sharing import Sharing
@@ -40,7 +41,7 @@ T = TypeVar("T")
 _Bound = tuple[Target, Terms]
 
 _ACCOUNT = "SELECT id FROM account WHERE name = ?"
-_ADD_ACCOUNT = "INSERT INTO account (name, modseq, uid_validity) VALUES (?, 0, 0)"
+_ADD_ACCOUNT = "INSERT INTO account (name, modseq, uid_validity) VALUES (?, 0, ?)"
 _DERIVED = """UPDATE email SET format = ?, header_size = ?, message_id = ?, refs = ?, subject = ?, sent_date = ?, envelope = ?,
     structure = ?, fields = ?, digest = ?, preview = NULL WHERE id = ?"""
 _COUNT = "SELECT COUNT(*) FROM email"
@@ -81,6 +82,7 @@ class Engine:
         housekeeping: Housekeeping,
         limits: Limits,
         indexer: Indexer | None = None,
+        household: Household = Household(),  # noqa: B008 - it is frozen
     ) -> None:
         self.database = database
         self.blobs = blobs
@@ -99,7 +101,10 @@ class Engine:
         self.sharing = Sharing()
         self._housekeeping = housekeeping
         self._indexer = indexer
+        self.household = household
+        self._expiry = Expiry(self, household)
         housekeeping.start()
+        self._expiry.start()
         if indexer is not None:
             indexer.start(self)
 
@@ -121,6 +126,24 @@ class Engine:
         row = await self.database.read(lambda connection: connection.execute(_ACCOUNT, (name,)).fetchone())
         return None if row is None else await self.account(name)
 
+    async def removeAccount(self, name: str) -> int:
+        """Remove an account for good; how many mailboxes it had."""
+        found = await self.existing(name)
+        if found is None:
+            return 0
+        count, touched = await self.database.write(partial(self._remove, found))
+        self._accounts.pop(name, None)
+        self.ring(name, touched)
+        return count
+
+    def _remove(self, account: AccountRef, connection: Connection) -> tuple[int, dict[int, int]]:
+        tx = self.transaction(connection, account.key)
+        return removal.remove(tx), tx.touched
+
+    async def forgetName(self, name: str) -> None:
+        """Take the name of a removed account off everything that is others'."""
+        await self.database.write(lambda connection: removal.forget(connection, name))
+
     def _accountKey(self, name: str, connection: Connection) -> int:
         """In the writer: the account's key, with what a new account starts with."""
         key = self._caches.accounts.get(name)
@@ -132,10 +155,9 @@ class Engine:
         return key
 
     def _makeAccount(self, name: str, connection: Connection) -> int:
-        key = connection.execute(_ADD_ACCOUNT, (name,)).lastrowid
-        assert key is not None
+        key = addAccount(name, connection)
         tx = self.transaction(connection, key)
-        for operation in tree.DEFAULTS:
+        for operation in (Create(INBOX), *self.household.mailboxes):
             tree.create(tx, operation)
         tree.subscribeAll(tx)
         return key
@@ -386,6 +408,7 @@ class Engine:
         """Finish what was begun, and let go of the file."""
         if self._indexer is not None:
             await self._indexer.close()
+        await self._expiry.stop()
         await self._housekeeping.stop()
         await self.database.close()
         if self._indexer is not None:
@@ -401,6 +424,13 @@ class _Delivered:
 
 
 _ROWS = Rows()
+
+
+def addAccount(name: str, connection: Connection) -> int:
+    """In the writer: a new account, with nothing in it; its key."""
+    key = connection.execute(_ADD_ACCOUNT, (name, removal.highestValidity(connection))).lastrowid
+    assert key is not None
+    return key
 
 
 def _prepare(arriving: Sequence[Arriving]) -> None:

@@ -1,4 +1,5 @@
-"""What a store clears away when there is time: messages whose grace is over, deleted mailboxes, old log entries, orphaned blobs.
+"""What a store clears away when there is time: messages whose grace is over, deleted mailboxes, old log entries, orphaned blobs,
+pages of its file that nothing fills any more.
 
 Work is done in small jobs between which the writer serves others. A job that is cut short by a crash is begun again.
 """
@@ -13,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from mailfw.sql import Connection, Database
+from mailfw.sql import Connection, Database, shrink
 from mailfw.storage.blobs import IBlobStore, drop
 from mailfw.storage.content import BLOB
 
@@ -88,6 +89,9 @@ class Housekeeping:
             for mailbox in await self._database.read(_longLogs):
                 await self._database.write(partial(_cutLog, mailbox))
             await self._dropOrphans()
+            isMore = True
+            while isMore and self._loop.running:
+                isMore = await self._database.write(lambda connection: shrink(connection, PIECE))
 
     async def _drop(self, refs: list[str]) -> None:
         blobs = self._blobs

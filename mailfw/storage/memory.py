@@ -13,6 +13,7 @@ from mailfw.sql.sqlite import MEMORY
 from mailfw.storage.bells import Bells
 from mailfw.storage.blobs import MemoryBlobs
 from mailfw.storage.engine import Engine
+from mailfw.storage.household import Household
 from mailfw.storage.housekeeping import Housekeeping
 from mailfw.storage.limits import Limits
 from mailfw.storage.schema import SCHEMA
@@ -33,7 +34,9 @@ class Memory:
         blobs = MemoryBlobs()
         limits = Limits(context.quotaOf, context.now)
         housekeeping = Housekeeping(database, blobs, context.reactor, context.now)
-        return Store([Engine(database, blobs, Bells(), context.now, housekeeping, limits)], context.domains[0])
+        household = Household.of(context)
+        engine = Engine(database, blobs, Bells(), context.now, housekeeping, limits, household=household)
+        return Store([engine], context.domains[0])
 
 
 memory = Memory()

@@ -16,6 +16,7 @@ from mailfw.sql import Connection, Database
 from mailfw.storage.bells import Bells
 from mailfw.storage.blobs import FileBlobs
 from mailfw.storage.engine import Engine
+from mailfw.storage.household import Household
 from mailfw.storage.housekeeping import Housekeeping
 from mailfw.storage.indexer import openIndexer
 from mailfw.storage.limits import Limits
@@ -62,7 +63,7 @@ class SQLite:
             blobs = FileBlobs(os.path.join(directory, f"blobs{number}"))
             housekeeping = Housekeeping(database, blobs, context.reactor, context.now)
             indexer = openIndexer(database, os.path.join(directory, f"search{number}.index"), context)
-            engines.append(Engine(database, blobs, bells, context.now, housekeeping, limits, indexer))
+            engines.append(Engine(database, blobs, bells, context.now, housekeeping, limits, indexer, Household.of(context)))
         return Store(engines, context.domains[0])
 
     def _open(self, directory: str, number: int, context: IStoreContext) -> Database:

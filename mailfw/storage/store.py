@@ -76,6 +76,13 @@ class Store:
             outcomes.update(zip(ats, some, strict=True))
         return [outcomes[at] for at in range(len(targets))]
 
+    async def removeAccount(self, account: str) -> int:
+        """Remove an account with all its mail, and its name from the lists of others; how many mailboxes it had."""
+        count = await self._engineOf(account).removeAccount(account)
+        for engine in self._engines:
+            await engine.forgetName(account)
+        return count
+
     async def mustHaveRoom(self, account: str, octets: int) -> None:
         """:raises OverQuota: a message of that size does not fit into the account."""
         await self._engineOf(account).mustHaveRoom(account, octets)

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from attrs import define, frozen
 
-from mailfw.errors import LimitExceeded, NoSuchMailbox, UIDValidityChanged
+from mailfw.errors import LimitExceeded, NoSuchMailbox, UIDValidityChanged, Unavailable
 from mailfw.sql import Connection
 from mailfw.storage import quota
 from mailfw.storage.content import Arriving
@@ -277,6 +277,8 @@ class Transaction:
         :raises OverQuota: messages come, and are more than the account may hold.
         """
         row = self.connection.execute(_COUNT_ACCOUNT, (messages, size, self.account)).fetchone()
+        if row is None:
+            raise Unavailable("the account has been removed")
         if messages > 0 and self.terms.limits is not None:
             quota.mustFit(row[1], row[2], quota.inForce(row[3:], self.terms.limits))
         return int(row[0])

@@ -18,16 +18,6 @@ from mailfw.values import ALL_UIDS, Create, Delete, MailboxInfo, Rename, Special
 
 MAILBOXES = 10_000  # in one account
 
-DEFAULTS = (
-    Create(INBOX),
-    Create("Drafts", frozenset({SpecialUse.DRAFTS})),
-    Create("Sent", frozenset({SpecialUse.SENT})),
-    Create("Junk", frozenset({SpecialUse.JUNK})),
-    Create("Trash", frozenset({SpecialUse.TRASH})),
-    Create("Archive", frozenset({SpecialUse.ARCHIVE})),
-)
-"""What a new account starts with, all of it subscribed to."""
-
 _TREE = """SELECT m.name, m.id, m.uid_validity, m.special_use, COALESCE(n.subscribed, 0) FROM mailbox m
     LEFT JOIN name n ON n.account = m.account AND n.name = m.name WHERE m.account = ? AND m.name IS NOT NULL"""
 _SUBSCRIBED = "SELECT name FROM name WHERE account = ? AND subscribed = 1"

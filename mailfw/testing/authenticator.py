@@ -37,7 +37,16 @@ from mailfw.interfaces import (
 from mailfw.sasl.steps import SCRAM
 from mailfw.sasl.verifier import Verifier
 from mailfw.testing.fakes import START
-from mailfw.values import CertificateCredentials, Credentials, Identity, PasswordCredentials, Quota, TokenCredentials
+from mailfw.values import (
+    CertificateCredentials,
+    Create,
+    Credentials,
+    Identity,
+    PasswordCredentials,
+    Quota,
+    SpecialUse,
+    TokenCredentials,
+)
 
 T = TypeVar("T")
 
@@ -73,6 +82,8 @@ class AuthContext:
     domains: tuple[str, ...] = (DOMAIN, "example.net")
     rehash: bool = True
     isInline: bool = True
+    mailboxes: tuple[Create, ...] = ()
+    expiry: Mapping[SpecialUse, float] = field(factory=dict)
     clock: Clock = field(factory=Clock)
 
     @property

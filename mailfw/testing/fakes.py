@@ -20,7 +20,9 @@ from mailfw.interfaces import (
     IUserList,
 )
 from mailfw.values import (
+    FIRST_MAILBOXES,
     Address,
+    Create,
     Credentials,
     Envelope,
     Fate,
@@ -32,6 +34,7 @@ from mailfw.values import (
     Quota,
     Recipient,
     Resolution,
+    SpecialUse,
     Target,
 )
 
@@ -50,6 +53,8 @@ class FakeStoreContext:
         self.data = data
         self.domains: Sequence[str] = tuple(domains)
         self.quotas: dict[str, Quota] = {}
+        self.mailboxes: Sequence[Create] = FIRST_MAILBOXES
+        self.expiry: Mapping[SpecialUse, float] = {}
 
     async def quotaOf(self, account: str) -> Quota:
         """What `quotas` says."""
@@ -180,6 +185,9 @@ class NoStore:
     async def sharedWith(self, identity: Identity) -> list[str]:
         """Nobody shares anything."""
         return []
+
+    async def removeAccount(self, account: str) -> int:
+        raise NotImplementedError
 
     async def mustHaveRoom(self, account: str, octets: int) -> None:
         """There is always room."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from mailfw.testing.promises.changes import ChangePromises
 from mailfw.testing.promises.foreign import ForeignPromises
 from mailfw.testing.promises.home import Foreign
+from mailfw.testing.promises.household import HouseholdPromises
 from mailfw.testing.promises.mailboxes import MailboxPromises
 from mailfw.testing.promises.messages import MessagePromises
 from mailfw.testing.promises.metadata import MetadataPromises
@@ -30,6 +31,7 @@ class MailStoreContract(
     ChangePromises,
     QuotaPromises,
     MetadataPromises,
+    HouseholdPromises,
     RightsPromises,
     ForeignPromises,
 ):

@@ -21,6 +21,7 @@ from mailfw.imap.settings import Settings
 from mailfw.interfaces import IMailStorePlugin, IOptions
 from mailfw.net.limits import Limits
 from mailfw.plugins import Plugins
+from mailfw.values import FIRST_MAILBOXES, Create, SpecialUse
 
 SMALL = 'hostname = "mail.example.org"\ndomains = ["example.org"]\n'
 OPTIONS: Mapping[tuple[str | int, ...], Any] = {}
@@ -284,6 +285,23 @@ def test_whatIMAPIsTold(tmp_path: Path) -> None:
         'line 5: imap.without: "IMAP4rev1" is no capability that can be switched off – did you mean "IMAP4REV2"?',
         'line 6: imap.workarounds: there is no workaround "raw-header" – did you mean "raw-headers"?',
     ]
+
+
+def test_whatNewAccountsHaveAndWhatExpires(tmp_path: Path) -> None:
+    assert tuple(read(tmp_path, SMALL).firstMailboxes()) == FIRST_MAILBOXES
+    assert read(tmp_path, SMALL).expire.periods() == {}
+    configuration = read(tmp_path, SMALL + '[mailboxes]\nSpam = "junk"\n"Work/Notes" = ""\n[expire]\njunk = "30d"\n')
+    assert configuration.firstMailboxes() == [Create("Spam", frozenset({SpecialUse.JUNK})), Create("Work/Notes")]
+    assert configuration.expire.periods() == {SpecialUse.JUNK: 30 * 86400.0}
+    assert mistakes(tmp_path, SMALL + '[mailboxes]\nSpam = "jnuk"\n[expire]\njunk = "soon"\nsent = "3d"\n') == [
+        'line 3: mailboxes: Spam: "jnuk" is no use of a mailbox – did you mean "junk"?',
+        'line 6: expire.junk: "soon" is no time: write "90s", "15m", "4h", "5d" or a number of seconds',
+        'line 7: unknown key "sent"',
+    ]
+    assert mistakes(tmp_path, SMALL + '[mailboxes]\nSpam = "junk"\nJunk = "junk"\n') == [
+        "line 3: mailboxes: Spam and Junk cannot both be for junk"
+    ]
+    assert len(mistakes(tmp_path, SMALL + '[mailboxes]\n"inbox/x" = ""\n"a*" = ""\n')) == 2
 
 
 def test_mastersAndClientCertificates(tmp_path: Path) -> None:

@@ -75,6 +75,8 @@ _words = st.sampled_from(
             b"PLAIN",
             b"=",
         ),
+        *(b"/private/comment", b"(/shared/comment {1+}\r\nx)", b"(DEPTH 1 MAXSIZE 2)", b"mbrain", b"+lrs"),
+        *(b"anyone", b'"Other Users/mbrain@localhost/INBOX"', b"(STORAGE 1 MESSAGE 2)"),
         *(b"(MESSAGES RECENT)", b"AGpzbWl0aABtYWlsZnc=", b"CATENATE (TEXT {1+}\r\nx URL ;UID=1)", b"UTF8 (~{1+}\r\nx)"),
     ]
 )

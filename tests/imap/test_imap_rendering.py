@@ -12,7 +12,7 @@ from mailfw.imap.grammar.fetch import Attribute
 from mailfw.imap.grammar.tokens import CommandText
 from mailfw.imap.rendering import PIECE, Renderer
 from mailfw.imap.trees import KEPT_FROM, TreeKeeper
-from mailfw.values import Column
+from mailfw.values import Column, UIDSet
 
 MESSAGE = (
     b"Subject: s\r\nFrom: f@example.org\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
@@ -60,7 +60,7 @@ def row(columns, uid, content, flags=frozenset()):
 
 def renderer(items, uids=(5,), recentFrom=1000, marked=None, trees=None):
     fetch = parse(CommandText(b"a FETCH 1 " + items)).command
-    return Renderer(fetch.items, memoryview(array("I", uids)), recentFrom, marked, trees)
+    return Renderer(fetch.items, memoryview(array("I", uids)), UIDSet(((recentFrom, 2**32 - 1),)), marked, trees)
 
 
 def rendered(items, content=None, **options):

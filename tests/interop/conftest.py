@@ -182,6 +182,11 @@ class Terminal:
         """What a person would see now."""
         return self._do("capture-pane", "-p")
 
+    @property
+    def isRunning(self) -> bool:
+        """Whether the program has not ended."""
+        return subprocess.run([*self._tmux, "has-session"], capture_output=True, check=False).returncode == 0
+
     def type(self, *keys: str) -> None:
         """Press keys, by tmux's names."""
         self._do("send-keys", *keys)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
-from mailfw.net.connection import INPUT_HIGH_WATER, Connection, Listener
+from mailfw.net.connection import BURST, INPUT_HIGH_WATER, Connection, Listener
 from mailfw.net.limits import Limits
 from mailfw.testing.transport import MemoryTransport
 from mailfw.testing.world import World
@@ -148,6 +148,18 @@ def test_ten_thousand_pipelined_commands_do_not_recurse():
     assert transport.take() == b"took \r\n" * 10000
 
 
+def test_a_pipeline_of_any_length_leaves_others_their_turns():
+    world, transport = connect()
+    other = MemoryTransport(Echo(world.context, Listener("echo"))).connect()
+    other.take()
+    order = []
+    world.clock.callLater(0, lambda: (other.send(b"me\r\n"), order.append((len(transport.output) // 5, other.take()))))
+    transport.send(b"abc\r\n" * 10_000)
+    world.advance()
+    assert order == [(BURST, b"ME\r\n")]
+    assert transport.take() == b"ABC\r\n" * 10_000
+
+
 @pytest.mark.parametrize("line", [b"x" * 41 + b"\r\n", b"x" * 100, b"x" * 30 + b"\r" * 20])
 def test_a_line_over_the_limit_is_refused_and_ends_the_connection(line):
     _, transport = connect()
@@ -193,6 +205,18 @@ def test_a_handler_that_fails_is_answered_for_and_the_session_goes_on(command):
     assert transport.take() == b"sorry\r\nONE\r\n"
 
 
+@pytest.mark.parametrize("command", [b"boom", b"laterboom"])
+def test_a_handler_that_fails_and_cannot_be_answered_for_ends_the_session(command, monkeypatch):
+    """Rather than to leave a client waiting for an answer that never comes."""
+    monkeypatch.setattr(Echo, "failed", lambda self, failure: 1 / 0)
+    _, transport = connect()
+    transport.send(command + b"\r\n")
+    if command == b"laterboom":
+        transport.connection.go.callback(None)
+    assert transport.isClosed
+    assert transport.connection.ended == 1
+
+
 def test_a_client_that_does_not_read_stops_the_writer_and_later_input():
     _, transport = connect()
     transport.isReading = False
@@ -225,6 +249,20 @@ def test_a_silent_client_is_told_and_closed():
     world.advance(41)
     assert transport.take() == b"too late\r\n"
     assert transport.isClosed
+
+
+def test_a_deadline_is_for_the_client_and_not_for_us():
+    """While a command is under way nobody is too late; when it has ended, the client has its time."""
+    world, transport = connect()
+    transport.send(b"wait\r\n")
+    world.advance(110)
+    assert not transport.isClosed
+    transport.connection.go.callback(None)
+    assert transport.take() == b"waited\r\n"
+    world.advance(49)
+    assert not transport.isClosed
+    world.advance(12)
+    assert transport.take() == b"too late\r\n"
 
 
 def test_the_end_of_a_session_waits_for_its_command():

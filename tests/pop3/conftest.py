@@ -28,12 +28,15 @@ class OneMailbox:
 
     :ivar fault: raised by the next call that may fail.
     :ivar gate: every read waits for it.
+
+    And what it looks at: :ivar applied: operations; :ivar octetsRead: of contents.
     """
 
     messages: dict[int, bytes]
     fault: Exception | None = None
     gate: Deferred[None] | None = None
     applied: list[object] = field(factory=list)
+    octetsRead: int = 0
     info: MailboxInfo = field(factory=lambda: MailboxInfo("INBOX", "1", uidValidity=7))
 
     def fail(self) -> None:
@@ -80,7 +83,9 @@ class OneMailbox:
         if uid not in self.messages:
             raise Vanished()
         message = self.messages[uid]
-        return message[start : len(message) if length < 0 else start + length]
+        octets = message[start : len(message) if length < 0 else start + length]
+        self.octetsRead += len(octets)
+        return octets
 
 
 @implementer(IMailStore)

@@ -277,6 +277,15 @@ def test_top(client):
     assert client.say(b"TOP 2 99").partition(b"\r\n")[2] == b"Subject: two\r\n\r\nsecond\r\nline\r\nline\r\n.\r\n"
 
 
+def test_topOfALargeMessage(client, inbox):
+    """However long the header is, all of it is the top; and what stands below the top is not read."""
+    header = b"".join(b"X-%d: %s\r\n" % (number, b"x" * 70) for number in range(1000))
+    inbox.messages = {21: header + b"\r\nfirst\r\nsecond\r\n" + b"more\r\n" * 1_000_000}
+    client.logIn()
+    assert client.say(b"TOP 1 1").partition(b"\r\n")[2] == header + b"\r\nfirst\r\n.\r\n"
+    assert inbox.octetsRead < 1_000_000
+
+
 def test_numbersStandWhileOthersDeliverAndExpunge(client, inbox):
     client.logIn()
     del inbox.messages[12]

@@ -12,8 +12,9 @@ import pwd
 import select
 import shutil
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -230,6 +231,13 @@ class Dovecot:
         for directory, directories, files in os.walk(self._root):
             for name in directories + files:
                 os.chown(os.path.join(directory, name), self._owner.pw_uid, self._owner.pw_gid, follow_symlinks=False)
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Where every user can walk to, which is not so in pytest's own directory: each run of it closes that anew."""
+    with tempfile.TemporaryDirectory() as path:
+        yield Path(path)
 
 
 @pytest.fixture

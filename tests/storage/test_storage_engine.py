@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +19,7 @@ from twisted.internet.task import Clock
 from mailfw.errors import NoSuchMailbox, NotSupported, UIDValidityChanged, Unavailable, Vanished
 from mailfw.interfaces import IMailStore, IStoreContext, Row
 from mailfw.sql import SchemaMismatch
-from mailfw.storage import content, housekeeping, rows, transaction
+from mailfw.storage import across, content, housekeeping, rows, transaction
 from mailfw.storage.blobs import FileBlobs
 from mailfw.storage.memory import memory
 from mailfw.storage.sqlite import sqlite
@@ -208,6 +210,20 @@ class TestShards(Inline):
             home.start()
 
 
+    @promise
+    async def testNumbersOfMailboxesAndEmailsAreOneFilesAlone(self, home: Home) -> None:
+        seen: dict[str, set[str]] = {"mailboxes": set(), "emails": set()}
+        owners = [f"user{number}@localhost" for number in range(6)]
+        for owner in owners:
+            account = await home.account(owner)
+            await append(account, message(1))
+            seen["mailboxes"] |= {info.mailboxId for info in await account.mailboxes()}
+            seen["emails"] |= {one for (one,) in await read(await account.open("INBOX"), Column.EMAIL_ID)}
+        numbers = [number for (number,) in table(home.directory, "SELECT id FROM mailbox")]
+        assert min(numbers) < 1 << 32 < max(numbers)  # accounts are in both files
+        assert (len(seen["mailboxes"]), len(seen["emails"])) == (6 * len(owners), len(owners))
+
+
 class TestHousekeeping(Inline):
     @promise
     async def testExpungedMessagesAreGoneAfterTheirGrace(self, home: Home) -> None:
@@ -234,6 +250,24 @@ class TestHousekeeping(Inline):
         assert len(table(home.directory, "SELECT * FROM email")) == 1
         assert table(home.directory, "SELECT * FROM mailbox WHERE name IS NULL") == []
         assert files(home.directory) == []
+
+    @promise
+    async def testAFileGivesBackWhatNothingFills(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("mailfw.sql.sqlite._FEW_PAGES", 10)
+        account = await home.account()
+        large = [b"Subject: %d\r\n\r\n" % number + os.urandom(200_000) for number in range(10)]
+        await append(account, *large, message(1))
+        await account.apply([Expunge("INBOX", UIDSet(((1, 10),)), onlyDeleted=False)])
+
+        def pages() -> int:
+            return max(row[0] for row in table(home.directory, "PRAGMA page_count"))
+
+        before = pages()
+        await pass_(home, 0)
+        assert pages() == before
+        await pass_(home, housekeeping.RARELY)
+        assert pages() < before / 2
+        assert await contents(await account.open("INBOX")) == {11: message(1)}
 
     @promise
     async def testALogThatWasCutSaysThatItIsIncomplete(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -401,19 +435,18 @@ class TestPatience(Promises):
         assert set(found.values()) <= {LARGE, message(1)} and message(1) in found.values()
 
 
-async def share(home: Home, *mailboxes: str) -> None:
-    """Let the owner do everything in these mailboxes of another."""
-    other = await home.account(OTHER)
-    await other.apply([SetRights(mailbox, OWNER, FlagChange.REPLACE, RIGHTS) for mailbox in mailboxes])
-
-
 class TestAcross(Inline):
-    """Copies into mailboxes that another shares."""
+    """Between accounts, of which the other lets one do everything."""
+
+    async def shareAll(self, home: Home) -> None:
+        """Let the owner do everything in the other's mailboxes."""
+        other = await home.account(OTHER)
+        await other.apply([SetRights(info.name, OWNER, FlagChange.REPLACE, RIGHTS) for info in await other.mailboxes()])
 
     @promise
     async def testACopyToAnotherAccountKeepsFlagsAndDates(self, home: Home) -> None:
+        await self.shareAll(home)
         account, inbox = await home.inbox()
-        await share(home, "INBOX", "Archive")
         new = NewMessage(MessageSource(message(1)), frozenset({"\\Seen", "$Work"}), 1_000_000_000.0)
         await account.apply([Append("INBOX", (new,))])
         await append(account, LARGE)
@@ -424,9 +457,45 @@ class TestAcross(Inline):
         assert (await read(archive, Column.FLAGS, Column.INTERNAL_DATE))[0] == (new.flags, new.internalDate)
 
     @promise
-    async def testAMoveToAnotherAccountLeavesNothingBehind(self, home: Home) -> None:
+    async def testMuchOnItsWayToAnotherAccountWaitsInAFile(
+        self, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await self.shareAll(home)
         account, inbox = await home.inbox()
-        await share(home, "INBOX", "Archive")
+        await append(account, *(message(number) for number in range(1, 6)), LARGE)
+        made: list[str] = []
+
+        def make(**about: Any) -> Any:
+            made.append(about["prefix"])
+            return NamedTemporaryFile(dir=tmp_path, **about)
+
+        monkeypatch.setattr(across, "MEMORY", 2 * len(message(1)))
+        monkeypatch.setattr(across, "NamedTemporaryFile", make)
+        await account.apply([Copy("INBOX", ALL_UIDS, "Archive", account=OTHER)])
+        assert await contents(await (await home.account(OTHER)).open("Archive")) == await contents(inbox)
+        assert len(made) == 1
+        assert list(tmp_path.glob("mailfw-*")) == []
+
+    @promise
+    async def testWhereThereIsNoRoomForWhatIsOnItsWayNothingIsDone(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        await self.shareAll(home)
+        account, inbox = await home.inbox()
+        await append(account, message(1), message(2))
+
+        def full(**about: Any) -> Any:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(across, "MEMORY", len(message(1)))
+        monkeypatch.setattr(across, "NamedTemporaryFile", full)
+        with pytest.raises(Unavailable):
+            await account.apply([Move("INBOX", ALL_UIDS, "Archive", account=OTHER)])
+        assert await contents(await (await home.account(OTHER)).open("Archive")) == {}
+        assert len(await contents(inbox)) == 2
+
+    @promise
+    async def testAMoveToAnotherAccountLeavesNothingBehind(self, home: Home) -> None:
+        await self.shareAll(home)
+        account, inbox = await home.inbox()
         await append(account, message(1), message(2))
         await account.apply([Move("INBOX", UIDSet.of(2), "INBOX", account=OTHER)])
         assert await contents(inbox) == {1: message(1)}
@@ -434,8 +503,8 @@ class TestAcross(Inline):
 
     @promise
     async def testNothingIsExpungedThatWasNotCopied(self, home: Home) -> None:
+        await self.shareAll(home)
         account, inbox = await home.inbox()
-        await share(home, "INBOX", "Archive")
         await append(account, message(1))
         for operation, refusal in (
             (Move("INBOX", ALL_UIDS, "Nowhere", account=OTHER), NoSuchMailbox),

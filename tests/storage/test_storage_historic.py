@@ -13,7 +13,7 @@ from mailfw.storage.opening import openStore
 from mailfw.storage.sqlite import sqlite
 from mailfw.testing.fakes import START, FakeStoreContext
 from mailfw.testing.promises.home import OWNER, append, contents, message, read
-from mailfw.values import Column, Identity, SpecialUse, UIDSet
+from mailfw.values import Column, FlagChange, Identity, Quota, SetMetadata, SetQuota, SetRights, SpecialUse, UIDSet
 
 HISTORIC = Path(__file__).parent.parent / "historic"
 STORES = {"sqlite": (sqlite, "mail?shards=1"), "maildir": (maildir, "mail")}
@@ -73,7 +73,24 @@ def test_what_is_new_works_in_it_and_it_opens_again(openOld):
         inbox = await account.open("INBOX")
         return await read(inbox, Column.UID, Column.KEPT_PREVIEW), await read(inbox, Column.PREVIEW)
 
+    async def annotate(store):
+        account = await store.openAccount(Identity(OWNER, isAdmin=True), OWNER)
+        await account.apply(
+            [
+                SetRights("INBOX", "jsmith", FlagChange.REPLACE, "lr"),
+                SetMetadata("INBOX", (("/private/comment", b"old"),)),
+                SetQuota(Quota(messages=7, mailboxes=20)),
+            ]
+        )
+
+    async def noted(store):
+        account = await store.openAccount(Identity(OWNER), OWNER)
+        usage = await account.usage()
+        return await account.rights("INBOX"), await account.metadata("INBOX", ["/private/comment"]), usage.limits, usage.messages
+
     store = openOld()
+    now(annotate(store))
+    assert now(noted(store)) == ({"jsmith@localhost": "lr"}, {"/private/comment": b"old"}, Quota(None, 7, 20), 3)
     assert now(change(store)) == ([(1, None), (2, None), (4, None)], [("Hello",)] * 3)
     now(store.close())
     assert now(change(openOld())) == ([(1, "Hello"), (2, "Hello"), (4, "Hello"), (5, None)], [("Hello",)] * 4)

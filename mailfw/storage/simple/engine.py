@@ -10,15 +10,16 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import LoopingCall
 
-from mailfw.errors import NoSuchMailbox, NotSupported, Vanished
+from mailfw.errors import NoSuchMailbox, NotSupported, UIDValidityChanged, Vanished
 from mailfw.interfaces import ISimpleFlags, ISimpleFolders, ISimpleStore
 from mailfw.sql import Connection, Database, Undo
 from mailfw.storage import quota, tree
 from mailfw.storage.apply import Step, apply, steps
 from mailfw.storage.bells import Bell, Bells
 from mailfw.storage.changes import counters
-from mailfw.storage.engine import AccountRef, Engine, writeDerived
+from mailfw.storage.engine import AccountRef, Engine, addAccount, writeDerived
 from mailfw.storage.flags import encode
+from mailfw.storage.household import Household
 from mailfw.storage.housekeeping import Housekeeping
 from mailfw.storage.indexer import BATCH, BATCH_OCTETS, MAX_OCTETS, Indexer, Loaded, Pending, Thread, load
 from mailfw.storage.limits import Limits
@@ -30,10 +31,12 @@ from mailfw.storage.simple.intents import Recovery
 from mailfw.storage.simple.perform import Performance
 from mailfw.storage.simple.reconcile import Context, Reconciler, Touched
 from mailfw.storage.strands import Strands
-from mailfw.storage.transaction import IPlace, Terms, bounded
+from mailfw.storage.transaction import OWN_WORK, IPlace, Terms, bounded
 from mailfw.values import (
     Append,
     Create,
+    Delete,
+    Expunge,
     Fate,
     MessageSource,
     NewMessage,
@@ -51,7 +54,7 @@ WATCH_INTERVAL = 5.0  # seconds between looks at the folders of watched accounts
 TREE_LOOKS = 6  # looks for each time that the folders themselves are listed
 
 _ACCOUNT = "SELECT id FROM account WHERE name = ?"
-_ADD_ACCOUNT = "INSERT INTO account (name, modseq, uid_validity) VALUES (?, 0, 0)"
+_IS = "SELECT 1 FROM account WHERE id = ?"
 _INTENTS = "SELECT id, plan FROM intent WHERE account = ? ORDER BY id"
 _FORGET_INTENT = "DELETE FROM intent WHERE id = ?"
 _NAME = "SELECT name FROM mailbox WHERE id = ?"
@@ -60,7 +63,8 @@ _MESSAGE = """SELECT b.name, f.name, f.locator, m.internal_date, m.size FROM mes
 _REACHED = "SELECT MAX(id) FROM (SELECT id FROM email WHERE id > ? ORDER BY id LIMIT ?)"
 _UNINDEXED = """SELECT m.email, b.account, a.name, b.name, f.name, f.locator, m.internal_date, m.size FROM message m
     JOIN mailbox b ON b.id = m.mailbox JOIN account a ON a.id = b.account
-    JOIN file f ON f.mailbox = m.mailbox AND f.uid = m.uid WHERE m.email > ? AND m.email <= ? GROUP BY m.email ORDER BY m.email"""
+    JOIN file f ON f.mailbox = m.mailbox AND f.uid = m.uid WHERE m.email > ? AND m.email <= ? AND b.name IS NOT NULL
+    GROUP BY m.email ORDER BY m.email"""
 _TABLES = Tables(
     ("a.name", "b.name", "f.name", "f.locator", "m.internal_date", "m.size"),
     ("f.name",),
@@ -83,13 +87,14 @@ class SimpleEngine(Engine):
         limits: Limits,
         reactor: Any,
         indexer: Indexer | None = None,
+        household: Household = Household(),  # noqa: B008 - it is frozen
     ) -> None:
         # reactor: IReactorTime and IReactorFromThreads, interfaces that are not typed upstream
         self._store = store
-        super().__init__(database, None, bells, now, housekeeping, limits, indexer)
+        super().__init__(database, None, bells, now, housekeeping, limits, indexer, household)
         self._kept = ISimpleFlags(store).permanentFlags if ISimpleFlags.providedBy(store) else frozenset()
         self._strands = Strands(reactor, database.isInline)
-        self._reconciler = Reconciler(Context(store, database, now, self.transaction, self._kept))
+        self._reconciler = Reconciler(Context(store, database, now, self.transaction, self._kept, household.mailboxes))
         self._opened: dict[str, AccountRef] = {}  # accounts whose files and state have been brought together
         self._watch = LoopingCall(self._look)
         self._watch.clock = reactor
@@ -110,15 +115,46 @@ class SimpleEngine(Engine):
             accountName(name)
             row = self.database.readHere(lambda connection: connection.execute(_ACCOUNT, (name,)).fetchone())
             isNew = row is None
-            ref = AccountRef(name, self.database.call(partial(_addAccount, name)) if row is None else row[0])
+            ref = AccountRef(name, self.database.call(partial(addAccount, name)) if row is None else row[0])
             self._recover(ref)
             if isNew and ISimpleFolders.providedBy(self._store):
-                for default in tree.DEFAULTS[1:]:
-                    ISimpleFolders(self._store).createFolder(name, default.name)
+                for first in self.household.mailboxes:
+                    ISimpleFolders(self._store).createFolder(name, first.name)
             self._reconciler.tree(name, ref.key, isNew)
             bounded(self._opened)
             self._opened[name] = ref
         return ref
+
+    def _stand(self, ref: AccountRef) -> None:
+        """In the strand: files and state of an account that was opened before are in accord still.
+
+        :raises UIDValidityChanged: the account has been removed; it is not made anew by somebody who had it open.
+        """
+        isKnown = ref.name in self._opened
+        if not isKnown and self.database.readHere(lambda found: found.execute(_IS, (ref.key,)).fetchone()) is None:
+            raise UIDValidityChanged()
+        if self._open(ref.name).key != ref.key:
+            raise UIDValidityChanged()
+
+    async def removeAccount(self, name: str) -> int:
+        """Remove an account for good, with its files; how many mailboxes it had."""
+        count, touched = await self._strands.run(name, lambda: self._removeHere(name))
+        self.ring(name, touched)
+        return count
+
+    def _removeHere(self, name: str) -> tuple[int, Touched]:
+        """Files first: what is interrupted is begun again, and what is left of the state is of no use to anybody then."""
+        ref = self._open(name)
+        self._refreshAllHere(ref)
+        folders = sorted(self._reconciler.names(ref.key), reverse=True)
+        for folder in folders:
+            if folder != INBOX and ISimpleFolders.providedBy(self._store):
+                self._applyHere(ref, [Delete(folder)], OWN_WORK)
+            else:
+                self._applyHere(ref, [Expunge(folder, onlyDeleted=False)], OWN_WORK)
+        _, touched = self.database.call(partial(self._remove, ref))
+        self._opened.pop(name, None)
+        return len(folders), touched
 
     def _recover(self, ref: AccountRef) -> None:
         """End what was under way when it was interrupted."""
@@ -184,7 +220,7 @@ class SimpleEngine(Engine):
     def _applyHere(
         self, ref: AccountRef, operations: Sequence[Operation], terms: Terms
     ) -> tuple[list[Result], Touched]:
-        self._open(ref.name)
+        self._stand(ref)
         now = self.now()
         work = steps([_dated(one, now) for one in operations], None)
         touched: Touched = {}
@@ -278,7 +314,7 @@ class SimpleEngine(Engine):
         self.ring(account.name, touched)
 
     def _refreshHere(self, ref: AccountRef, mailbox: int) -> Touched:
-        self._open(ref.name)
+        self._stand(ref)
         row = self.database.readHere(lambda connection: connection.execute(_NAME, (mailbox,)).fetchone())
         return {} if row is None or row[0] is None else self._reconciler.folder(ref.name, ref.key, row[0])
 
@@ -288,7 +324,7 @@ class SimpleEngine(Engine):
         self.ring(account.name, touched)
 
     def _refreshTreeHere(self, ref: AccountRef) -> Touched:
-        self._open(ref.name)
+        self._stand(ref)
         return self._reconciler.tree(ref.name, ref.key)
 
     async def refreshAll(self, account: AccountRef) -> None:
@@ -396,12 +432,6 @@ class SimpleEngine(Engine):
             await self._indexer.close()
         await self._strands.close()
         await super().close()
-
-
-def _addAccount(name: str, connection: Connection) -> int:
-    key = connection.execute(_ADD_ACCOUNT, (name,)).lastrowid
-    assert key is not None
-    return key
 
 
 def _dated(operation: Operation, now: float) -> Operation:

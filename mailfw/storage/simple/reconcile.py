@@ -57,6 +57,7 @@ class Context:
 
     :ivar transaction: begins one in the writer: connection, account's key, place.
     :ivar kept: flags that the format has; None: all.
+    :ivar firsts: what a new account has, and what that is for.
     """
 
     store: ISimpleStore
@@ -64,6 +65,7 @@ class Context:
     now: Callable[[], float]
     transaction: Callable[[Connection, int, Files], Transaction]
     kept: frozenset[str] | None
+    firsts: Sequence[Create]
 
 
 @define
@@ -106,7 +108,7 @@ class Reconciler:
 
     def _follow(self, key: int, came: Sequence[str], went: Sequence[str], isNew: bool, connection: Connection) -> Touched:
         tx = self._context.transaction(connection, key, Files(Effects()))
-        uses = {one.name: one.specialUse for one in tree.DEFAULTS}
+        uses = {one.name: one.specialUse for one in self._context.firsts}
         for name in came:
             tree.create(tx, Create(name, uses.get(name, frozenset())))
         for name in went:

@@ -9,6 +9,7 @@ from mailfw.interfaces import ISimpleStore, IStoreContext
 from mailfw.sql import Database
 from mailfw.sql.sqlite import MEMORY
 from mailfw.storage.bells import Bells
+from mailfw.storage.household import Household
 from mailfw.storage.housekeeping import Housekeeping
 from mailfw.storage.indexer import openIndexer
 from mailfw.storage.limits import Limits
@@ -39,5 +40,6 @@ def openSimple(store: ISimpleStore, path: str, context: IStoreContext) -> Store:
     limits = Limits(context.quotaOf, context.now)
     housekeeping = Housekeeping(database, None, context.reactor, context.now)
     indexer = None if path == MEMORY else openIndexer(database, f"{path.removesuffix('.sqlite')}.index", context)
-    engine = SimpleEngine(store, database, Bells(), context.now, housekeeping, limits, context.reactor, indexer)
+    household = Household.of(context)
+    engine = SimpleEngine(store, database, Bells(), context.now, housekeeping, limits, context.reactor, indexer, household)
     return Store([engine], context.domains[0])

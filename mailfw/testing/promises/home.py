@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, cast
 
 import pytest
@@ -15,7 +15,20 @@ from zope.interface import implementer
 
 from mailfw.interfaces import IAccount, IMailbox, IMailStore, IStoreContext, Row
 from mailfw.testing.fakes import START
-from mailfw.values import ALL_UIDS, Append, Appended, Column, Identity, MessageSource, NewMessage, Quota, UIDSet
+from mailfw.values import (
+    ALL_UIDS,
+    FIRST_MAILBOXES,
+    Append,
+    Appended,
+    Column,
+    Create,
+    Identity,
+    MessageSource,
+    NewMessage,
+    Quota,
+    SpecialUse,
+    UIDSet,
+)
 
 OWNER = "mbrain@localhost"
 OTHER = "jsmith@localhost"
@@ -66,6 +79,8 @@ class HomeContext:
         self.reactor: Any = clock if isInline else _FakeTime(clock)
         self._clock = clock
         self.quotas: dict[str, Quota] = {}
+        self.mailboxes: Sequence[Create] = FIRST_MAILBOXES
+        self.expiry: Mapping[SpecialUse, float] = {}
 
     async def quotaOf(self, account: str) -> Quota:
         """What `quotas` says."""
@@ -100,6 +115,7 @@ class Home:
 
     :ivar clock: time passes only by `clock.advance`.
     :ivar quotas: what accounts may hold, as far as the source of accounts says.
+    :ivar mailboxes: and :ivar expiry: what a store is told about them when it is opened.
     """
 
     def __init__(self, opener: Opener, directory: str, isInline: bool) -> None:
@@ -107,6 +123,8 @@ class Home:
         self.isInline = isInline
         self.directory = directory
         self.quotas: dict[str, Quota] = {}
+        self.mailboxes: Sequence[Create] = FIRST_MAILBOXES
+        self.expiry: Mapping[SpecialUse, float] = {}
         self.store: IMailStore
         self._opener = opener
         self._crashes = 0
@@ -116,16 +134,21 @@ class Home:
         """Open the store as it lies there."""
         context = HomeContext(self.directory, self.clock, self.isInline)
         context.quotas = self.quotas
+        context.mailboxes, context.expiry = self.mailboxes, self.expiry
         self.store = self._opener.openStore(self.directory, context)
         self._open.append(self.store)
+
+    async def restart(self) -> None:
+        """Close the store and open it again, for what it is told when it is opened; a store in memory is empty then."""
+        await self.store.close()
+        self._open.remove(self.store)
+        self.start()
 
     async def reopen(self) -> IAccount:
         """Close the store, open it again, and open its owner's account."""
         if not self._opener.isPersistent:
             pytest.skip("this store does not outlive its closing")
-        await self.store.close()
-        self._open.remove(self.store)
-        self.start()
+        await self.restart()
         return await self.account()
 
     async def crash(self) -> IAccount:

@@ -350,6 +350,8 @@ class RightsPromises(Promises):
             with pytest.raises(NoPermission):
                 await guest.apply([refused])
         assert await guest.metadata("", ["/private/comment"]) == {}
+        await allow(account, "lr", "Drafts")
+        assert await guest.metadata("Drafts", ["/private"], None) == {}
 
     @promise
     async def testWhatIsTheOwnersAloneStaysSo(self, home: Home) -> None:
@@ -422,3 +424,40 @@ class RightsPromises(Promises):
         assert await account.rights("INBOX") == {}
         assert await guest.mailboxes() == []
         assert await home.store.sharedWith(ADMIN) == []
+
+    # --- Removing an account
+
+    @promise
+    async def testWhatIsLeftOfARemovedAccountIsNothing(self, home: Home) -> None:
+        account = await home.account()
+        own = await home.account(OTHER)
+        await append(own, message(1), message(2))
+        await own.apply([SetMetadata("INBOX", (("/private/comment", b"x"),)), Subscribe("Elsewhere")])
+        await allow(account, "lr")
+        await (await home.store.openAccount(GUEST, OWNER)).apply([SetMetadata("INBOX", (("/private/comment", b"guest's"),))])
+        await allow(own, "lr", who=OWNER)
+        inbox = await own.open("INBOX")
+        assert await home.store.removeAccount(OTHER) == len(await account.mailboxes())
+        with pytest.raises(UIDValidityChanged):
+            await inbox.status()
+        assert await account.rights("INBOX") == {}
+        assert await home.store.sharedWith(ME) == []
+        with pytest.raises(NoPermission):
+            await home.store.openAccount(ADMIN, OTHER)
+        own = await home.account(OTHER)
+        again = await own.open("INBOX")
+        assert again.info.uidValidity > inbox.info.uidValidity
+        assert await uidsOf(again) == []
+        assert [info.name for info in await own.mailboxes()] == [info.name for info in await account.mailboxes()]
+        assert await own.metadata("INBOX", ["/private/comment"]) == {}
+        assert (await own.usage()).messages == 0
+        await allow(account, "lr")
+        assert await (await home.store.openAccount(GUEST, OWNER)).metadata("INBOX", ["/private/comment"]) == {}
+        await append(own, message(1))
+
+    @promise
+    async def testNobodyIsRemovedTwice(self, home: Home) -> None:
+        await home.account(OTHER)
+        await home.store.removeAccount(OTHER)
+        await append(await home.account(), message(1))
+        assert await uidsOf(await (await home.account()).open("INBOX")) == [1]
