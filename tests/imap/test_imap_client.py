@@ -14,8 +14,9 @@ from mailfw.imap.client import ALL, Connection, GarbledAnswer, IMAPClient, TLSFa
 from mailfw.imap.client.idling import RENEWAL
 from mailfw.imap.client.view import View
 from mailfw.imap.grammar import answers
-from mailfw.imap.grammar.answers import Exists, Expunged, Fetched
+from mailfw.imap.grammar.answers import Exists, Expunged
 from mailfw.imap.grammar.fetch import Attribute, BodySection
+from mailfw.imap.grammar.fetched import Fetched
 from mailfw.imap.grammar.framing import ResponseLimits
 from mailfw.imap.grammar.listing import Returned
 from mailfw.imap.grammar.mailboxes import StatusItem
