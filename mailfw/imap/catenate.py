@@ -94,6 +94,8 @@ async def _copied(session: Session, wanted: MessageURL, take: Callable[[bytes], 
             take(piece)
 
     await session.walk(mailbox.rows(UIDSet.of(wanted.uid), columns, render), takeAll)
+    if not session.channel.isOpen:
+        raise Unavailable()  # nothing more was read for a client that is gone: what there is may be half a message
     return isThere
 
 

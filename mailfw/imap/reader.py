@@ -35,7 +35,7 @@ MAX_LOGIN = 64 * 1024
 
 MAX_LITERALS = 1000
 
-MAX_APPENDED = 10
+MAX_APPENDED = 4
 """Times the largest message: octets of messages that one command may bring."""
 
 CONTINUE = b"+ Ready for the literal\r\n"

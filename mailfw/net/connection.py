@@ -32,7 +32,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mailfw.net import tls
-from mailfw.net.coroutines import begun
+from mailfw.net.begun import begun
 from mailfw.net.deflate import BrokenStream, Deflate
 from mailfw.net.output import Output
 from mailfw.net.peer import peerOf

@@ -7,6 +7,7 @@ import ipaddress
 import ssl
 import threading
 import time
+import zlib
 
 import pytest
 import pytest_twisted
@@ -133,6 +134,77 @@ async def test_imaplibWithSTARTTLS(serve, trust):
         assert client.starttls(trust)[0] == "OK"
         assert "STARTTLS" not in client.capabilities
         useImaplib(client)
+
+    await deferToThread(session)
+
+
+class _Deflated:
+    """A socket's octets under DEFLATE, for imaplib to read and write."""
+
+    def __init__(self, socket):
+        self._socket = socket
+        self._deflater = zlib.compressobj(wbits=-15)
+        self._inflater = zlib.decompressobj(wbits=-15)
+        self._heard = b""
+        self.octets = self.inflated = 0
+
+    def send(self, data):
+        self._socket.sendall(self._deflater.compress(data) + self._deflater.flush(zlib.Z_SYNC_FLUSH))
+
+    def _more(self):
+        data = self._socket.recv(65536)
+        assert data, "the server has hung up"
+        inflated = self._inflater.decompress(data)
+        self.octets += len(data)
+        self.inflated += len(inflated)
+        self._heard += inflated
+
+    def readline(self):
+        while b"\n" not in self._heard:
+            self._more()
+        line, end, self._heard = self._heard.partition(b"\n")
+        return line + end
+
+    def read(self, size):
+        while len(self._heard) < size:
+            self._more()
+        data, self._heard = self._heard[:size], self._heard[size:]
+        return data
+
+
+class Compressing(imaplib.IMAP4_SSL):
+    """Compresses as soon as it has logged in."""
+
+    def login(self, user, password):
+        logged = super().login(user, password)
+        imaplib.Commands["COMPRESS"] = ("AUTH", "SELECTED")
+        assert self._simple_command("COMPRESS", "DEFLATE")[0] == "OK"
+        self.deflated = _Deflated(self.sock)
+        self.send, self.readline, self.read = self.deflated.send, self.deflated.readline, self.deflated.read
+        return logged
+
+
+@pytest_twisted.ensureDeferred
+async def test_imaplibUnderCompressionAndTLS(serve, trust):
+    port = serve(imaps)
+    await deferToThread(lambda: useImaplib(Compressing("127.0.0.1", port, ssl_context=trust, timeout=10)))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_large_message_under_compression(serve, trust, realWorld):
+    text = b"".join(b"line %d of a text that is said again and again\r\n" % number for number in range(100_000))
+    await realWorld.context.store.deliver(MessageSource(b"Subject: x\r\n\r\n" + text), [Target("jsmith@localhost")])
+    port = serve(imaps)
+
+    def session():
+        client = Compressing("127.0.0.1", port, ssl_context=trust, timeout=30)
+        client.login("jsmith", "mailfw")
+        client.select()
+        _, [(_, octets), _] = client.fetch("1", "(BODY.PEEK[TEXT])")
+        assert octets == text
+        assert client.append("INBOX", "", imaplib.Time2Internaldate(1e9), b"Subject: y\r\n\r\n" + text)[0] == "OK"
+        assert client.deflated.octets * 4 < client.deflated.inflated
+        client.logout()
 
     await deferToThread(session)
 

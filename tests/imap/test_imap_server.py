@@ -245,6 +245,29 @@ def test_the_deadline_for_logging_in_ends_with_it(world, client):
     assert client.say(b"a NOOP").startswith(b"a OK")
 
 
+def test_who_is_nobody_again_has_time_to_log_in_and_no_more(world, client):
+    client.logIn(b"INBOX")
+    world.advance(world.context.limits.loginTimeout * 3)
+    assert client.say(b"a UNAUTHENTICATE").startswith(b"a OK")
+    [info] = world.context.sessions.infos()
+    assert (info.account, info.state) == ("", "not authenticated")
+    world.advance(world.context.limits.loginTimeout - 1)
+    assert client.say(b"b NOOP").startswith(b"b OK")
+    world.advance(2)
+    assert client.said().startswith(b"* BYE ")
+    assert client.transport.isClosed
+
+
+def test_failed_logins_are_counted_across_accounts(world, client):
+    client.said()
+    for _ in range(world.context.limits.authFailures - 1):
+        assert client.say(b"a LOGIN jsmith wrong").startswith(b"a NO")
+    client.logIn()
+    client.say(b"b UNAUTHENTICATE")
+    client.say(b"c LOGIN jsmith wrong")
+    assert client.transport.isClosed
+
+
 def test_strangers_make_the_server_remember_little(client):
     said = client.send(b"a LOGIN {60000+}\r\n" + b"x" * 60_000 + b" {60000+}\r\n" + b"x" * 60_000 + b"\r\n")
     assert b"a BAD [TOOBIG]" in said
@@ -480,6 +503,25 @@ def test_a_message_that_breaks_off_ends_the_connection(world, faults, client, lo
     assert len(said) < 2_000_000
     assert b"a NO" not in said
     assert client.transport.isClosed
+
+
+def test_who_leaves_while_a_message_is_put_together_leaves_no_half_of_it(world, faults, client, connect, monkeypatch):
+    large = MessageSource(b"Subject: x\r\n\r\n" + b"x" * 2_000_000)
+    Deferred.fromCoroutine(world.context.store.deliver(large, [Target("jsmith@localhost")]))
+    client.logIn(b"INBOX")
+    [connection] = world.context.sessions
+    mailbox = connection._session.selected.mailbox
+    real = mailbox._real.rows
+
+    async def rows(*args):
+        async for items in real(*args):
+            yield items
+            client.transport.hangUp()
+
+    monkeypatch.setattr(mailbox._real, "rows", rows)
+    client.say(b"a APPEND Archive CATENATE (URL ;UID=1)")
+    monkeypatch.undo()
+    assert b"(MESSAGES 0)" in connect().logIn().say(b"b STATUS Archive (MESSAGES)")
 
 
 # --- Fresh views -----------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
-from mailfw.net.connection import INPUT_HIGH_WATER, Connection, Listener
+from mailfw.net.connection import BURST, INPUT_HIGH_WATER, Connection, Listener
 from mailfw.net.limits import Limits
 from mailfw.testing.transport import MemoryTransport
 from mailfw.testing.world import World
@@ -146,6 +146,18 @@ def test_ten_thousand_pipelined_commands_do_not_recurse():
     transport.send(b"take 0\r\n" * 10000)
     world.advance()
     assert transport.take() == b"took \r\n" * 10000
+
+
+def test_a_pipeline_of_any_length_leaves_others_their_turns():
+    world, transport = connect()
+    other = MemoryTransport(Echo(world.context, Listener("echo"))).connect()
+    other.take()
+    order = []
+    world.clock.callLater(0, lambda: (other.send(b"me\r\n"), order.append((len(transport.output) // 5, other.take()))))
+    transport.send(b"abc\r\n" * 10_000)
+    world.advance()
+    assert order == [(BURST, b"ME\r\n")]
+    assert transport.take() == b"ABC\r\n" * 10_000
 
 
 @pytest.mark.parametrize("line", [b"x" * 41 + b"\r\n", b"x" * 100, b"x" * 30 + b"\r" * 20])

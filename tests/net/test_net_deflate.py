@@ -139,6 +139,17 @@ def test_what_is_no_stream_ends_the_connection(client, garbage):
     assert client.transport.isClosed
 
 
+@given(st.lists(st.binary(max_size=200), max_size=5))
+def test_any_octets_at_all_are_survived(pieces):
+    client = Client()
+    for piece in pieces:
+        client.say(piece)
+    another = MemoryTransport(Sizes(client.world.context, Listener("test"))).connect()
+    another.send(b"abc\r\n")
+    assert another.take() == b"3\r\n"
+    client.transport.hangUp()
+
+
 def test_input_behind_the_command_ends_the_connection():
     world = World()
     transport = MemoryTransport(Sizes(world.context, Listener("test"))).connect()

@@ -1,4 +1,4 @@
-"""Running handlers that mostly wait for nothing."""
+"""Coroutines that mostly have nothing to wait for."""
 
 from __future__ import annotations
 
