@@ -572,6 +572,22 @@ def test_idleRefused(scripted):
     assert not scripted.client.listeners
 
 
+@pytest.mark.parametrize("said", [b"1 OK what for\r\n", b"+ idling\r\n1 OK that is enough\r\n"])
+def test_idleEndedByTheServer(scripted, said):
+    outcome = scripted.begin(idle(scripted.client))
+    scripted.say(said)
+    if said.startswith(b"1"):
+        assert failed(outcome, NotSupported)
+    else:
+        assert scripted.begin(collect(outcome[0])) == [[]]
+        assert scripted.begin(outcome[0].done()) == [None]
+    scripted.transport.take()
+    again = scripted.begin(scripted.client.noop())
+    assert scripted.transport.take() == b"2 NOOP\r\n"
+    scripted.say(b"2 OK\r\n")
+    assert again == [None]
+
+
 def test_idleCutOff(scripted):
     outcome = scripted.begin(idle(scripted.client))
     scripted.say(b"+ idling\r\n")
