@@ -509,6 +509,7 @@ def test_who_leaves_while_a_message_is_put_together_leaves_no_half_of_it(world, 
     large = MessageSource(b"Subject: x\r\n\r\n" + b"x" * 2_000_000)
     Deferred.fromCoroutine(world.context.store.deliver(large, [Target("jsmith@localhost")]))
     client.logIn(b"INBOX")
+    world.context.spool.memory = 1 << 30
     [connection] = world.context.sessions
     mailbox = connection._session.selected.mailbox
     real = mailbox._real.rows
