@@ -24,7 +24,7 @@ from mailfw.storage.memory import memory
 from mailfw.storage.opening import openStore
 from mailfw.storage.sqlite import sqlite
 from mailfw.storage.textfile import textfile
-from mailfw.values import ALL_UIDS, Column, Identity, MessageSource, Target
+from mailfw.values import ALL_UIDS, Column, Identity, MessageSource, Quota, Target
 
 WORDS = ("project", "meeting", "report", "budget", "release", "server", "customer", "contract", "invoice", "travel", "review")
 ACCOUNTS = 100
@@ -40,6 +40,10 @@ class Context:
     domains: tuple[str, ...] = ("bench.test",)
     now: Any = time.time
     isInline: bool = False
+
+    async def quotaOf(self, account: str) -> Quota:
+        """Nothing is limited."""
+        return Quota()
 
 
 def message(number: int, size: int) -> bytes:

@@ -38,6 +38,7 @@ CAPABILITIES = (
     "ESEARCH",
     "SEARCHRES",
     "WITHIN",
+    "PARTIAL",
     "SORT",
     "SORT=DISPLAY",
     "ESORT",

@@ -36,7 +36,7 @@ async def fetch(session: Session, command: Fetch) -> Reply:
     count = 0
     for page in view.pages(uids, PAGE) if marks else (uids,):
         marked = await _mark(session, page) if marks else {}
-        renderer = Renderer(items, view.uids, view.recents, marked, view.trees, session.manner)
+        renderer = Renderer(items, view.uids, view.recents, marked, view.trees, session.manner, view.learnFlags)
         await _stream(session, page, renderer)
         count += renderer.count
         if not session.channel.isOpen:

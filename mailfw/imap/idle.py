@@ -36,7 +36,8 @@ class Idling:
         self._cancel = self._session.channel.later(self._session.limits.idleKeepAlive, self._stillHere)
 
     def _stillHere(self) -> None:
-        self._session.channel.write(ok("still here").render())
+        if not self._session.teller.isTelling:
+            self._session.channel.write(ok("still here").render())
         self._keepAlive()
 
     async def line(self, line: bytes) -> None:

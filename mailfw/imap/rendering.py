@@ -85,6 +85,7 @@ class Renderer:
     :ivar count: messages rendered so far.
     :ivar isInside: a response has been begun and not ended: should the source fail now, no reply makes sense any more.
     :param uids: the view's, to number messages by; it must not change meanwhile.
+    :param learn: given the flags of a message, what must be said of keywords before it.
     :param marked: new flags of messages that this FETCH itself has given \\Seen: they are told beside the rest.
     """
 
@@ -96,8 +97,11 @@ class Renderer:
         marked: Mapping[int, frozenset[str]] | None = None,
         trees: TreeKeeper | None = None,
         manner: Manner = PLAIN,
+        learn: Callable[[frozenset[str]], bytes] = lambda flags: b"",
     ) -> None:
         self.count = 0
+        self._learn = learn
+        self._learnt: set[frozenset[str]] = set()
         self._isUIDOnly = manner.isUIDOnly
         self._head = b"* %d UIDFETCH (" if manner.isUIDOnly else b"* %d FETCH ("
         self.isInside = False
@@ -109,6 +113,7 @@ class Renderer:
         for item in items:
             columns += columnsOf(item)
         self.columns = tuple(dict.fromkeys(columns))
+        self._flagsAt = self.columns.index(Column.FLAGS) if Column.FLAGS in self.columns else None
         isAtHand = not self._marked and all(map(_isAtHand, items))
         atHand = [item for item in items if isAtHand or isinstance(item, Attribute)]
         self._attributes = [self._part(item) for item in atHand]
@@ -148,9 +153,18 @@ class Renderer:
         recents, line = self._recents, self._head + b"%b)\r\n"
         recentFrom = recents.first if recents else 0xFFFFFFFF
         for number, row in self._numbered(rows):
+            if news := self._keywords(row):
+                yield news
             parts = plain if row[0] < recentFrom or row[0] not in recents else recent
             self.count += 1
             yield line % (number, b" ".join([format_(row[index]) for index, format_ in parts]))
+
+    def _keywords(self, row: Row) -> bytes:
+        """What must be said before this row: another session may have made a keyword since the last news (RFC 3501 §7.2.6)."""
+        if self._flagsAt is None or row[self._flagsAt] in self._learnt:
+            return b""
+        self._learnt.add(row[self._flagsAt])
+        return self._learn(row[self._flagsAt])
 
     # --- Octets of messages ----------------------------------------------------------------------------------------
 
@@ -161,6 +175,8 @@ class Renderer:
                 first = next(pieces)
             except Vanished:
                 continue  # before anything was said of it
+            if news := self._keywords(row):
+                yield news
             self.isInside = True
             yield first
             yield from pieces

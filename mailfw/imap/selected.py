@@ -230,7 +230,10 @@ class SelectedMailbox:
 
     def learn(self, changes: Iterable[MessageChange]) -> bytes:
         """What the client must be told before it sees keywords that the mailbox did not have (RFC 3501 §7.2.6)."""
-        flags = frozenset().union(*set(map(_FLAGS, changes)))
+        return self.learnFlags(frozenset().union(*set(map(_FLAGS, changes))))
+
+    def learnFlags(self, flags: frozenset[str]) -> bytes:
+        """The same for the flags of a message."""
         keywords = self._keywords.union(flag for flag in flags if not flag.startswith("\\"))
         if keywords == self._keywords:
             return b""

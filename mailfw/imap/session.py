@@ -639,7 +639,9 @@ class Session:
     def made(self, mailbox: str, uidValidity: int, uids: Iterable[int]) -> None:
         """The client put messages somewhere; if that is the selected mailbox, it need not be told about them (RFC 5465 §5.2)."""
         view = self.selected
-        if view is not None and (view.name, view.uidValidity) == (mailbox, uidValidity):
+        if view is None or view.uidValidity != uidValidity:
+            return
+        if self.sight.name(self.viewed, view.name) == mailbox:
             view.made |= UIDSet.fromUIDs(uids)
 
     async def lookOut(self) -> None:

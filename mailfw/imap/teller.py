@@ -19,14 +19,17 @@ if TYPE_CHECKING:
 
 
 class Teller:
-    """Tells one session's client."""
+    """Tells one session's client.
 
-    __slots__ = ("_isRung", "_isTelling", "_session", "_waiting")
+    :ivar isTelling: a round is under way; what is written meanwhile by others may come into the middle of a literal.
+    """
+
+    __slots__ = ("_isRung", "_session", "_waiting", "isTelling")
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._isRung = False
-        self._isTelling = False
+        self.isTelling = False
         self._waiting: list[Deferred[None]] | None = None
 
     def rung(self) -> None:
@@ -36,13 +39,13 @@ class Teller:
 
     def go(self) -> None:
         """Tell what happened, if anything did and it may be told now."""
-        if self._isRung and not self._isTelling and self._session.mayTell:
-            self._isTelling = True
+        if self._isRung and not self.isTelling and self._session.mayTell:
+            self.isTelling = True
             Deferred.fromCoroutine(self._tell())
 
     async def rest(self) -> None:
         """Wait for the end of the round under way."""
-        if self._isTelling:
+        if self.isTelling:
             ended: Deferred[None] = Deferred()
             self._waiting = [*(self._waiting or ()), ended]
             await ended
@@ -62,7 +65,7 @@ class Teller:
             session.channel.log.failure("telling news failed")
             session.end("internal error")
         finally:
-            self._isTelling = False
+            self.isTelling = False
             waiting, self._waiting = self._waiting, None
             for ended in waiting or ():
                 ended.callback(None)

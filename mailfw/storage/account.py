@@ -114,7 +114,10 @@ class Account:
             info = await self._find(mailbox)
             self._mustHave(info, "l")
             rights.mustBeNotable(info.rights)
-            return await reading(lambda found: metadata.read(found, self._ref.key, mailbox, actor, names, depth))
+            found = await reading(lambda found: metadata.read(found, self._ref.key, mailbox, actor, names, depth))
+            if not self._terms.isOwner:
+                found.pop(metadata.SPECIAL_USE, None)  # what it is for is its owner's affair
+            return found
         own: dict[str, bytes] = {}
         if self._terms.isOwner:
             own = await reading(lambda found: metadata.read(found, self._ref.key, "", actor, names, depth))

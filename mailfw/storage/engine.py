@@ -411,6 +411,8 @@ class Engine:
         await self._expiry.stop()
         await self._housekeeping.stop()
         await self.database.close()
+        if self._indexer is not None:
+            self._indexer.index.close()
 
 
 @frozen

@@ -16,6 +16,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
+from urllib.parse import quote
 
 from attrs import frozen
 from twisted.logger import Logger
@@ -126,6 +127,11 @@ class Index:
             index.close()
             raise
         return index
+
+    @property
+    def isThere(self) -> bool:
+        """Whether the file has its name still."""
+        return os.path.exists(self.path)
 
     # --- Filling
 
@@ -270,13 +276,14 @@ def _rows(account: int) -> tuple[int, int]:
 
 
 def isDamage(error: BaseException) -> bool:
-    """Whether an exception tells that the file holds something else than what was written."""
+    """Whether an exception tells that the file holds something else than what was written, or is gone."""
     code = getattr(error, "sqlite_errorcode", None)  # of the extended codes, the lowest octet is the kind
-    return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN)
 
 
 def _connect(path: str) -> Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    there = f"file:{quote(path)}?mode=rw"  # a file that somebody removed is not made anew, empty
+    connection = sqlite3.connect(there, isolation_level=None, check_same_thread=False, uri=True)
     try:
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}").fetchall()

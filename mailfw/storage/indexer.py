@@ -33,7 +33,7 @@ BATCH_OCTETS = 4 << 20
 MAX_OCTETS = 16 << 20  # of a message that is looked into
 MAX_CHARACTERS = 4 << 20  # of its text
 BUSY_SHARE = 9.0  # pauses while there are changes, in times of the work before
-IDLE_SHARE = 1.0
+IDLE_SHARE = 3.0  # and when there are none
 RETRY = 60.0  # seconds after a failure
 WASTE = 10_000  # emails put in between two looks at how many of them are gone
 
@@ -170,7 +170,7 @@ class Indexer:
         """One batch; → the pause before the next."""
         began = self._reactor.seconds()
         assert self._emails is not None
-        if self._isDamaged:
+        if self._isDamaged or not await self._strands.run(_STRAND, lambda: self.index.isThere):
             self.index = await self._strands.run(_STRAND, lambda: Index.anew(self.index.path, self.index.identity))
             self._isDamaged = False
         mark, count = await self._strands.run(_STRAND, lambda: (self.index.mark, self.index.count))
@@ -210,7 +210,7 @@ class Indexer:
             self._wait(QUIET)
 
     async def close(self) -> None:
-        """End; a batch under way is ended first."""
+        """End; a batch under way is ended first. Whoever asks goes on asking, until the index itself is closed."""
         if self._isClosed:
             return
         self._isClosed = True
@@ -220,7 +220,6 @@ class Indexer:
         if self._working is not None:
             await self._working
         await self._strands.close()
-        self.index.close()
 
 
 _NEW_IDENTITY = """INSERT INTO setting (name, value) VALUES ('identity', lower(hex(randomblob(16))))

@@ -1,12 +1,14 @@
 """NOTIFY where it goes wrong: too much to tell, clients that do not read, stores that fail, bells that ring at a bad time."""
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from mailfw.errors import Unavailable
 from mailfw.imap import notify
 from mailfw.storage.account import Account
 from mailfw.storage.mailbox import Mailbox
 from mailfw.testing.transport import OUTPUT_HIGH_WATER
+from mailfw.values import MessageSource, Target
 
 ALL = b"NOTIFY SET (selected (MessageNew MessageExpunge FlagChange)) (personal (MessageNew MessageExpunge MailboxName))"
 
@@ -75,6 +77,26 @@ def test_a_client_that_does_not_read_costs_little_and_is_told_how_it_is_in_the_e
     assert heard.count(b" FETCH (BODY[] {20000}\r\n") == 50
     assert heard.count(b"* STATUS Archive ") < 50
     assert b"* STATUS Archive (MESSAGES 50 " in heard
+
+
+def test_nothing_comes_into_the_middle_of_a_literal(pair, world):
+    """Not even a sign of life in IDLE, while the client does not read."""
+    told, _ = pair
+    told.say(b"a NOTIFY SET (selected (MessageNew (BODY.PEEK[]) MessageExpunge))")
+    told.say(b"b SELECT INBOX", b"c IDLE")
+    world.advance(world.context.limits.idleKeepAlive - 1)
+    told.transport.isReading = False
+    large = MessageSource(b"x" * 1_000_000)
+    Deferred.fromCoroutine(world.context.store.deliver(large, [Target("jsmith@localhost")]))
+    world.advance(2)
+    told.transport.isReading = True
+    heard = b""
+    for _ in range(10):
+        heard += told.said()
+        world.advance()
+    assert b"BODY[] {1000000}\r\n" + b"x" * 1_000_000 + b")\r\n" in heard
+    world.advance(world.context.limits.idleKeepAlive + 1)
+    assert told.said() == b"* OK still here\r\n"
 
 
 def test_what_a_failing_store_could_not_tell_is_told_later(pair, monkeypatch):

@@ -247,6 +247,138 @@ def test_another_mailbox_of_the_name(house):
     client.transport.hangUp()
 
 
+# --- MODSEQs ---------------------------------------------------------------------------------------------------------
+
+
+def highest(client, name=b"INBOX"):
+    """HIGHESTMODSEQ of a mailbox."""
+    return int(re.search(rb"HIGHESTMODSEQ ([0-9]+)", client.say(b"h STATUS %b (HIGHESTMODSEQ)" % name))[1])
+
+
+def modSeqs(client):
+    """The MODSEQ of each message of the selected mailbox."""
+    said = client.say(b"m UID FETCH 1:* (MODSEQ)")
+    return {int(uid): int(number) for uid, number in re.findall(rb"FETCH \(UID ([0-9]+) MODSEQ \(([0-9]+)\)", said)}
+
+
+CHANGES = {
+    "append": ([b"APPEND INBOX {4+}\r\nA: b"], True, False),
+    "flags": ([b"UID STORE 2 FLAGS (\\Draft)"], True, False),
+    "a flag more": ([b"UID STORE 2:3 +FLAGS.SILENT (\\Flagged Word)"], True, False),
+    "a flag less": ([b"UID STORE 4 -FLAGS (\\Seen)"], True, False),
+    "seen": ([b"UID FETCH 5 (BODY[])"], True, False),
+    "a flag it has": ([b"UID STORE 4 +FLAGS (\\Seen)"], False, False),
+    "a flag it has not": ([b"UID STORE 4 -FLAGS (\\Flagged)"], False, False),
+    "nothing there": ([b"UID STORE 99 +FLAGS (\\Seen)", b"EXPUNGE", b"UID MOVE 99 Archive"], False, False),
+    "looking": ([b"UID FETCH 1:* (FLAGS BODY.PEEK[])", b"UID SEARCH ALL", b"NOOP"], False, False),
+    "copy here": ([b"UID COPY 1 INBOX"], True, False),
+    "copy there": ([b"UID COPY 1:2 Archive"], False, True),
+    "move": ([b"UID MOVE 1:2 Archive"], True, True),
+    "move here": ([b"UID MOVE 1:2 INBOX"], True, False),
+    "expunge": ([b"UID STORE 1 +FLAGS.SILENT (\\Deleted)", b"EXPUNGE"], True, False),
+    "uid expunge": ([b"UID STORE 1 +FLAGS.SILENT (\\Deleted)", b"UID EXPUNGE 1"], True, False),
+    "close": ([b"UID STORE 1 +FLAGS.SILENT (\\Deleted)", b"CLOSE"], True, False),
+    "unselect": ([b"UNSELECT"], False, False),
+    "rename": ([b"RENAME INBOX Old"], True, False),
+}
+"""Commands, and whether HIGHESTMODSEQ of INBOX and of Archive grows by them."""
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_highestmodseq_grows_by_what_changes_messages(house, change):
+    commands, *grows = CHANGES[change]
+    house.append(3)
+    house.append(1, b"(\\Seen)")
+    house.append(1)
+    observer, client = house.connect().logIn(), house.connect().logIn(b"INBOX")
+    before = [highest(observer, name) for name in (b"INBOX", b"Archive")]
+    for command in commands:
+        assert b"t OK" in client.say(b"t " + command)
+    after = [highest(observer, name) for name in (b"INBOX", b"Archive")]
+    assert [new > old for old, new in zip(before, after, strict=True)] == grows
+    client.say(b"t SELECT INBOX")
+    assert max(modSeqs(client).values(), default=0) <= after[0]
+    observer.transport.hangUp()
+    client.transport.hangUp()
+
+
+def test_modseqs_never_go_back(house):
+    """Not by a restart, nor by a mailbox that is made again."""
+    house.append(4)
+    client = house.connect().logIn(b"INBOX")
+    client.say(b"t UID STORE 2 +FLAGS (\\Seen)", b"t UID STORE 3 +FLAGS (\\Deleted)", b"t EXPUNGE")
+    known, last = modSeqs(client), highest(client)
+    client.say(b"t CREATE Work", b"t APPEND Work {4+}", b"A: b")
+    ofWork = highest(client, b"Work")
+    client.say(b"t DELETE Work")
+    client.transport.hangUp()
+    house.restart()
+    client = house.connect().logIn(b"INBOX")
+    assert (modSeqs(client), highest(client)) == (known, last)
+    client.say(b"t UID STORE 1 +FLAGS (\\Seen)")
+    assert modSeqs(client)[1] == highest(client) > last
+    client.say(b"t CREATE Work", b"t APPEND Work {4+}", b"A: b")
+    assert highest(client, b"Work") > ofWork
+    client.transport.hangUp()
+
+
+def test_of_two_that_change_a_message_one_is_told(house):
+    """STORE UNCHANGEDSINCE of the same messages from two sessions: each message is one's, the other's is MODIFIED."""
+    house.append(6)
+    one, two = house.connect().logIn(b"INBOX"), house.connect().logIn(b"INBOX")
+    last = highest(one)
+    assert b"t OK flags stored" in one.say(b"t UID STORE 1,3:4 (UNCHANGEDSINCE %d) +FLAGS.SILENT ($Mine)" % last)
+    said = two.say(b"t STORE 1:6 (UNCHANGEDSINCE %d) +FLAGS ($Yours)" % last)
+    assert b"t OK [MODIFIED 1,3:4] " in said
+    # What the others have now is told with it, so that nobody has to ask (RFC 7162 §3.1.3).
+    assert {int(uid) for uid in re.findall(rb"FETCH \(UID ([0-9]) FLAGS \([^)]*\$Mine", said)} == {1, 3, 4}
+    said = one.say(b"t UID STORE 1:6 (UNCHANGEDSINCE %d) FLAGS.SILENT (\\Deleted)" % last)
+    assert b"t OK [MODIFIED 1:6] " in said
+    assert b"t OK [MODIFIED 2] " in one.say(b"t UID STORE 2,9 (UNCHANGEDSINCE 0) +FLAGS (\\Seen)")
+    two.say(b"t UID STORE 5 +FLAGS.SILENT (\\Deleted)", b"t EXPUNGE")
+    assert b"t NO [MODIFIED 4] " in one.say(b"t STORE 4:5 (UNCHANGEDSINCE %d) +FLAGS (\\Seen)" % last)
+    flags = truth(house.connect())
+    assert [sorted(flags[uid]) for uid in (1, 2, 3)] == [["$Mine"], ["$Yours"], ["$Mine"]]
+    one.transport.hangUp()
+    two.transport.hangUp()
+
+
+def test_another_program_rewrites_an_mbox(tmp_path, makeClientIn):
+    """It takes messages out, puts one in between and one at the end."""
+    house = House("textfile", tmp_path, makeClientIn)
+    for number in range(1, 7):
+        client = house.connect().logIn()
+        content = b"Subject: number %d\r\n\r\nHello\r\n" % number
+        assert b"t OK" in client.say(b"t APPEND INBOX (Kept%d) {%d+}" % (number, len(content)), content)
+        client.transport.hangUp()
+    reader = Resyncer()
+    reader.connect(house.connect())
+    reader.say(b"UID FETCH 1:* (FLAGS)")
+    reader.leave()
+    [path] = [
+        path
+        for path in tmp_path.rglob("*")
+        if path.is_file() and b"number 6" in path.read_bytes()[:4000] and "sql" not in path.name
+    ]
+    first, *messages = re.split(rb"(?m)^(?=From )", path.read_bytes())
+    assert not first and len(messages) == 6
+    new = [b"From someone Mon Sep 21 10:00:00 2026\nSubject: foreign %d\n\nHello\n\n" % number for number in (1, 2)]
+    path.write_bytes(b"".join([messages[0], new[0], *messages[2:4], messages[5], new[1]]))
+    house.clock.advance(10)
+    said = reader.connect(house.connect())
+    assert lines(said, b"VANISHED") == [b"* VANISHED (EARLIER) 2,5"]
+    now = truth(house.connect())
+    assert reader.messages == now and sorted(now) == [1, 3, 4, 6, 7, 8]
+    assert {uid: flags for uid, flags in now.items() if uid < 7} == {uid: {f"Kept{uid}"} for uid in (1, 3, 4, 6)}
+    before = reader.modSeq
+    reader.leave()
+    house.restart()
+    assert not lines(reader.connect(house.connect()), b"VANISHED")
+    assert reader.messages == now and reader.modSeq == before
+    reader.leave()
+    house.world.closeStore()
+
+
 # --- Another program changes a Maildir -------------------------------------------------------------------------------
 
 

@@ -554,8 +554,8 @@ def test_a_view_older_than_the_log_is_compared(world, client, connect, monkeypat
     mailbox = connection._session.selected.mailbox
     forget(mailbox, monkeypatch)
     said = client.say(b"a NOOP").splitlines()
-    assert said[:3] == [b"* 2 EXPUNGE", b"* 4 EXISTS", b"* 4 RECENT"]
-    assert said[-2:] == [b"* 4 FETCH (FLAGS (\\Recent))", b"a OK nothing done"]
+    assert said[:3] == [b"* 2 EXPUNGE", b"* 4 EXISTS", b"* 3 RECENT"]
+    assert said[-2:] == [b"* 4 FETCH (FLAGS ())", b"a OK nothing done"]
     assert b"* 3 FETCH (FLAGS (\\Seen \\Recent))" in said
 
 

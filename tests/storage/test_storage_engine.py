@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +19,7 @@ from twisted.internet.task import Clock
 from mailfw.errors import NoSuchMailbox, NotSupported, UIDValidityChanged, Unavailable, Vanished
 from mailfw.interfaces import IMailStore, IStoreContext, Row
 from mailfw.sql import SchemaMismatch
-from mailfw.storage import content, housekeeping, rows, transaction
+from mailfw.storage import across, content, housekeeping, rows, transaction
 from mailfw.storage.blobs import FileBlobs
 from mailfw.storage.memory import memory
 from mailfw.storage.sqlite import sqlite
@@ -453,6 +455,42 @@ class TestAcross(Inline):
         archive = await (await home.account(OTHER)).open("Archive")
         assert await contents(archive) == await contents(inbox) == {1: message(1), 2: LARGE}
         assert (await read(archive, Column.FLAGS, Column.INTERNAL_DATE))[0] == (new.flags, new.internalDate)
+
+    @promise
+    async def testMuchOnItsWayToAnotherAccountWaitsInAFile(
+        self, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await self.shareAll(home)
+        account, inbox = await home.inbox()
+        await append(account, *(message(number) for number in range(1, 6)), LARGE)
+        made: list[str] = []
+
+        def make(**about: Any) -> Any:
+            made.append(about["prefix"])
+            return NamedTemporaryFile(dir=tmp_path, **about)
+
+        monkeypatch.setattr(across, "MEMORY", 2 * len(message(1)))
+        monkeypatch.setattr(across, "NamedTemporaryFile", make)
+        await account.apply([Copy("INBOX", ALL_UIDS, "Archive", account=OTHER)])
+        assert await contents(await (await home.account(OTHER)).open("Archive")) == await contents(inbox)
+        assert len(made) == 1
+        assert list(tmp_path.glob("mailfw-*")) == []
+
+    @promise
+    async def testWhereThereIsNoRoomForWhatIsOnItsWayNothingIsDone(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        await self.shareAll(home)
+        account, inbox = await home.inbox()
+        await append(account, message(1), message(2))
+
+        def full(**about: Any) -> Any:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(across, "MEMORY", len(message(1)))
+        monkeypatch.setattr(across, "NamedTemporaryFile", full)
+        with pytest.raises(Unavailable):
+            await account.apply([Move("INBOX", ALL_UIDS, "Archive", account=OTHER)])
+        assert await contents(await (await home.account(OTHER)).open("Archive")) == {}
+        assert len(await contents(inbox)) == 2
 
     @promise
     async def testAMoveToAnotherAccountLeavesNothingBehind(self, home: Home) -> None:

@@ -34,7 +34,7 @@ from mailfw.storage.opening import openStore
 from mailfw.storage.sqlite import sqlite
 from mailfw.storage.textfile import textfile
 from mailfw.testing.fakes import FakeStoreContext
-from mailfw.values import Append, Copy, Expunge, Identity, MessageSource, NewMessage, UIDSet
+from mailfw.values import Append, Copy, Create, Delete, Expunge, Identity, MessageSource, NewMessage, UIDSet
 
 KINDS: dict[str, tuple[Any, str]] = {
     "memory": (memory, ""),
@@ -198,6 +198,17 @@ def test_copies_are_found_and_what_is_gone_is_not(place: Place_) -> None:
     assert place.candidates(Body("body7"), "Trash") == UIDSet.of(5)
     assertNeverTooFew(place)
     assertNeverTooFew(place, "Trash")
+
+
+def test_what_a_deleted_mailbox_held_is_not_looked_for(place: Place_, logged: list[str]) -> None:
+    """Its messages are cleared away in pieces, and later; meanwhile no file of them is there to be read, but a copy's may be."""
+    run(place.account.apply([Create("Gone")]))
+    place.add(1, 2, 3, mailbox="Gone")
+    run(place.account.apply([Copy("Gone", UIDSet.of(1), "INBOX"), Delete("Gone")]))
+    place.fill()
+    assert logged == []
+    sought = Header("subject", message(1).split(b"Subject: ")[1].split(b"\r\n")[0].decode())
+    assert place.candidates(sought) == place.matching(sought) == UIDSet.of(1)
 
 
 def test_other_accounts_are_not_looked_into(place: Place_) -> None:
@@ -407,6 +418,17 @@ def test_an_index_that_is_damaged_while_it_is_open_is_made_anew(onDisk: Place_) 
     assert onDisk.candidates(Body("body7")) is None
     assert onDisk.matching(Body("body7")) == UIDSet.of(7)
     onDisk.fill()
+    assert onDisk.candidates(Body("body7")) == UIDSet.of(7)
+    assertNeverTooFew(onDisk)
+
+
+def test_an_index_that_is_removed_while_it_is_open_is_made_anew(onDisk: Place_) -> None:
+    (path,) = onDisk.paths()
+    os.remove(path)
+    assert onDisk.candidates(Body("body7")) == UIDSet.of(7)
+    onDisk.add(10)
+    onDisk.fill()
+    assert onDisk.paths() == [path]
     assert onDisk.candidates(Body("body7")) == UIDSet.of(7)
     assertNeverTooFew(onDisk)
 

@@ -63,7 +63,8 @@ _MESSAGE = """SELECT b.name, f.name, f.locator, m.internal_date, m.size FROM mes
 _REACHED = "SELECT MAX(id) FROM (SELECT id FROM email WHERE id > ? ORDER BY id LIMIT ?)"
 _UNINDEXED = """SELECT m.email, b.account, a.name, b.name, f.name, f.locator, m.internal_date, m.size FROM message m
     JOIN mailbox b ON b.id = m.mailbox JOIN account a ON a.id = b.account
-    JOIN file f ON f.mailbox = m.mailbox AND f.uid = m.uid WHERE m.email > ? AND m.email <= ? GROUP BY m.email ORDER BY m.email"""
+    JOIN file f ON f.mailbox = m.mailbox AND f.uid = m.uid WHERE m.email > ? AND m.email <= ? AND b.name IS NOT NULL
+    GROUP BY m.email ORDER BY m.email"""
 _TABLES = Tables(
     ("a.name", "b.name", "f.name", "f.locator", "m.internal_date", "m.size"),
     ("f.name",),

@@ -350,6 +350,8 @@ class RightsPromises(Promises):
             with pytest.raises(NoPermission):
                 await guest.apply([refused])
         assert await guest.metadata("", ["/private/comment"]) == {}
+        await allow(account, "lr", "Drafts")
+        assert await guest.metadata("Drafts", ["/private"], None) == {}
 
     @promise
     async def testWhatIsTheOwnersAloneStaysSo(self, home: Home) -> None:
