@@ -24,8 +24,8 @@ def within(world, connect, settings):
 
 ALWAYS = {
     *(b"CAPABILITY", b"NOOP", b"LOGOUT", b"STARTTLS", b"AUTHENTICATE", b"LOGIN"),
-    *(b"SELECT", b"EXAMINE", b"CREATE", b"DELETE", b"RENAME", b"SUBSCRIBE", b"UNSUBSCRIBE", b"LIST", b"LSUB", b"STATUS", b"APPEND"),
-    *(b"CHECK", b"CLOSE", b"EXPUNGE", b"SEARCH", b"FETCH", b"STORE", b"COPY"),
+    *(b"SELECT", b"EXAMINE", b"CREATE", b"DELETE", b"RENAME", b"SUBSCRIBE", b"UNSUBSCRIBE", b"LIST", b"LSUB", b"STATUS"),
+    *(b"APPEND", b"CHECK", b"CLOSE", b"EXPUNGE", b"SEARCH", b"FETCH", b"STORE", b"COPY"),
     *(b"UID SEARCH", b"UID FETCH", b"UID STORE", b"UID COPY"),
     *(b"THREAD", b"UID THREAD"),  # which belong to several capabilities, one for each algorithm
 }
