@@ -511,14 +511,14 @@ class Relay:
             verdict = settled(entry, outcome, self.schedule(entry.recipient.address.domain), now, self._random)
             verdicts.append(verdict)
             settlements.append(verdict.settlement)
-            self.counts[outcome.fate] += 1
-            self._log(entry, outcome, verdict, now)
         tidings = [verdict.tidings for verdict in verdicts if verdict.tidings is not None]
         reports = await permitted(self._hooks, self.bouncer.reports(entries[0].message, tidings, content))
         isOurs = await self._record(settlements, reports)
-        for entry, outcome, settlement in zip(entries, outcomes, settlements, strict=True):
+        for entry, outcome, verdict in zip(entries, outcomes, verdicts, strict=True):
+            self.counts[outcome.fate] += 1
+            self._log(entry, outcome, verdict, now)
             if isOurs:
-                tellOf(self._hooks, entry, outcome, settlement)
+                tellOf(self._hooks, entry, outcome, verdict.settlement)
 
     async def _record(self, settlements: Sequence[Settlement], reports: Sequence[Report]) -> bool:
         """Write it down; where the disk does not take it, again and again, for whoever has the message must not get it twice.
