@@ -13,14 +13,16 @@ from typing import Any
 from attrs import frozen
 from pydantic import BaseModel, ConfigDict, Field
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
+from mailfw.hooks.failure import Unanswered
 from mailfw.hooks.runner import Hook
 from mailfw.interfaces import IClosable, IHookContext, IHookPlugin, IOptions, IOptionsContext
 from mailfw.message.header import scan
@@ -59,7 +61,7 @@ _STAGES = {
 }
 
 
-class HTTPError(Exception):
+class HTTPError(Unanswered):
     """The program behind HTTP is not there, or answers what cannot be understood."""
 
 
@@ -268,7 +270,10 @@ class HTTPHook:
     async def __call__(self, event: Event) -> Result:
         """What the program says."""
         octets = await self._inThread(lambda: request(event, self._options.max_size))
-        answer: Any = await self._agent.request(b"POST", self._url, Headers(self._headers), _Body(octets))
+        try:
+            answer: Any = await self._agent.request(b"POST", self._url, Headers(self._headers), _Body(octets))
+        except (ConnectError, DNSLookupError, ResponseFailed) as error:
+            raise HTTPError(f"nobody answers: {error}") from None
         done: Deferred[bytes] = Deferred()
         answer.deliverBody(_Collector(done))
         said = await done

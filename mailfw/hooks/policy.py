@@ -12,12 +12,13 @@ from typing import Any
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mailfw.hooks.address import endpointOf
+from mailfw.hooks.address import connected, endpointOf
+from mailfw.hooks.failure import Unanswered
 from mailfw.hooks.runner import Hook
 from mailfw.interfaces import IClosable, IHookContext, IHookPlugin
 from mailfw.stages import (
@@ -52,7 +53,7 @@ _CODE = re.compile(r"([45]\d\d)(?: +([245]\.\d{1,3}\.\d{1,3}))?(?: +(.*))?")
 _LINE_ENDS = re.compile(r"[\r\n\0]")
 
 
-class PolicyError(Exception):
+class PolicyError(Unanswered):
     """A policy service says what cannot be understood, or is not there."""
 
 
@@ -212,8 +213,7 @@ class PolicyHook:
                     return await self._asked(connection, request)
                 except PolicyError:
                     continue
-        factory: Any = Factory.forProtocol(PolicyConnection)
-        return await self._asked(await self._endpoint.connect(factory), request)
+        return await self._asked(await connected(self._endpoint, PolicyConnection), request)
 
     async def _asked(self, connection: PolicyConnection, request: bytes) -> bytes:
         answer = await connection.ask(request)

@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mailfw.hooks.edits import applied
+from mailfw.hooks.failure import Unanswered
 from mailfw.hooks.threads import Threads
 from mailfw.hooks.watchdog import Watchdog
 from mailfw.interfaces import IClosable, IHooks
@@ -165,6 +166,8 @@ class Hooks:
                 stage=event.stage.value,
                 seconds=attached.deadline,
             )
+        except Unanswered as error:
+            self.log.error("hook {hook} failed at {stage}: {why}", hook=attached.name, stage=event.stage.value, why=str(error))
         except (Exception, SystemExit):
             self.log.failure("hook {hook} failed at {stage}", hook=attached.name, stage=event.stage.value)
         return _Failed

@@ -109,7 +109,7 @@ class Connection(TwistedProtocol):
         self.isTLS = listener.isTLS
         self.account = ""
         self.state = "connected"
-        self.peer = self._origin = Peer("")
+        self.peer = Peer("")
         self.since = 0.0
         self.octetsIn = self.octetsOut = 0
         module = type(self).__module__
@@ -346,8 +346,9 @@ class Connection(TwistedProtocol):
 
     @property
     def isTrustedProxy(self) -> bool:
-        """Whether the peer may say for whom it speaks. It is whoever connected, whatever it said since."""
-        return self._origin in self.context.xclient
+        """Whether the peer may say for whom it speaks. Once it has, it is the client that is asked about: what comes through a
+        proxy is not the proxy's word."""
+        return self.peer in self.context.xclient
 
     def speakFor(self, peer: Peer) -> None:
         """The connection is that peer's from now on: limits and logs count it there."""
@@ -446,7 +447,7 @@ class Connection(TwistedProtocol):
         return self.transport
 
     def connectionMade(self) -> None:
-        self.peer = self._origin = peerOf(self._transport.getPeer())
+        self.peer = peerOf(self._transport.getPeer())
         self.since = self.context.now()
         self._connectedAt = self.context.reactor.seconds()
         if hasattr(self.transport, "setTcpNoDelay"):

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.endpoints import UNIXServerEndpoint
-from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 
+from mailfw.hooks.failure import Unanswered
 from mailfw.hooks.milter.connection import milter
 from mailfw.hooks.milter.grammar import MilterError, PacketParser, negotiated
 from mailfw.hooks.runner import FAILURE, Attached, Hooks
@@ -290,7 +290,7 @@ async def test_silence_ends_with_the_deadline(make):
 @pytest_twisted.ensureDeferred
 async def test_no_milter_is_a_failure(tmp_path, call):
     caller = call(milter.openHook(f"unix:{tmp_path}/nobody", Context(str(tmp_path), str(tmp_path))))
-    with pytest.raises(ConnectError):
+    with pytest.raises(Unanswered, match="nobody listens"):
         await caller.message()
 
 

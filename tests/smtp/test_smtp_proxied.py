@@ -28,7 +28,7 @@ def test_the_session_is_the_clients_then(connect, tmp_path):
     assert [info.peer for info in world.context.sessions.infos()] == ["192.0.2.9:4711"]
     client.deliver(b"Subject: x\r\n")
     assert b"from behind.example ([192.0.2.9])" in client.messages[-1].content
-    assert client.codes("XCLIENT ADDR=::1") == [220]
+    assert client.codes("XCLIENT ADDR=::1", "XCLIENT LOGIN=mbrain") == [550, 550]
 
 
 def test_login_is_believed(connect, tmp_path):

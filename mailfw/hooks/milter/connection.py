@@ -12,11 +12,11 @@ from typing import Any
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from mailfw.hooks.address import endpointOf
+from mailfw.hooks.address import connected, endpointOf
 from mailfw.hooks.milter.grammar import MilterError, Packet, PacketParser
 from mailfw.hooks.milter.session import MilterSession
 from mailfw.hooks.runner import Hook
@@ -127,8 +127,7 @@ class MilterHook:
 
     async def _begin(self, event: Event, client: Client) -> Result | None:
         """A connection, on which the milter is told who is there."""
-        factory: Any = Factory.forProtocol(lambda: MilterConnection(self._spools))
-        connection = await self._endpoint.connect(factory)
+        connection = await connected(self._endpoint, lambda: MilterConnection(self._spools))
         session = MilterSession(connection)
         try:
             await session.negotiate()

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
+from mailfw.hooks.failure import Unanswered
+
 VERSION = 6
 CHUNK = 65535
 """Octets of a body in one packet, at most."""
@@ -131,7 +133,7 @@ SILENT = {
 }
 
 
-class MilterError(Exception):
+class MilterError(Unanswered):
     """A milter says what cannot be understood, or is not there."""
 
 
