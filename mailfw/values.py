@@ -122,6 +122,7 @@ class Envelope:
     :ivar priority: -9 to 9 (MT-PRIORITY, RFC 6710).
     :ivar releaseAt: before that time nobody is given the message (FUTURERELEASE, RFC 4865); 0 is at once.
     :ivar isQuarantined: those of our own find it in Junk.
+    :ivar isAnsweredEach: each recipient has an answer of its own (LMTP, RFC 2033 §4.2).
     """
 
     sender: Address | None
@@ -136,6 +137,7 @@ class Envelope:
     deliverBy: DeliverBy | None = None
     releaseAt: float = 0.0
     isQuarantined: bool = False
+    isAnsweredEach: bool = False
 
 
 @frozen

@@ -338,7 +338,7 @@ class _Commitment:
     @property
     def _isToldByMail(self) -> bool:
         """Whether who failed is told of in a report, because others succeed and the answer is one for all."""
-        return self._isAnyTaken and self._envelope.sender is not None
+        return self._isAnyTaken and self._envelope.sender is not None and not self._envelope.isAnsweredEach
 
     def _reports(self, message: MessageSource) -> list[Report]:
         tidings = []

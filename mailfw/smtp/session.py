@@ -418,6 +418,7 @@ class Session:
                 return self._heed(refused)
             isDiscarded = isinstance(decision.result, Discard)
             envelope = evolve(decision.event.envelope or envelope, isQuarantined=isinstance(decision.result, Quarantine))
+        envelope = evolve(envelope, isAnsweredEach=self.role.isLMTP)
         delivery = self._context.router.begin(envelope, self._channel.peer)
         self._transaction = Transaction(
             envelope, delivery, isBinary=draft.isBinary, isDemoted=asked.isDemoted, isDiscarded=isDiscarded
