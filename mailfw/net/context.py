@@ -13,6 +13,7 @@ from mailfw.net.connection import Connection
 from mailfw.net.limits import Limits
 from mailfw.net.sessions import SessionRegistry
 from mailfw.net.spool import SpoolDirectory
+from mailfw.net.stretches import Stretches
 from mailfw.sasl.exchange import Logins
 
 
@@ -28,6 +29,7 @@ class ServiceContext:
     :ivar plaintext: where passwords may come without TLS: `loopback`, `never`, `always`.
     :ivar protocols: what the configuration says to one protocol alone, by its name: an object of that room's own.
     :ivar now: seconds since the epoch, UTC.
+    :ivar stretches: where long work on the reactor waits for its turns.
     """
 
     hostname: str
@@ -44,6 +46,10 @@ class ServiceContext:
     plaintext: str = "loopback"
     protocols: Mapping[str, Any] = field(factory=dict)
     now: Callable[[], float] = field(default=time.time)
+    stretches: Stretches = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.stretches = Stretches(self.reactor)
 
     def mayUsePlaintext(self, connection: Connection) -> bool:
         """Whether a password may come on this connection as it is now."""
