@@ -103,7 +103,8 @@ async def tell(session: Session, uids: UIDSet, items: Sequence[FetchItem], isUID
     if manner.hasModSeqs or isUID or session.isRev2:
         uid = () if manner.isUIDOnly else (Attribute.UID,)
         items = (*uid, *items, *((Attribute.MODSEQ,) if manner.hasModSeqs else ()))
-    renderer = Renderer(tuple(dict.fromkeys(items)), view.uids, view.recents, trees=view.trees, manner=manner)
+    items = tuple(dict.fromkeys(items))
+    renderer = Renderer(items, view.uids, view.recents, trees=view.trees, manner=manner, learn=view.learnFlags)
     await _stream(session, uids, renderer)
     return renderer.count
 

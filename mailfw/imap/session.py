@@ -58,6 +58,7 @@ from mailfw.imap.states import (
     COMMANDS,
     EXPUNGES,
     KEEPS_NUMBERS,
+    OPENS,
     SHOWS_MODSEQS,
     TAKES_NUMBERS,
     State,
@@ -273,7 +274,8 @@ class Session:
         name = self._name
         try:
             isAsked = name in ASKS_FOR_NEWS or (self.manner.hasModSeqs and name in SHOWS_MODSEQS)
-            await self.news(isAsked, not self._keepsNumbers, name.startswith(b"UID "))
+            if name not in OPENS or self.notifying is not None:
+                await self.news(isAsked, not (self._keepsNumbers or name in OPENS), name.startswith(b"UID "))
             if self.notifying is not None:
                 self.notifying.isRung |= name in CHANGES_NAMES or bool(self.ownEntries)
                 await self.notifying.tell(self)
@@ -441,6 +443,8 @@ class Session:
         self.manner = Manner.of(self.enabled)
         if self.selected is not None:
             self.selected.manner = self.manner
+            if self.manner.isUIDOnly:
+                self.selected.contexts.nameUIDs()
             if self.isRev2:
                 self.selected.forgetRecent()
 

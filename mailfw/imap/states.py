@@ -43,13 +43,15 @@ COMMANDS = _table(
 )
 """The states in which each command is valid."""
 
-_NUMBERED = _names(b"FETCH, STORE, SEARCH, SORT, THREAD")
+OPENS = _names(b"SELECT, EXAMINE")
+"""Commands that open a mailbox. What happens in it meanwhile is news of the next command: clients count its messages by what they
+are told first, and are ready for news when it is open."""
 
-KEEPS_NUMBERS = _NUMBERED | _names(b"SELECT, EXAMINE")
-"""Commands during which no EXPUNGE is sent, for it would change what the numbers in them mean (RFC 3501 §7.4.1, RFC 5256 §3). Nor
-is one while a mailbox is being opened: clients count its messages by what they were told first."""
+KEEPS_NUMBERS = _names(b"FETCH, STORE, SEARCH, SORT, THREAD")
+"""Commands during which no EXPUNGE is sent, for it would change what the numbers in them mean (RFC 3501 §7.4.1,
+RFC 5256 §3)."""
 
-TAKES_NUMBERS = _NUMBERED | _names(b"COPY, MOVE, REPLACE")
+TAKES_NUMBERS = KEEPS_NUMBERS | _names(b"COPY, MOVE, REPLACE")
 """Commands that mean messages by number, and are refused to clients that know UIDs only (RFC 9586 §3.2, §3.8)."""
 
 SHOWS_MODSEQS = _names(b"FETCH, SEARCH, SORT, UID FETCH, UID SEARCH, UID SORT")

@@ -12,21 +12,18 @@ from mailfw.imap.grammar import answers, requests, response
 from mailfw.imap.grammar.answers import (
     Code,
     Exists,
-    ExtendedFound,
-    Fetched,
-    Found,
     Garbled,
     ListedMailbox,
     MailboxCounters,
     Namespaces,
     Other,
-    Ranges,
     Status,
-    Threads,
     Vanished,
 )
 from mailfw.imap.grammar.commands import SYNTAX, Unreadable, parse
 from mailfw.imap.grammar.fetch import BodySection, sectionLabel
+from mailfw.imap.grammar.fetched import Fetched
+from mailfw.imap.grammar.found import ExtendedFound, Found, Ranges, Threads
 from mailfw.imap.grammar.framing import OutOfStep, ResponseLimits, ResponseReader
 from mailfw.imap.grammar.requests import Manner
 from mailfw.imap.grammar.response import Condition

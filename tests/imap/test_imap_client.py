@@ -6,16 +6,19 @@ import itertools
 import zlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from mailfw.errors import AuthenticationFailed, NoSuchMailbox, NotSupported, Refusal, Vanished
-from mailfw.imap.client import ALL, Connection, GarbledAnswer, IMAPClient, TLSFailed, idle, select, startTLS
+from mailfw.imap.client import ALL, Connection, GarbledAnswer, IMAPClient, Mailbox, TLSFailed, idle, select, startTLS
 from mailfw.imap.client.idling import RENEWAL
 from mailfw.imap.client.view import View
 from mailfw.imap.grammar import answers
-from mailfw.imap.grammar.answers import Exists, Expunged, Fetched
+from mailfw.imap.grammar.answers import Exists, Expunged
 from mailfw.imap.grammar.fetch import Attribute, BodySection
+from mailfw.imap.grammar.fetched import Fetched
 from mailfw.imap.grammar.framing import ResponseLimits
 from mailfw.imap.grammar.listing import Returned
 from mailfw.imap.grammar.mailboxes import StatusItem
@@ -569,6 +572,22 @@ def test_idleRefused(scripted):
     assert not scripted.client.listeners
 
 
+@pytest.mark.parametrize("said", [b"1 OK what for\r\n", b"+ idling\r\n1 OK that is enough\r\n"])
+def test_idleEndedByTheServer(scripted, said):
+    outcome = scripted.begin(idle(scripted.client))
+    scripted.say(said)
+    if said.startswith(b"1"):
+        assert failed(outcome, NotSupported)
+    else:
+        assert scripted.begin(collect(outcome[0])) == [[]]
+        assert scripted.begin(outcome[0].done()) == [None]
+    scripted.transport.take()
+    again = scripted.begin(scripted.client.noop())
+    assert scripted.transport.take() == b"2 NOOP\r\n"
+    scripted.say(b"2 OK\r\n")
+    assert again == [None]
+
+
 def test_idleCutOff(scripted):
     outcome = scripted.begin(idle(scripted.client))
     scripted.say(b"+ idling\r\n")
@@ -659,3 +678,46 @@ def test_aServerThatClaimsAnything():
     ):
         view.apply(answer)
     assert view.exists == 0
+
+
+# --- Whatever a server says --------------------------------------------------------------------------------------------
+
+REPLIES = (b"OK", b"NO [TRYCREATE] no", b"BAD what", b"OK [COPYUID 1 2 3]")
+UNTAGGED = (
+    b"5 EXISTS", b"2 EXPUNGE", b"0 EXPUNGE", b"VANISHED 1:9", b"VANISHED (EARLIER) 4", b"OK [CLOSED]",
+    b"3 FETCH (UID 9 FLAGS (a))", b"1 FETCH (BODY[] {2}\r\nhi)", b"SEARCH 1 2", b"LIST () NIL x", b"LIST (((",
+    b'ESEARCH (TAG "3") COUNT 2', b"BYE bye", b"CAPABILITY ESEARCH", b"ENABLED IMAP4REV2",
+)  # fmt: skip
+SAID = [
+    *(b"%d %b\r\n" % (tag, reply) for tag in range(1, 7) for reply in REPLIES),
+    *(b"* %b\r\n" % data for data in UNTAGGED),
+    *(b"+ idling\r\n", b"+ !!!\r\n", b"\r\n", b"* 1 FETCH (BODY[] {9}\r\n", b"x", b"\0\xff"),
+]
+
+
+@given(st.lists(st.sampled_from(SAID), max_size=25), st.integers(1, 20))
+def test_nothingThatAServerSaysBreaksTheClient(said, size):
+    """Every command ends, with the connection at the latest, and by no other error than those that are promised."""
+    scripted = Scripted(limits=ResponseLimits(line=1000, response=2000))
+    client = scripted.client
+    client.view = View("x", False)
+    box = Mailbox(client, client.view)
+    outcomes = [
+        scripted.begin(coroutine)
+        for coroutine in (
+            client.append("x", b"message"),
+            box.copy((1, 2), "y"),
+            box.search(HasFlag("kw")),
+            collect(box.fetch(ALL, Attribute.UID, WHOLE)),
+            select(client, "z"),
+            idle(client),
+        )
+    ]
+    data = b"".join(said)
+    for start in range(0, len(data), size):
+        scripted.say(data[start : start + size])
+    scripted.connection.connectionLost()
+    for outcome in outcomes:
+        assert outcome
+        if hasattr(outcome[0], "check"):
+            assert outcome[0].check(ConnectionError, Refusal, GarbledAnswer), outcome[0]

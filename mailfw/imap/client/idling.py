@@ -8,6 +8,7 @@ from types import TracebackType
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from mailfw.errors import NotSupported
 from mailfw.imap.client.session import IMAPClient, Pending, nothing
 from mailfw.imap.client.stream import Stream
 from mailfw.imap.grammar import commands
@@ -21,7 +22,7 @@ RENEWAL = 29 * 60.0
 class Idling(Stream[Answer]):
     """What happens while a session idles, as the view has completed it. Nothing else can be asked of the session until `done`.
 
-    It ends with `done`, or raises what the connection ended with.
+    It ends with `done`, or when the server ends it; or raises what the connection ended with.
     """
 
     def __init__(self, client: IMAPClient) -> None:
@@ -69,6 +70,15 @@ class Idling(Stream[Answer]):
         begun: Deferred[None] = Deferred()
         over: Deferred[None] = Deferred()
 
+        def ended(status: Status) -> None:
+            if not begun.called:
+                begun.errback(NotSupported("the server would not idle"))
+            elif pending.isIdle:  # of its own accord
+                pending.isIdle = False
+                self._cancel()
+                self.finish()
+            over.callback(None)
+
         def refused(failure: Failure) -> None:
             if not begun.called:
                 begun.errback(failure)
@@ -79,7 +89,7 @@ class Idling(Stream[Answer]):
         pending = Pending(nothing, goOn=lambda octets: None if begun.called else begun.callback(None))
         self._pending, self._over = pending, over
         reply = Deferred.fromCoroutine(self._client.begin(commands.Idle(), pending))
-        reply.addCallbacks(lambda status: over.callback(None), refused)
+        reply.addCallbacks(ended, refused)
         await begun
         pending.isIdle = True
         self._client.connection.watch()

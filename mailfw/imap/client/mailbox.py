@@ -16,9 +16,10 @@ from mailfw.errors import NotSupported
 from mailfw.imap.client.session import IMAPClient, Pending
 from mailfw.imap.client.stream import Stream
 from mailfw.imap.client.view import View
-from mailfw.imap.grammar.answers import Answer, ExtendedFound, Found, Ranges, Status, Threads, Vanished
+from mailfw.imap.grammar.answers import Answer, Status, Vanished
 from mailfw.imap.grammar.fetch import Attribute, BodySection, Fetch, FetchItem, sectionLabel
 from mailfw.imap.grammar.fetched import Fetched
+from mailfw.imap.grammar.found import ExtendedFound, Found, Ranges, Threads
 from mailfw.imap.grammar.mailboxes import Select
 from mailfw.imap.grammar.messages import Close, Copy, Expunge, Move, Store, Unselect
 from mailfw.imap.grammar.modifiers import FetchModifiers, Resync, SelectParameters

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from mailfw.errors import InvalidName
+from mailfw.imap.grammar import names
 from mailfw.imap.grammar.tokens import Scanner
 
 MAX_NUMBER64 = (1 << 63) - 1
@@ -62,6 +64,15 @@ def flag(scanner: Scanner) -> str:
 def flags(scanner: Scanner) -> tuple[str, ...]:
     """`"(" [flag *(SP flag)] ")"`"""
     return tuple(scanner.parenthesised(lambda: flag(scanner), isEmptyAllowed=True))
+
+
+def mailboxName(scanner: Scanner) -> str:
+    """`mailbox`; servers are known that forget to quote one that needs it"""
+    octets = text(scanner) if scanner.peek() in (b'"', b"{") else word(scanner)
+    try:
+        return names.decode(octets, scanner.isUTF8)
+    except InvalidName as error:
+        raise scanner.bad(error.text) from None
 
 
 def value(scanner: Scanner) -> Value:
