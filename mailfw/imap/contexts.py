@@ -53,6 +53,7 @@ class Context:
     """One search that is followed.
 
     :ivar order: what sorts its results; nothing is the order of the mailbox.
+    :ivar isUID: messages are named by UID.
     :ivar items: what is to be told of each new message among them (RFC 5465 §7).
     :param uids: its results, in their order.
     """
@@ -70,7 +71,7 @@ class Context:
         self.items = items
         self.wanted = wanted
         self.order = order
-        self._isUID = isUID
+        self.isUID = isUID
         self._members = array("I", sorted(uids))
         self._sorted = array("I", uids) if order else array("I")
 
@@ -125,9 +126,9 @@ class Context:
                 sets[-1][1].append(uid)
             else:
                 sets.append((place, [uid]))
-        name: Callable[[list[int]], Iterable[int]] = iter if self._isUID else partial(numbered, numbers)
+        name: Callable[[list[int]], Iterable[int]] = iter if self.isUID else partial(numbered, numbers)
         pieces = b" ".join(b"%d %b" % (place, runs(name(uids))) for place, uids in sets)
-        isUID = b"UID " if self._isUID else b""
+        isUID = b"UID " if self.isUID else b""
         return b"* ESEARCH (TAG %b) %b%b (%b)\r\n" % (string(self.tag), isUID, word.value, pieces)
 
 
@@ -152,6 +153,11 @@ class Contexts:
             return False  # what is new would change the places of what was there
         self._contexts[context.tag] = context
         return True
+
+    def nameUIDs(self) -> None:
+        """Tell of messages by UID from now on, however they were asked for (RFC 9586 §3)."""
+        for context in self._contexts.values():
+            context.isUID = True
 
     def cancel(self, tag: bytes) -> None:
         """Follow it no more."""

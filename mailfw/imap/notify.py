@@ -95,7 +95,10 @@ class Notifying:
         for info in watched:
             try:
                 status = await (await sight.open(info.name))[0].status()
-            except (NoSuchMailbox, NoPermission, UIDValidityChanged):
+            except NoPermission:
+                session.channel.write(_noAccess(session, info))
+                continue
+            except (NoSuchMailbox, UIDValidityChanged):
                 continue
             self._counters[info.name] = status
             if wantsStatus and not _isSelected(session, status.mailboxId):
@@ -265,6 +268,13 @@ class _Wanted:
 
 def _isSelected(session: Session, mailboxId: str) -> bool:
     return session.selected is not None and session.selected.mailbox.info.mailboxId == mailboxId
+
+
+def _noAccess(session: Session, info: MailboxInfo) -> bytes:
+    r"""`mbx-list-oflag =/ "\NoAccess"`: the name may be seen, and what happens in the mailbox may not (RFC 5465 §3.1)."""
+    found = listing.attributes(info, hasChildren=False, isExtended=True, isSubscribed=True)
+    kept = [each for each in found if each != b"\\HasNoChildren"]
+    return listing.line(b"LIST", [*kept, b"\\NoAccess"], session.nameWord(info.name))
 
 
 def _isSubscribed(info: MailboxInfo | None) -> bool:

@@ -443,6 +443,8 @@ class Session:
         self.manner = Manner.of(self.enabled)
         if self.selected is not None:
             self.selected.manner = self.manner
+            if self.manner.isUIDOnly:
+                self.selected.contexts.nameUIDs()
             if self.isRev2:
                 self.selected.forgetRecent()
 

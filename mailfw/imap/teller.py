@@ -61,9 +61,10 @@ class Teller:
         except Refusal as refusal:
             session.channel.log.warn("news could not be read: {refusal}", refusal=refusal)
         except Exception:
-            # What the client was told and what the view says may differ now.
-            session.channel.log.failure("telling news failed")
-            session.end("internal error")
+            if session.channel.isOpen:  # else its mailbox may have been left while it was told about it
+                # What the client was told and what the view says may differ now.
+                session.channel.log.failure("telling news failed")
+                session.end("internal error")
         finally:
             self.isTelling = False
             waiting, self._waiting = self._waiting, None

@@ -47,9 +47,9 @@ class Contains:
     text: str
 
     @property
-    def trigrams(self) -> frozenset[str]:
-        """Every three characters in a row: a text that lacks one of them does not contain this."""
-        return frozenset(self.text[at : at + TRIGRAM] for at in range(len(self.text) - TRIGRAM + 1))
+    def trigrams(self) -> tuple[str, ...]:
+        """Every three characters in a row, once: a text that lacks one of them does not contain this."""
+        return tuple(dict.fromkeys(self.text[at : at + TRIGRAM] for at in range(len(self.text) - TRIGRAM + 1)))
 
 
 @frozen

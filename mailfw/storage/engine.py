@@ -26,7 +26,7 @@ from mailfw.storage.blobs import IBlobStore, drop
 from mailfw.storage.candidates import candidates
 from mailfw.storage.changes import View, emailOf
 from mailfw.storage.content import BLOB, BLOB_FROM, Arriving, StoredContent
-from mailfw.storage.household import Expiry, Household
+from mailfw.storage.household import USUAL, Expiry, Household
 from mailfw.storage.housekeeping import Housekeeping
 from mailfw.storage.indexer import BATCH, BATCH_OCTETS, MAX_OCTETS, Indexer, Loaded, Pending, Thread, load
 from mailfw.storage.limits import Limits
@@ -82,7 +82,7 @@ class Engine:
         housekeeping: Housekeeping,
         limits: Limits,
         indexer: Indexer | None = None,
-        household: Household = Household(),  # noqa: B008 - it is frozen
+        household: Household = USUAL,
     ) -> None:
         self.database = database
         self.blobs = blobs

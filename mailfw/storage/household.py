@@ -52,6 +52,9 @@ class Household:
         return cls(tuple(context.mailboxes), dict(context.expiry), context.reactor)
 
 
+USUAL = Household()
+"""The first mailboxes as they are where nobody says otherwise; nothing expires."""
+
 _Mailbox = tuple[int, str, str, int, str]
 """Its key, the account's name, its own, UIDVALIDITY and uses."""
 

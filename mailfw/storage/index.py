@@ -29,8 +29,11 @@ T = TypeVar("T")
 ACCOUNT_BITS = 40
 """A row's number is the account's, moved by so many bits, and the email's."""
 
-MAX_LEAVES = 100
+MAX_LEAVES = 30
 """Texts of one search that are looked up; the others are left to whoever reads the messages."""
+
+MAX_TRIGRAMS = 24
+"""Of a text, so many are looked up. With `MAX_LEAVES` it bounds for how long a search keeps its thread."""
 
 _LAYOUT = f"1.{INDEX_VERSION}"
 _PRAGMAS = ("journal_mode = WAL", "synchronous = NORMAL", "cache_size = -8192", "temp_store = MEMORY", "busy_timeout = 2000")
@@ -232,6 +235,7 @@ class _Lookup:
         self._connection = connection
         self._rows = _rows(account)
         self._limit = limit
+        self._left = 2 * limit  # emails that all texts together may be in
         self._leaves = MAX_LEAVES
 
     def emails(self, plan: Plan) -> frozenset[int] | None:
@@ -259,15 +263,22 @@ class _Lookup:
         self._leaves -= 1
         if self._leaves < 0:
             return None
-        expression = " AND ".join('"' + trigram.replace('"', '""') + '"' for trigram in sorted(wanted.trigrams))
+        expression = " AND ".join('"' + trigram.replace('"', '""') + '"' for trigram in _chosen(wanted.trigrams))
         found: set[int] = set()
         for table in _PLACES[wanted.place]:
+            limit = max(0, min(self._limit, self._left))
             sql = f"SELECT rowid FROM {table} WHERE {table} MATCH ? AND rowid BETWEEN ? AND ? LIMIT ?"
-            rows = self._connection.execute(sql, (expression, *self._rows, self._limit + 1)).fetchall()
-            if len(rows) > self._limit:
+            rows = self._connection.execute(sql, (expression, *self._rows, limit + 1)).fetchall()
+            self._left -= len(rows)
+            if len(rows) > limit:
                 return None
             found.update(row[0] - self._rows[0] for row in rows)
         return frozenset(found)
+
+
+def _chosen(trigrams: Sequence[str]) -> Sequence[str]:
+    """Those that are looked up: all of them, or some from all over the text, where neighbours say much the same."""
+    return trigrams if len(trigrams) <= MAX_TRIGRAMS else trigrams[:: -(-len(trigrams) // MAX_TRIGRAMS)]
 
 
 def _rows(account: int) -> tuple[int, int]:

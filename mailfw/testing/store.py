@@ -20,6 +20,7 @@ from mailfw.testing.promises.metadata import MetadataPromises
 from mailfw.testing.promises.quotas import QuotaPromises
 from mailfw.testing.promises.reading import ReadingPromises
 from mailfw.testing.promises.rights import RightsPromises
+from mailfw.testing.promises.searching import SearchPromises
 
 __all__ = ["Foreign", "MailStoreContract"]
 
@@ -33,6 +34,7 @@ class MailStoreContract(
     MetadataPromises,
     HouseholdPromises,
     RightsPromises,
+    SearchPromises,
     ForeignPromises,
 ):
     """Every promise of `interfaces.IMailStore`, `IAccount` and `IMailbox`.

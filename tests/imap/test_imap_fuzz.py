@@ -14,6 +14,12 @@ ENTRANCES = {
     "selected": (b"i LOGIN jsmith mailfw", b"i APPEND INBOX {15+}\r\nSubject: s\r\n\r\nx", b"i SELECT INBOX"),
     "read-only": (b"i LOGIN jsmith mailfw", b"i EXAMINE INBOX"),
     "idle": (b"i LOGIN jsmith mailfw", b"i SELECT INBOX", b"i IDLE"),
+    "notified": (
+        b"i LOGIN jsmith mailfw",
+        b"i ENABLE QRESYNC",
+        b"i NOTIFY SET (selected (MessageNew (BODY[]) MessageExpunge)) (personal (MessageNew MessageExpunge MailboxName))",
+        b"i SELECT INBOX",
+    ),
     "in a literal": (b"i LOGIN jsmith mailfw", b"i SELECT INBOX", b"i APPEND INBOX {50}"),
 }
 
@@ -78,12 +84,12 @@ _words = st.sampled_from(
         *(b"/private/comment", b"(/shared/comment {1+}\r\nx)", b"(DEPTH 1 MAXSIZE 2)", b"mbrain", b"+lrs"),
         *(b"anyone", b'"Other Users/mbrain@localhost/INBOX"', b"(STORAGE 1 MESSAGE 2)"),
         *(b"(MESSAGES RECENT)", b"AGpzbWl0aABtYWlsZnc=", b"CATENATE (TEXT {1+}\r\nx URL ;UID=1)", b"UTF8 (~{1+}\r\nx)"),
+        *(b"SET", b"STATUS", b"NONE", b"(selected (MessageNew (UID) MessageExpunge))", b"(personal (MailboxName))"),
+        *(b"(QRESYNC (1 1))", b"(CHANGEDSINCE 1 VANISHED)", b"(UNCHANGEDSINCE 2)", b"RETURN (UPDATE (FLAGS))", b"MODSEQ"),
     ]
 )
 _lines = st.lists(_words | st.binary(max_size=6), max_size=6).map(lambda words: b"t " + b" ".join(words))
-_inputs = st.lists(_lines | st.binary(max_size=30), max_size=8).map(
-    lambda lines: b"".join(line + b"\r\n" for line in lines)
-)
+_inputs = st.lists(_lines | st.binary(max_size=30), max_size=8).map(lambda lines: b"".join(line + b"\r\n" for line in lines))
 
 
 def responses(output: bytes) -> list[bytes]:

@@ -159,6 +159,28 @@ def test_nothing_stays_of_a_client_that_left(pair, world):
     assert told.said() == b""
 
 
+@pytest.mark.parametrize("isIdle", [False, True])
+def test_who_leaves_while_being_told_leaves_no_trace(pair, world, isIdle):
+    told, other = pair
+    told.say(
+        b"a NOTIFY SET (selected (MessageNew (BODY.PEEK[]) MessageExpunge FlagChange)) (personal (MessageNew MessageExpunge))"
+    )
+    told.say(b"b SELECT INBOX")
+    told.say(b"c UID SEARCH RETURN (UPDATE (FLAGS)) FLAGGED")
+    if isIdle:
+        told.say(b"d IDLE")
+    for flags in frozenset(["\\Flagged"]), frozenset():
+        target = Target("jsmith@localhost", "Archive", flags)
+        Deferred.fromCoroutine(world.context.store.deliver(MessageSource(b"x" * 600_000), [target]))
+    other.say(b"o SELECT Archive")
+    told.transport.isReading = False
+    assert b"o OK" in other.say(b"o UID COPY 1:2 INBOX")
+    world.advance()
+    told.transport.hangUp()
+    world.advance()
+    append(other, b"INBOX")
+
+
 def test_no_part_of_a_message_is_marked_as_seen(pair):
     told, other = pair
     told.say(b"a NOTIFY SET (selected (MessageNew (BODY[] BINARY[1]) MessageExpunge FlagChange))")

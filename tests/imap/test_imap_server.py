@@ -258,6 +258,22 @@ def test_who_is_nobody_again_has_time_to_log_in_and_no_more(world, client):
     assert client.transport.isClosed
 
 
+def test_who_is_nobody_again_is_told_nothing(world, client, connect):
+    client.logIn(b"INBOX")
+    asked = b"a NOTIFY SET (selected (MessageNew MessageExpunge)) (personal (MessageNew MessageExpunge))"
+    assert b"a OK" in client.say(asked)
+    other = connect().logIn()
+    other.say(b"b APPEND INBOX {4+}", b"A: b")
+    assert b"* 1 EXISTS" in client.said()
+    client.say(b"b UNAUTHENTICATE")
+    other.say(b"c APPEND INBOX {4+}", b"A: b", b"d APPEND Archive {4+}", b"A: b")
+    assert client.said() == b""
+    client.say(b"c LOGIN mbrain mailfw")
+    other.say(b"e APPEND INBOX {4+}", b"A: b")
+    assert client.said() == b""
+    assert client.say(b"d STATUS INBOX (MESSAGES)").startswith(b"* STATUS INBOX (MESSAGES 0)")
+
+
 def test_failed_logins_are_counted_across_accounts(world, client):
     client.said()
     for _ in range(world.context.limits.authFailures - 1):
@@ -509,6 +525,7 @@ def test_who_leaves_while_a_message_is_put_together_leaves_no_half_of_it(world, 
     large = MessageSource(b"Subject: x\r\n\r\n" + b"x" * 2_000_000)
     Deferred.fromCoroutine(world.context.store.deliver(large, [Target("jsmith@localhost")]))
     client.logIn(b"INBOX")
+    world.context.spool.memory = 1 << 30
     [connection] = world.context.sessions
     mailbox = connection._session.selected.mailbox
     real = mailbox._real.rows

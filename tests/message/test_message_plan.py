@@ -68,7 +68,7 @@ def test_whatAnIndexCanHelpWithIsAskedOfIt(criterion: Criterion, planned: Plan |
 
 
 def test_textsFallIntoTrigrams() -> None:
-    assert Contains(Place.BODY, "banana").trigrams == {"ban", "ana", "nan"}
+    assert Contains(Place.BODY, "banana").trigrams == ("ban", "ana", "nan")
 
 
 def test_aLongTextIsAskedForByItsBeginning() -> None:

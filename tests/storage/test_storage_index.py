@@ -8,6 +8,8 @@ import quopri
 import random
 import shutil
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -474,6 +476,24 @@ def test_a_search_for_very_many_texts_is_bounded(table: Index) -> None:
     assert found is not None and found.emails == {1}
 
 
+def test_texts_that_are_everywhere_are_not_counted_without_end(table: Index) -> None:
+    table.put([Text(1, email, "", f"hello world {email:03d}") for email in range(1, 301)], 300)
+    hundreds = [Contains(Place.BODY, f" {hundred}0") for hundred in range(3)]
+    found = table.find(1, AllOf((*hundreds, Contains(Place.BODY, "hello"))), 40)
+    assert found is not None and found.emails == set()
+    assert table.find(1, AnyOf(tuple(Contains(Place.BODY, f" {tens:02d}") for tens in range(10))), 40) is None
+    found = table.find(1, AnyOf(tuple(Contains(Place.BODY, f" {tens:02d}") for tens in range(3))), 40)
+    assert found is not None and found.emails == set(range(1, 30))
+
+
+def test_of_a_long_text_some_trigrams_are_enough(table: Index) -> None:
+    words = " ".join(f"word{number:02d}" for number in range(30))
+    table.put([Text(1, 1, "", words), Text(1, 2, "", words[: len(words) // 2]), Text(1, 3, "", "word00")], 3)
+    assert len(Contains(Place.BODY, words).trigrams) > index.MAX_TRIGRAMS
+    found = table.find(1, Contains(Place.BODY, words), 10)
+    assert found is not None and found.emails == {1}
+
+
 def test_the_longest_text_can_be_asked_for(table: Index) -> None:
     table.put([Text(1, 1, "", "xy" * 5000)], 1)
     wanted = plan(Body("xy" * 4000))
@@ -521,6 +541,35 @@ def test_what_is_too_long_is_left_to_searches(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(indexer, "MAX_CHARACTERS", 10)
     assert textOf(Loaded(1, 2, b"a: b\r\n\r\nx")).body is not None
     assert textOf(Loaded(1, 2, b"a: b\r\n\r\nxxxxxxxxxxxxx")) == Text(1, 2, None, None)
+
+
+FILLING = """
+import sys
+from mailfw.storage.index import Index, Text
+index = Index.open(sys.argv[1], "me")
+for start in range(1, 1_000_000, 20):
+    index.put([Text(1, email, "", f"number {email:06d} of many") for email in range(start, start + 20)], start + 19)
+    print(start + 19, flush=True)
+"""
+
+
+def test_what_was_put_in_survives_a_crash(tmp_path: Any) -> None:
+    path = str(tmp_path / "search.index")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", FILLING, path], stdout=subprocess.PIPE, env=environment) as child:
+        assert child.stdout is not None
+        told = [int(child.stdout.readline()) for _ in range(40)][-1]
+        child.kill()
+    opened = Index.open(path, "me")
+    assert opened is not None
+    mark = opened.mark
+    assert mark >= told
+    for email in (*range(1, 800, 37), mark):
+        found = opened.find(1, Contains(Place.BODY, f"number {email:06d}"), 10**6)
+        assert found is not None and email in found.emails
+    found = opened.find(1, Contains(Place.BODY, "of many"), 10**6)
+    assert found is not None and found.emails == set(range(1, mark + 1))
+    opened.close()
 
 
 # --- When it works -----------------------------------------------------------------------------------------------------

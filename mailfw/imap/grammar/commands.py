@@ -199,7 +199,9 @@ def parse(
     :param mayEndInSpaces: spaces behind the last argument are passed over.
     :raises Unreadable: it is not in the grammar, or names what cannot be.
     """
-    scanner = Scanner(evolve(text, octets=text.octets.rstrip(b" ")) if mayEndInSpaces else text)
+    if mayEndInSpaces and text.octets.endswith(b" "):
+        text = evolve(text, octets=text.octets.rstrip(b" "))
+    scanner = Scanner(text)
     tag = b"*"
     try:
         tag = scanner.tag()

@@ -19,7 +19,7 @@ from mailfw.storage.bells import Bell, Bells
 from mailfw.storage.changes import counters
 from mailfw.storage.engine import AccountRef, Engine, addAccount, writeDerived
 from mailfw.storage.flags import encode
-from mailfw.storage.household import Household
+from mailfw.storage.household import USUAL, Household
 from mailfw.storage.housekeeping import Housekeeping
 from mailfw.storage.indexer import BATCH, BATCH_OCTETS, MAX_OCTETS, Indexer, Loaded, Pending, Thread, load
 from mailfw.storage.limits import Limits
@@ -87,7 +87,7 @@ class SimpleEngine(Engine):
         limits: Limits,
         reactor: Any,
         indexer: Indexer | None = None,
-        household: Household = Household(),  # noqa: B008 - it is frozen
+        household: Household = USUAL,
     ) -> None:
         # reactor: IReactorTime and IReactorFromThreads, interfaces that are not typed upstream
         self._store = store
