@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorThreads
 from twisted.internet.protocol import connectionDone
-from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -61,7 +60,7 @@ class IMAPServer(Connection):
 
     async def breathe(self) -> None:
         """Let other connections have their turn."""
-        await deferLater(self.context.reactor, 0)
+        await self.context.stretches.turn()
 
     def openSpool(self) -> Spool:
         return self.context.spool.open()

@@ -75,6 +75,9 @@ from mailfw.values import Move as MoveMessages
 OUTPUT_CHUNK = 65536
 """Octets of small responses that are gathered before they are written."""
 
+MANY_CHANGES = 100
+"""Changes to be told from which a hundred sessions that hear of them at once would keep others waiting."""
+
 THOUGHT_FROM = 16384
 """Octets from which reading a command takes so long that others are to have their turn meanwhile."""
 
@@ -632,6 +635,8 @@ class Session:
         self.channel.write(view.contexts.gone(changes.vanished, view.uids))
         tellsFlags = self.notifying is None or self.notifying.tellsFlags
         removal = await self._removal(view, changes.vanished)
+        if len(changes.changed) > MANY_CHANGES:
+            await self.channel.breathe()
         await self.send(view.update(changes, mayExpunge, isUID, tellsFlags, removal))
 
     async def _removal(self, view: SelectedMailbox, vanished: UIDSet) -> Removal | None:

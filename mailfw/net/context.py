@@ -14,6 +14,7 @@ from mailfw.net.limits import Limits
 from mailfw.net.peer import NOBODY, Networks
 from mailfw.net.sessions import SessionRegistry
 from mailfw.net.spool import SpoolDirectory
+from mailfw.net.stretches import Stretches
 from mailfw.sasl.exchange import Logins
 
 
@@ -32,6 +33,7 @@ class ServiceContext:
     :ivar inquiries: whom VRFY and EXPN tell the truth: `login`, `never`, `always`.
     :ivar xclient: peers that may say whom they speak for.
     :ivar hooks: who else has a say; None: nobody.
+    :ivar stretches: where long work on the reactor waits for its turns.
     """
 
     hostname: str
@@ -51,6 +53,10 @@ class ServiceContext:
     inquiries: str = "login"
     xclient: Networks = NOBODY
     hooks: IHooks | None = None
+    stretches: Stretches = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.stretches = Stretches(self.reactor)
 
     def mayUsePlaintext(self, connection: Connection) -> bool:
         """Whether a password may come on this connection as it is now."""

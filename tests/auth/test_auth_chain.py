@@ -136,6 +136,12 @@ def test_theIdentityIsThatOfTheSourceWhoseVerifierWasUsed():
     assert resultOf(whole.identify("mbrain")) == MBRAIN
 
 
+def test_whoHasNoVerifierAnyMoreIsNobody():
+    """A source may have forgotten the user since the exchange began."""
+    with pytest.raises(AuthenticationFailed):
+        resultOf(chain([Verifying(ADMIN, {}), Verifying(MBRAIN, {})]).identify("mbrain"))
+
+
 def test_everySourceIsAskedForAVerifierWhoeverHasIt():
     parts = [Verifying(MBRAIN, {"SCRAM-SHA-256": ONE}), Verifying(MBRAIN, {"SCRAM-SHA-256": TWO})]
     whole = chain(parts)

@@ -70,6 +70,16 @@ def test_usersOfBothFormatsLogIn(desk, user):
     assert not desk.canLogIn(user, "wrong")
 
 
+@pytest.mark.parametrize("password", ["", "mail\0fw", "\ud800", "x" * 100_000])
+def test_whatCanBeNobodysPasswordCostsNoWork(desk, monkeypatch, password):
+    work = []
+    for name in ("verify", "pretend"):
+        monkeypatch.setattr(Hasher, name, lambda *about: work.append(about))
+    for user in ("mbrain", "nobody"):
+        assert not desk.canLogIn(user, password)
+    assert work == []
+
+
 def test_usersOfOtherDomainsLogIn(desk):
     assert desk.logIn("anna@example.net", "pässword") == Identity("anna@example.net")
     assert not desk.canLogIn("anna", "pässword")

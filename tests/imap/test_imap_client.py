@@ -477,6 +477,24 @@ def failed(outcome, kind):
     return True
 
 
+@pytest.mark.parametrize(
+    "say",
+    [
+        lambda client: client.create("a", "\\Sent)\r\n9 LOGOUT"),
+        lambda client: client.enable("x\r\n9 LOGOUT"),
+        lambda client: client.append("a", b"x", ["a\r\nb"]),
+        lambda client: client.login("a\0b", "c"),
+        lambda client: client.perform(iter((b"NOOP\r\n9 LOGOUT",))),
+    ],
+)
+def test_nobodyPutsACommandIntoACommand(scripted, say):
+    assert failed(scripted.begin(say(scripted.client)), ValueError)
+    assert scripted.transport.take() == b""
+    again = scripted.begin(scripted.client.noop())
+    scripted.say(b"%d OK\r\n" % int(scripted.transport.take().split()[0]))
+    assert again == [None]
+
+
 def test_whatCameBeforeTLSCountsNoMore(scripted):
     outcome = scripted.begin(startTLS(scripted.client, object()))
     scripted.say(b"1 OK begin\r\n")

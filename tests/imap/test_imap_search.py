@@ -76,7 +76,8 @@ WRITTEN = [
     b"Cc: =?utf-8?Q?J=C3=B6rg?= <j@x.example>, \"Doe, Jane\" <jane@x.example>\r\nSubject: folded\r\n here\r\nX-Empty:\r\n\r\n"
     b"Stra\xc3\x9fe",
     b"Subject: =?us-ascii?Q?a_b?= =?us-ascii?Q?c_d?= e\r\nDate: Sun, 1 Feb 2026 23:30:00 -0800\r\n\r\n",
-    b"Subject: \xc3\xbcber\r\nContent-Type: text/html; charset=iso-8859-1\r\n\r\n<p>Caf\xe9 &amp; more",
+    b"Subject: \xc3\xbcber\r\nGr\xc3\xbc\xc3\x9fe: viele\r\n"
+    b"Content-Type: text/html; charset=iso-8859-1\r\n\r\n<p>Caf\xe9 &amp; more",
 ]
 
 
@@ -121,6 +122,8 @@ def searcher(request, client, makeClientIn, tmp_path, monkeypatch):
         (b"SENTON 1-Feb-2026 TEXT", "date: sun", [6]),
         (b"SUBJECT", "ÜBER", [7]),
         (b"BODY", "café &amp;", [7]),
+        ("HEADER {7+}\r\nGrüße".encode(), "viele", [7]),
+        (b"HEADER {1+}\r\n\xfc", "", []),
     ],
 )
 def test_texts_are_found_however_they_are_written(searcher, key, text, found):

@@ -7,6 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
+from mailfw.imap.server import IMAPServer
+
 _FETCH = re.compile(rb"\* ([0-9]+) FETCH \((?:UID ([0-9]+) ?)?(?:FLAGS \(([^)]*)\))?\)")
 _SESSIONS = st.integers(0, 2)
 _FLAGS = st.sampled_from(["\\Seen", "\\Flagged", "\\Seen Word"])
@@ -172,3 +174,25 @@ def test_sessions_agree(makeClients, isProof):
     examples = 2000 if isProof else 40
     machine = type("Sessions", (Sessions,), {"connect": staticmethod(makeClients)})
     run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=40))
+
+
+def test_many_who_hear_of_much_take_turns(connect, monkeypatch):
+    """What one tells of a thousand changes takes a while, and a hundred hear of them at once."""
+    monkeypatch.setattr("mailfw.imap.session.MANY_CHANGES", 3)
+    first = connect().logIn()
+    for _ in range(5):
+        first.send(b"a APPEND INBOX {8+}\r\nA: b\r\n\r\n\r\n")
+    idle = [connect().logIn(b"INBOX") for _ in range(3)]
+    for client in idle:
+        client.say(b"i IDLE")
+    breaths = []
+    breathe = IMAPServer.breathe
+    monkeypatch.setattr(IMAPServer, "breathe", lambda server: breaths.append(server) or breathe(server))
+    first.say(b"s SELECT INBOX", b"f STORE 1:2 +FLAGS.SILENT (\\Flagged)")
+    first.world.advance()
+    assert breaths == []
+    assert [client.said().count(b" FETCH ") for client in idle] == [2, 2, 2]
+    first.say(b"g STORE 1:5 +FLAGS.SILENT (\\Seen)")
+    first.world.advance()
+    assert len(set(breaths)) == 4  # so does who made the changes
+    assert [client.said().count(b" FETCH ") for client in idle] == [5, 5, 5]

@@ -6,6 +6,7 @@ under way that asked for its kind, and changes the view of the selected mailbox,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -34,7 +35,7 @@ from mailfw.imap.grammar.listing import ListMailboxes, Returned, Selection, Want
 from mailfw.imap.grammar.mailboxes import Create, Delete, Namespace, Rename, StatusItem, Subscribe
 from mailfw.imap.grammar.mailboxes import Status as StatusCommand
 from mailfw.imap.grammar.names import encode as encodeName
-from mailfw.imap.grammar.requests import Manner, Pieces
+from mailfw.imap.grammar.requests import Manner
 from mailfw.imap.grammar.response import Condition
 from mailfw.sasl.client import chooseMechanism
 from mailfw.sasl.steps import ClientMechanism
@@ -45,6 +46,8 @@ T = TypeVar("T")
 
 LITERAL_MINUS = 4096
 """Octets of a literal that need no agreement where only LITERAL- is announced (RFC 7888 §5)."""
+
+_NOT_IN_LINES = re.compile(rb"[\r\n\0]")
 
 Taker = Callable[[Answer], bool]
 """Whether an answer is for this command, which has it then."""
@@ -117,6 +120,7 @@ class IMAPClient:
         :param command: a value of `mailfw.imap.grammar`, or pieces as `requests` makes them.
         :param take: is asked about each answer that comes meanwhile, and returns whether that is for this command.
         :raises Refusal: the server's reply is NO or BAD, as the class that its code means.
+        :raises ValueError: something in it cannot be said.
         :raises GarbledAnswer: some of what it said is not in the grammar.
         """
         return await self.begin(command, Pending(take))
@@ -135,8 +139,10 @@ class IMAPClient:
         return found
 
     async def begin(self, command: object, pending: Pending) -> Status:
-        """`perform` for whoever wants to know more."""
-        pieces: Pieces = command if isinstance(command, Iterator) else requests.command(command, self.manner)
+        """`perform` for whoever wants to know more. :raises ValueError: the command cannot be said; nothing of it was."""
+        pieces = tuple(command if isinstance(command, Iterator) else requests.command(command, self.manner))
+        if any(isinstance(piece, bytes) and _NOT_IN_LINES.search(piece) for piece in pieces):
+            raise ValueError("a command is one line")
         if self.connection.lost is not None:
             raise self.connection.lost
         if any(other.isIdle for other in self._pending.values()):
@@ -144,7 +150,7 @@ class IMAPClient:
         self._count += 1
         tag = b"%d" % self._count
         reply = self._expect(tag, pending)
-        pending.outgoing = self.connection.send(tag, pieces)
+        pending.outgoing = self.connection.send(tag, iter(pieces))
         self.flow()
         status = await reply
         if pending.garbled is not None:

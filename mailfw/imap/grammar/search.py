@@ -128,9 +128,9 @@ class _Words:
         return HasFlag(self.scanner.atom().decode("ascii"))
 
     def fieldName(self) -> str:
-        """`SP header-fld-name`"""
+        """`SP header-fld-name`; what is no text is no field's name either"""
         self.scanner.space()
-        return self.scanner.astring().decode("latin-1")
+        return self.scanner.astring().decode("utf-8", "replace")
 
     def before(self, dating: Dating) -> Before:
         """`SP date`"""
