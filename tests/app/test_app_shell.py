@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import smtplib
 import subprocess
@@ -21,19 +22,27 @@ from mailfw.app import shell
 needsSSH = pytest.mark.skipif(shutil.which("ssh") is None, reason="needs OpenSSH's client")
 
 
+def words(port: int, *options: str, mode: str = "yes") -> list[str]:
+    """The command that opens a prompt."""
+    settings = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", f"BatchMode={mode}")
+    return ["ssh", "-T", "-F", "none", "-p", str(port), *(f"-o{each}" for each in settings), *options, "admin@127.0.0.1"]
+
+
 def prompt(port: int, statements: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Feed statements to the prompt; the output without its colours."""
-    mode = "no" if environment else "yes"
-    settings = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", f"BatchMode={mode}")
-    quiet = [f"-o{setting}" for setting in settings]
-    return subprocess.run(
-        ["ssh", "-T", "-F", "none", "-p", str(port), *quiet, *options, "admin@127.0.0.1"],
-        input=statements,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        env={**os.environ, **environment},
-    )
+    command = words(port, *options, mode="no" if environment else "yes")
+    return subprocess.run(command, input=statements, capture_output=True, text=True, timeout=30, env={**os.environ, **environment})
+
+
+def readUntil(process: subprocess.Popen[bytes], *texts: bytes) -> None:
+    """Read what a process says until all of it was said."""
+    assert process.stdout is not None
+    said = b""
+    while not all(text in said for text in texts):
+        assert select.select([process.stdout], [], [], 30)[0], said
+        more = os.read(process.stdout.fileno(), 4096)
+        assert more, said
+        said += more
 
 
 @pytest.fixture
@@ -123,9 +132,11 @@ def test_theQueueIsSteeredFromThePrompt(
     with smtplib.SMTP("127.0.0.1", server.port("submission"), timeout=30) as smtp:
         smtp.login("mbrain", "mailfw")
         smtp.sendmail("mbrain@localhost", ["a@example.com", "b@example.net"], b"Subject: x\r\n\r\nhello\r\n")
-    statements = "queue.list(domain='example.com')\nqueue.cancel()\nqueue.cancel(1)\n"
-    done = prompt(server.port("manhole"), statements, "-i", str(key))
-    assert "1 from <mbrain@localhost> to <a@example.com>" in done.stdout
-    assert "say which: queue.cancel(ID" in done.stdout
+    with subprocess.Popen(words(server.port("manhole"), "-i", str(key)), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as ssh:
+        assert ssh.stdin is not None
+        ssh.stdin.write(b"queue.list(domain='example.com')\nqueue.cancel()\n")
+        ssh.stdin.flush()
+        readUntil(ssh, b"1 from <mbrain@localhost> to <a@example.com>", b"say which: queue.cancel(ID")
+        ssh.stdin.write(b"queue.cancel(1)\n")
     server.waitFor(r"queue cancel: 2 recipients \(1\)")
     assert command("queue", "list").stdout == "nothing waits\n"
