@@ -17,7 +17,7 @@ import random as randomness
 import secrets
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from attrs import define, evolve, field, frozen
@@ -77,6 +77,7 @@ class _Lane:
     limit: int
     active: int = 0
     promised: int = 0
+    isBehind: bool = False  # something may wait for it in the queue
     failures: int = 0
     restsUntil: float = 0.0
     trouble: Unreachable | None = None
@@ -259,7 +260,9 @@ class Relay:
             len(self._taken) + self._promised + count > self.limits.leased
             or self._active + self._promised >= self.limits.deliveries
         )
-        if not self._renewing.running or isFull or there.isBusy or there.restsUntil > self._now():
+        isReady = self._renewing.running and not (isFull or there.isBusy or there.isBehind or there.restsUntil > self._now())
+        if not isReady:
+            there.isBehind = True  # nothing that comes later may overtake this
             return None
         there.promised += 1
         self._promised += count
@@ -314,6 +317,7 @@ class Relay:
             if self._isStopping:
                 await self._queue.giveBack(self._owner, entries)
             if not entries or self._isStopping:
+                self._caughtUp(busy)
                 break
             jobs: dict[tuple[int, str, bool], _Job] = {}
             for entry in entries:
@@ -327,6 +331,12 @@ class Relay:
             self._begin()
             room = self.limits.leased - len(self._taken)
         self._isMore = room <= 0 or bool(self._busy())
+
+    def _caughtUp(self, busy: Collection[str]) -> None:
+        """Nothing is due but in those lanes."""
+        for name, lane in self._lanes.items():
+            if name not in busy:
+                lane.isBehind = False
 
     def _busy(self) -> set[str]:
         return {name for name, lane in self._lanes.items() if lane.isBusy}
@@ -345,7 +355,7 @@ class Relay:
         self._lanes = {
             name: lane
             for name, lane in self._lanes.items()
-            if lane.isBusy or lane.active or lane.promised or lane.restsUntil > now
+            if lane.isBusy or lane.isBehind or lane.active or lane.promised or lane.restsUntil > now
         }
 
     def _await(self, name: str, job: _Job) -> None:

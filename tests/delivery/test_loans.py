@@ -1,9 +1,11 @@
 """What comes in while there is time for it is tried at once, without waiting to be leased; a loan is a lease like any other."""
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from mailfw.delivery.queue import EVERYTHING, State
 from mailfw.delivery.queue.fresh import Fresh
+from mailfw.delivery.relay import RelayLimits
 from mailfw.errors import Unavailable
 from mailfw.testing.now import result
 from mailfw.testing.remote import HANG
@@ -59,6 +61,35 @@ def test_a_busy_destination_takes_no_loans(office, leases):
     office.remote.answer = lambda line: None
     office.run(30 * 60, 10)
     assert sum(len(message.recipients) for message in office.remote.messages) == 30
+
+
+def test_what_comes_later_overtakes_nothing(office, monkeypatch):
+    office.relay.limits = RelayLimits(initial=1, perLane=1)
+    office.relay._lane("far.example").limit = 1
+    office.run()
+    later = iter([f"new{number}@far.example" for number in range(30)])
+    settle = office.queue.settle
+
+    def inflow(line):
+        if line == "." and (name := next(later, "")):  # with each message that leaves another one comes
+            office.clock.callLater(0, lambda: office.submit(name))
+
+    async def settling(*arguments):
+        """A disk takes its time; meanwhile the place in the lane is free."""
+        waiting = Deferred()
+        office.clock.callLater(0.01, waiting.callback, None)
+        await waiting
+        return await settle(*arguments)
+
+    monkeypatch.setattr(office.queue, "settle", settling)
+    for number in range(210):  # more than are leased at a time
+        office.submit(f"old{number}@far.example")
+    office.run(1, 0.01, until=lambda: len(office.remote.messages) >= 195)
+    office.remote.answer = inflow
+    office.run(20, 0.01, until=lambda: len(office.remote.messages) >= 240)
+    order = [message.recipients[0] for message in office.remote.messages]
+    assert len(order) == 240
+    assert all(name.startswith("old") for name in order[:210])
 
 
 def test_a_destination_that_rests_takes_none(office, leases):

@@ -9,7 +9,7 @@ from mailfw.app.commands.listing import asJSON, printJSON, printTable
 
 @click.group()
 def command() -> None:
-    """Stores, sources of accounts and services: ours, those in twisted/plugins/ directories, those of installed packages.
+    """Stores, sources of accounts, routes and services: ours, those in twisted/plugins/ directories, those of installed packages.
 
     \b
     Examples:
