@@ -61,7 +61,7 @@ def test_swaksSpeaksForOthersByPROXY(configured, swaks, version):
     (message,) = server.read()
     assert b"([192.0.2.9])" in message.split(b"\r\n\tby")[0]
     said = swaks(server, "--proxy", "TCP4 nonsense", status=None)
-    assert "220" not in said
+    assert "<-  220" not in said
 
 
 ENDS = [b"\n.\n", b"\r.\r", b"\n.\r\n", b"\r\n.\n", b"\r\n\0.\r\n"]

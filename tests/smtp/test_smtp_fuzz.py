@@ -132,7 +132,8 @@ edits = st.lists(
     edits=edits,
 )
 def test_any_octets_with_any_hooks(state, data, at, hooks, edits):
-    early = {stage for stage in hooks if list(Stage).index(stage) < list(Stage).index(Stage.HEADER)}
+    # What is asked on the way to the state is left alone; the line end behind a chunk is a command that nobody knows.
+    early = {stage for stage in Stage if list(Stage).index(stage) < list(Stage).index(Stage.HEADER)} | {Stage.UNKNOWN_COMMAND}
     hooks = {stage: said for stage, said in hooks.items() if stage not in early}
     hooks.setdefault(Stage.END_OF_MESSAGE, Continue(tuple(edits)))
     said, router = run(state, data, at, Limits(messageSize=200, recipients=3), hooks)
