@@ -378,14 +378,13 @@ CODES: tuple[tuple[type[Refusal], Code | None], ...] = (
     # A new session numbers the messages anew and goes round whatever these met.
     (Vanished, Code.SYS_TEMP),
     (UIDValidityChanged, Code.SYS_TEMP),
-    (TemporaryRefusal, Code.SYS_TEMP),
     # Nothing that the client could do changes these: somebody has to look.
     (NoPermission, Code.SYS_PERM),
     (NoSuchMailbox, Code.SYS_PERM),
     (LimitExceeded, Code.SYS_PERM),
     (NotSupported, Code.SYS_PERM),
 )
-"""What each class of refusal is answered with; the first class that fits counts, any other has no code."""
+"""What each class of refusal is answered with; the first class that fits counts. Any other has SYS/TEMP or, if permanent, no code."""
 
 
 @frozen
@@ -418,7 +417,8 @@ def err(text: str, code: Code | None = None) -> Reply:
 
 def refusalReply(refusal: Refusal) -> Reply:
     """How a refusal reads in POP3."""
-    code = next((code for kind, code in CODES if isinstance(refusal, kind)), None)
+    otherwise = Code.SYS_TEMP if refusal.isTemporary else None
+    code = next((code for kind, code in CODES if isinstance(refusal, kind)), otherwise)
     return err(refusal.text, code)
 
 

@@ -31,7 +31,8 @@ def words(port: int, *options: str, mode: str = "yes") -> list[str]:
 def prompt(port: int, statements: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Feed statements to the prompt; the output without its colours."""
     command = words(port, *options, mode="no" if environment else "yes")
-    return subprocess.run(command, input=statements, capture_output=True, text=True, timeout=30, env={**os.environ, **environment})
+    everything = {**os.environ, **environment}
+    return subprocess.run(command, input=statements, capture_output=True, text=True, timeout=30, env=everything)
 
 
 def readUntil(process: subprocess.Popen[bytes], *texts: bytes) -> None:
