@@ -384,7 +384,9 @@ CODES: tuple[tuple[type[Refusal], Code | None], ...] = (
     (LimitExceeded, Code.SYS_PERM),
     (NotSupported, Code.SYS_PERM),
 )
-"""What each class of refusal is answered with; the first class that fits counts. Any other has SYS/TEMP or, if permanent, no code."""
+"""What each class of refusal is answered with; the first class that fits counts. Any other has SYS/TEMP while it may pass, and no
+code otherwise.
+"""
 
 
 @frozen
