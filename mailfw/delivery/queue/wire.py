@@ -21,10 +21,10 @@ T = TypeVar("T")
 Unpack = Callable[[Any], Any]
 
 
-def pack(value: object) -> Any:
+def pack(value: Any) -> Any:
     """What JSON can say, for any value of the queue."""
     if attrs.has(type(value)):
-        return [pack(getattr(value, field.name)) for field in attrs.fields(type(value))]
+        return [pack(getattr(value, field.name)) for field in value.__attrs_attrs__]
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, frozenset):
@@ -38,7 +38,7 @@ def pack(value: object) -> Any:
 
 def unpack(kind: type[T], packed: Any) -> T:
     """The value of that class that was packed. :raises ValueError, TypeError: it is no such value."""
-    return cast(T, _unpacker(kind)(packed))
+    return cast(T, _unpacker(cast(Any, kind))(packed))
 
 
 @functools.cache
