@@ -5,7 +5,8 @@ Invariants:
 - A worker is given nothing that is for our own store: the lane of that is ours, and what waits in another one since domains or
   routes were changed is put into it first.
 - A bell is rung for a worker once, until it has looked; so a thousand messages that come in ring for it once.
-- What is leased for a worker that went away before it was told is given back at once.
+- What is leased for a worker that was not told of it is given back: at once where the worker went away, or when it comes back and
+  does not name it. A worker that comes under the name of one that is gone takes the place of that one.
 """
 
 from __future__ import annotations
@@ -99,13 +100,17 @@ class Member:
 
     # --- Operations --------------------------------------------------------------------------------------------------
 
-    async def _join(self, octets: bytes, name: str, version: str) -> Answer:
+    async def _join(self, octets: bytes, name: str, version: str, owner: str, kept: Sequence[int]) -> Answer:
+        """Begin, or go on, with those leases; whatever else the name has is free, for whoever had it before is gone."""
         if version != __version__:
             raise Problem(f"the server is mailfw {__version__}, this worker {version}: start it anew")
         if not NAME.fullmatch(name):
             raise Problem(f'"{name}" is no name for a worker: letters, digits, ".", "_" and "-", 32 at most')
         if not self.name:
             self.name = name
+            await self._queue.reclaim(self._own(owner), frozenset(kept))
+            if self._isGone:
+                return None, b""
             self._crew.members.append(self)
             self._unwatch = self._queue.watch(self._ring)
             _log.info("worker {name} relays", name=name)
@@ -138,7 +143,7 @@ class Member:
         return None, b""
 
     async def _reclaim(self, octets: bytes, owner: str) -> Answer:
-        return await self._queue.reclaim(self._own(owner), self.name), b""
+        return await self._queue.reclaim(self._own(owner)), b""
 
     async def _content(self, octets: bytes, message: Any) -> Answer:
         source = await self._queue.content(unpack(QueuedMessage, message))

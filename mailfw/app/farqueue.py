@@ -26,6 +26,7 @@ from mailfw.app.problem import Problem
 from mailfw.app.remote import Reachable
 from mailfw.delivery.queue import Entry, Filter, QueuedMessage, Report, Settlement
 from mailfw.delivery.queue.entry import Bell, LaneOf, Lender
+from mailfw.delivery.queue.queue import CREW_MARK
 from mailfw.delivery.queue.wire import pack, packEntries, packSettlements, unpackEntries
 from mailfw.errors import Unavailable, Vanished
 from mailfw.values import MessageSource
@@ -51,10 +52,10 @@ class Connection(amp.AMP):
         amp.BinaryBoxProtocol.makeConnection(self, transport)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """End likewise."""
+        """End likewise. The queue knows it first, so that those whose questions end with it know whether to ask again."""
+        self._queue.lost(self)
         amp.BinaryBoxProtocol.connectionLost(self, reason)
         self.transport = None
-        self._queue.lost(self)
 
     def hangUp(self) -> None:
         """End it."""
@@ -71,7 +72,8 @@ class Connection(amp.AMP):
 class FarQueue:
     """:param name: of the worker.
     :param dial: how the server is reached.
-    :ivar joined: called whenever the server is reached, before anything is asked of it.
+    :ivar leases: the relay's token, and what it knows to have leased: what the server does not find there is free.
+    :ivar joined: called whenever the server is reached, before anything is leased.
     :ivar forgiven: called when no destination needs to rest any longer.
     :ivar refused: called with the reason when the server does not want this worker.
     """
@@ -86,6 +88,7 @@ class FarQueue:
         self._again: IDelayedCall | None = None
         self._isClosed = False
         self._isMissed = False
+        self.leases: Callable[[], tuple[str, list[int]]] = lambda: (name + CREW_MARK, [])
         self.joined: Callable[[], object] = lambda: None
         self.forgiven: Callable[[], object] = lambda: None
         self.refused: Callable[[Problem], object] = lambda problem: None
@@ -102,12 +105,16 @@ class FarQueue:
         factory.noisy = False
         try:
             connection: Connection = await self._dial(factory)
-            words = {"name": self._name, "version": __version__}
+            owner, kept = self.leases()
+            words = {"name": self._name, "version": __version__, "owner": owner, "kept": kept}
             await connection.callRemote(Work, operation="join", arguments=words, octets=b"")
         except Problem as problem:
             self.refused(problem)
             return
-        except (ConnectError, ConnectionClosed, OSError):
+        except amp.AmpError as error:
+            self.refused(Problem(f"the server does not know of workers: {error}"))
+            return
+        except (Unavailable, ConnectError, ConnectionClosed, OSError):
             self._missed()
             return
         if self._isClosed:
@@ -216,8 +223,8 @@ class FarQueue:
         """End leases."""
         await self._ask("giveBack", owner=owner, entries=packEntries(entries))
 
-    async def reclaim(self, owner: str, crew: str = "") -> int:
-        """Give back what earlier workers of our name had leased. :param crew: that name."""
+    async def reclaim(self, owner: str) -> int:
+        """Give back what earlier workers of our name had leased."""
         count: int = (await self._ask("reclaim", owner=owner))[0]
         return count
 

@@ -85,7 +85,6 @@ class Worker:
         self._deliveries = deliveries
         self._output = output
         self._reactor = reactor
-        self._isReclaimed = False
         self.status = 0
         self._resolver = Resolver(reactor, asker(configuration.dns.servers))
         self._hooking = Hooking(reactor, os.path.join(configuration.data, "spool"), lambda: self._resolver)
@@ -100,7 +99,8 @@ class Worker:
             crew=name,
         )
         self._relay.hooks = self._hooks(configuration)
-        self._queue.joined = self._joined
+        self._queue.leases = self._relay.leases
+        self._queue.joined = self._relay.renew
         self._queue.forgiven = self._relay.forgive
         self._queue.refused = self._refused
 
@@ -140,14 +140,6 @@ class Worker:
         if isinstance(self._output, LogFile):
             self._output.reopen()
         _log.info("reloaded")
-
-    def _joined(self) -> None:
-        """The server is there: what we have stays ours, and what our predecessor had is free."""
-        self._relay.renew()
-        if not self._isReclaimed:
-            self._isReclaimed = True
-            reclaiming = Deferred.fromCoroutine(self._relay.reclaim())
-            reclaiming.addErrback(lambda failure: _log.warn("old leases stay until they end: {error}", error=failure.value))
 
     def _refused(self, problem: Problem) -> None:
         _log.critical("{problem}", problem=problem)

@@ -143,7 +143,6 @@ class Relay:
         self.limits = limits or RelayLimits()
         self._now = now
         self._random = random
-        self._crew = crew
         self._owner = (crew and crew + CREW_MARK) + secrets.token_hex(8)
         self._lanes: dict[str, _Lane] = {}
         self._taken: dict[int, Entry] = {}  # leased, by id
@@ -188,7 +187,11 @@ class Relay:
 
     async def reclaim(self) -> int:
         """Take back at once what a process that was killed had leased: only where this one is the only one of its name."""
-        return await self._queue.reclaim(self._owner, self._crew)
+        return await self._queue.reclaim(self._owner)
+
+    def leases(self) -> tuple[str, list[int]]:
+        """Our token, and the ids of the recipients that we have leased."""
+        return self._owner, list(self._taken)
 
     async def stop(self, seconds: float = 10.0) -> None:
         """Begin nothing more, give back what was not begun, let what is under way end; after so many seconds cut it off."""

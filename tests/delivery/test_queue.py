@@ -386,11 +386,19 @@ def test_what_is_given_back_into_another_lane_waits_there(desk):
     assert [entry.lane for entry in desk.lease(only="local:")] == ["local:"]
 
 
-@pytest.mark.parametrize(("crew", "freed"), [("", "of the owner"), ("1", "of worker 1"), ("2", "of worker 2")])
-def test_only_leases_of_those_who_are_gone_are_taken_back(desk, crew, freed):
-    words = {"aa": "of the owner", "1/bb": "of worker 1", "2/cc": "of worker 2", "11/dd": "of worker 11", "1/me": "mine"}
+@pytest.mark.parametrize(("me", "freed"), [("me", "of the owner"), ("1/me", "of worker 1"), ("2/me", "of worker 2")])
+def test_only_leases_of_those_who_are_gone_are_taken_back(desk, me, freed):
+    words = {"aa": "of the owner", "1/bb": "of worker 1", "2/cc": "of worker 2", "11/dd": "of worker 11", me: "mine"}
     for owner, name in words.items():
         desk.put(f"{name.replace(' ', '.')}@example.com")
         desk.lease(owner)
-    assert desk.do("reclaim", "1/me", crew) == 1
+    assert desk.do("reclaim", me) == 1
     assert [entry.recipient.address.local for entry in desk.lease()] == [freed.replace(" ", ".")]
+
+
+def test_what_a_worker_was_never_told_of_is_free(desk):
+    known, lost = desk.put("known@example.com"), desk.put("lost@example.com")
+    entries = desk.lease("1/me")
+    kept = [entry.id for entry in entries if entry.message.id == known]
+    assert desk.do("reclaim", "1/me", kept) == 1
+    assert [entry.message.id for entry in desk.lease()] == [lost]

@@ -164,7 +164,7 @@ class Leasing(Protocol):
     async def giveBack(self, owner: str, entries: Sequence[Entry]) -> None:
         """Have them no longer."""
 
-    async def reclaim(self, owner: str, crew: str = "") -> int:
+    async def reclaim(self, owner: str) -> int:
         """Give back what those who are gone had leased."""
 
     async def content(self, message: QueuedMessage) -> MessageSource:

@@ -235,19 +235,22 @@ class Queue:
         await self._database.write(partial(rows.giveBack, owner=owner, entries=entries, due=due, lane=lane))
         self._ring()
 
-    async def reclaim(self, owner: str, crew: str = "") -> int:
-        """Give back what others than `owner` have leased who are gone. It is looked for by a reader, and holds up nothing.
+    async def reclaim(self, owner: str, kept: Collection[int] | None = None) -> int:
+        """Give back what others than `owner` have leased who are gone: those of its name, where it is a worker; otherwise every
+        process that owned the file, for whoever owns it now knows that those are gone, and does not know it of workers. It is
+        looked for by a reader, and holds up nothing.
 
-        :param crew: the name of a worker whose earlier processes are meant; empty: every process that owned the file, for whoever
-            owns it now knows that those are gone, and does not know it of workers.
+        :param kept: ids of the recipients that `owner` knows to be leased by it; others of its own it was never told of.
         :returns: how many recipients.
         """
         now = self._now()
-        prefix = crew + CREW_MARK
-        whose = "substr(owner, 1, length(?)) = ?" if crew else "instr(owner, ?) = 0"
-        names = (prefix, prefix) if crew else (CREW_MARK,)
-        where = f"owner <> '' AND owner <> ? AND due > ? AND {whose}"
-        entries = await self._database.read(lambda connection: rows.Reader(connection).select(where, (owner, now, *names)))
+        crew, mark, _ = owner.partition(CREW_MARK)
+        prefix = crew + mark
+        whose = "substr(owner, 1, length(?)) = ?" if mark else "instr(owner, ?) = 0"
+        names = (prefix, prefix) if mark else (CREW_MARK,)
+        where = f"owner <> '' AND due > ? AND {whose}"
+        found = await self._database.read(lambda connection: rows.Reader(connection).select(where, (now, *names)))
+        entries = [entry for entry in found if entry.owner != owner or (kept is not None and entry.id not in kept)]
         for start in range(0, len(entries), steering.STEP):
             await self._database.write(partial(rows.reclaim, entries=entries[start : start + steering.STEP], due=now))
         if entries:
