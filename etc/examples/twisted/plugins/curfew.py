@@ -1,11 +1,11 @@
 """A hook with a prefix and options of its own: `curfew:` takes no mail from strangers at night.
 
-[[hook]]
-plugin = "curfew:"
+    [[hook]]
+    plugin = "curfew:"
 
-[plugin.curfew]
-from = 22
-until = 6
+    [plugin.curfew]
+    from = 22
+    until = 6
 """
 
 from datetime import UTC, datetime
