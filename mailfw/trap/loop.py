@@ -12,6 +12,9 @@ from twisted.internet.threads import blockingCallFromThread
 
 T = TypeVar("T")
 
+STARTING = 10.0
+"""Seconds that a reactor has to start."""
+
 _INSIDE = (
     "pytest-twisted has its reactor call this test, so nothing would ever arrive while it blocks: await whenReceived(…) in place "
     "of waitFor(…); a suite that is not about Twisted runs with `-p no:twisted`"
@@ -31,7 +34,10 @@ class Loop(Protocol):
 
 
 class ThreadLoop:
-    """The reactor in a thread of its own; if somebody runs it in another thread already (crochet does), that one."""
+    """The reactor in a thread of its own; if somebody runs it in another thread already (crochet does), that one.
+
+    :raises RuntimeError: the reactor cannot run any more.
+    """
 
     def __init__(self) -> None:
         from twisted.internet import reactor
@@ -44,7 +50,8 @@ class ThreadLoop:
             run = {"installSignalHandlers": False}
             self._thread = threading.Thread(target=self.reactor.run, kwargs=run, name="mailfw-trap", daemon=True)
             self._thread.start()
-            started.wait()
+            if not started.wait(STARTING):
+                raise RuntimeError("the reactor does not start: it has run in this process before, and cannot run twice")
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """From any thread but the reactor's."""

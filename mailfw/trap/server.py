@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
@@ -105,7 +105,7 @@ class System:
 
 
 class TrapServer:
-    """The listeners, and the system that is behind them at the moment.
+    """The listeners, and the system that is behind them at the moment. Plain SMTP has no STARTTLS, everything else has TLS.
 
     :param directory: for the certificate, and for what is too large to be received into memory; ours alone.
     :ivar ports: by service.
@@ -122,7 +122,9 @@ class TrapServer:
         self._reactor = reactor
         self._listening: list[Any] = []  # IListeningPort, whose stopListening has no annotation
         self.system = self._system()
-        self.context = self._context()
+        self._secured = self._context()
+        # A program that takes TLS wherever it is offered, and then believes no certificate but a real one, can send to `smtp`.
+        self._plain = evolve(self._secured, tls=None)
 
     def _system(self) -> System:
         return System(self.domains, self.isCatchingAll, self._reactor, self.directory)
@@ -154,27 +156,27 @@ class TrapServer:
         """Take a free port of 127.0.0.1 for each service."""
         for word in SERVICES:
             service = plugins().find(Kind.SERVICE, word)
-            factory = service.factory(self.context)
+            factory = service.factory(self._plain if word == "smtp" else self._secured)
             if service.isTLS:
-                factory = TLSMemoryBIOFactory(self.context.tls, False, factory)
+                factory = TLSMemoryBIOFactory(self._secured.tls, False, factory)
             port = self._reactor.listenTCP(0, factory, interface=HOST)
             self._listening.append(port)
             self.ports[word] = port.getHost().port
 
     async def begin(self) -> System:
         """Put a new system in place of the one that is there; whoever is still connected to that is cut off."""
-        self.context.sessions.cutOff()
+        self._secured.sessions.cutOff()
         await self.system.close()
-        system, context = self._system(), self.context
-        context.store, context.router, context.directory = system.store, system.router, system.people
-        context.logins, context.hooks = self._logins(system), system.stages
-        self.system = system
+        self.system = system = self._system()
+        for context in (self._plain, self._secured):
+            context.store, context.router, context.directory = system.store, system.router, system.people
+            context.logins, context.hooks = self._logins(system), system.stages
         return system
 
     async def stop(self) -> None:
         """Let go of ports and connections."""
         await DeferredList([maybeDeferred(port.stopListening) for port in self._listening])
-        self.context.sessions.cutOff()
-        closed: Deferred[None] = self.context.sessions.stop(0)
+        self._secured.sessions.cutOff()
+        closed: Deferred[None] = self._secured.sessions.stop(0)
         await closed
         await self.system.close()

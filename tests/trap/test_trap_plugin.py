@@ -241,6 +241,10 @@ def test_reading(mailfw):
         imap.logout()
     assert len(jsmith.mailbox("Read")) == 2
     assert len(jsmith.mailbox("There is none")) == 0
+    with smtplib.SMTP(*mailfw.smtp) as server:
+        server.ehlo()
+        assert not server.has_extn("starttls")
+        server.login("jsmith", "secret")
     with smtplib.SMTP(*mailfw.submission) as server, pytest.raises(smtplib.SMTPAuthenticationError):
         server.login("jsmith", "wrong")
 
