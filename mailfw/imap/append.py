@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from mailfw.errors import MessageTooLarge, NoPermission, NoSuchMailbox
+from mailfw.imap import news
 from mailfw.imap.catenate import Writing, catenated
 from mailfw.imap.grammar.append import Append, AppendMessage, Replace, URLPart
 from mailfw.imap.grammar.response import Reply, no, ok
@@ -61,7 +62,7 @@ async def replace(session: Session, command: Replace) -> Reply:
     if view.isReadOnly:
         return no("the mailbox was opened read-only", b"CANNOT")
     replaced = view.uidsOf(command.message, command.isUID)
-    await session.lookOut()
+    await news.lookOut(session)
     if not view.countOf(replaced) or view.isGone(replaced):
         return no("there is no such message any more", b"EXPUNGEISSUED")
     with ExitStack() as spools:

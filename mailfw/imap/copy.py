@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mailfw.errors import NoSuchMailbox
-from mailfw.imap import messagelimit
+from mailfw.imap import messagelimit, news
 from mailfw.imap.append import tryCreate
 from mailfw.imap.grammar.messages import Copy, Move
 from mailfw.imap.grammar.response import Reply, no, ok
@@ -31,7 +31,7 @@ async def _transfer(session: Session, command: Copy | Move, kind: type[CopyMessa
     elif (refusal := messagelimit.refusal(session, view.countOf(uids))) is not None:
         return refusal
     if not command.isUID:
-        await session.lookOut()
+        await news.lookOut(session)
         if view.isGone(uids):
             return no("some of the messages have been deleted meanwhile", b"EXPUNGEISSUED")
     try:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from mailfw.errors import NoPermission, NoSuchMailbox, Refusal, UIDValidityChanged
-from mailfw.imap import listing, metadata
+from mailfw.imap import listing, metadata, news
 from mailfw.imap.fetch import tellFlags
 from mailfw.imap.grammar.mailboxes import StatusItem
 from mailfw.imap.grammar.notify import MESSAGE_EVENTS, SELECTED, Event, EventGroup, Filter, Notify
@@ -48,7 +48,7 @@ async def notify(session: Session, command: Notify) -> Reply:
         return no("too many mailboxes to be told of", _OVERFLOW)
     if command.groups:
         session.notify(None)
-        await session.news(isAsked=True, mayExpunge=True)
+        await news.tell(session, isAsked=True, mayExpunge=True)
         if notifying.tellsFlags and (view := session.selected) is not None and view.flagsFrom is not None:
             changes = await view.mailbox.changesSince(view.flagsFrom)
             uids = UIDSet.fromUIDs(change.uid for change in changes.changed)

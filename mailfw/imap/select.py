@@ -35,7 +35,7 @@ async def select(session: Session, command: Select) -> Reply:
     snapshot = await mailbox.snapshot(claimRecent=isOwn and not isReadOnly and not session.isRev2)
     if parameters.isCondstore:
         condstore.used(session)
-    snapshot = evolve(snapshot, status=session.recency(snapshot.status))
+    snapshot = evolve(snapshot, status=session.recency.adjust(session.store, snapshot.status))
     view = SelectedMailbox(mailbox, snapshot, isReadOnly, session.manner, not session.isRev2, account)
     session.select(view)
     session.channel.write(_described(view, snapshot))

@@ -30,6 +30,7 @@ from mailfw.imap import (
     mailboxes,
     metadata,
     multisearch,
+    news,
     notify,
     quota,
     search,
@@ -42,21 +43,19 @@ from mailfw.imap import (
 from mailfw.imap.channel import Channel, Dialogue
 from mailfw.imap.grammar import names, response
 from mailfw.imap.grammar.commands import SYNTAX, UNKNOWN_COMMAND, Tagged, Unreadable, parse
-from mailfw.imap.grammar.fetch import FetchItem
 from mailfw.imap.grammar.metadata import SetMetadata
 from mailfw.imap.grammar.response import Condition, Reply, bad, bye, no, ok, refused
 from mailfw.imap.grammar.tokens import BadSyntax, CommandText, RefusedArgument
 from mailfw.imap.manner import Manner
 from mailfw.imap.matching import hasNumbers
 from mailfw.imap.recent import Recency
-from mailfw.imap.selected import Removal, SelectedMailbox
+from mailfw.imap.selected import SelectedMailbox
 from mailfw.imap.settings import Settings, Workaround
 from mailfw.imap.sight import Sight
 from mailfw.imap.states import (
     ASKS_FOR_NEWS,
     CHANGES_NAMES,
     COMMANDS,
-    EXPUNGES,
     KEEPS_NUMBERS,
     OPENS,
     SHOWS_MODSEQS,
@@ -67,22 +66,16 @@ from mailfw.imap.teller import Teller
 from mailfw.interfaces import IAccount, IMailStore
 from mailfw.net.limits import Limits
 from mailfw.sasl.exchange import Logins
-from mailfw.values import Changes, Identity, MailboxInfo, MailboxStatus, Operation, Result, SetFlags, UIDSet
 from mailfw.values import Copy as CopyMessages
 from mailfw.values import Expunge as ExpungeMessages
+from mailfw.values import Identity, MailboxInfo, Operation, Result, SetFlags, UIDSet
 from mailfw.values import Move as MoveMessages
 
 OUTPUT_CHUNK = 65536
 """Octets of small responses that are gathered before they are written."""
 
-MANY_CHANGES = 100
-"""Changes to be told from which a hundred sessions that hear of them at once would keep others waiting."""
-
 THOUGHT_FROM = 16384
 """Octets from which reading a command takes so long that others are to have their turn meanwhile."""
-
-MANY_RANGES = 2000
-"""Ranges of UIDs that are not worked on while others wait."""
 
 OnMailbox = SetFlags | CopyMessages | MoveMessages | ExpungeMessages
 """Operations on the messages of one mailbox."""
@@ -125,10 +118,11 @@ class Session:
     :ivar selected: the mailbox being looked at.
     :ivar enabled: what the client has enabled (RFC 5161), in capitals; :ivar manner: what follows for what it is told.
     :ivar settings: what holds for all IMAP sessions. :ivar missing: capabilities that this one does not have, in capitals.
-    :ivar tag: of the command under way; :ivar limitCode: MESSAGELIMIT with where it stopped, if it did.
+    :ivar tag: of the command under way; :ivar commandName: in capitals. :ivar limitCode: MESSAGELIMIT with where it stopped, if
+        it did.
     :ivar dialogue: who takes the next line, where it is no command.
     :ivar notifying: what the client asked to be told of; None before it did. :ivar teller: tells it.
-    :param recency: what this session and others on the same stores have told as \\Recent.
+    :ivar recency: what this session and others on the same stores have told as \\Recent.
     """
 
     def __init__(
@@ -155,14 +149,14 @@ class Session:
         self.enabled: frozenset[bytes] = frozenset()
         self.manner = Manner()
         self.authFailures = 0
-        self._recency = recency or Recency()
+        self.recency = recency or Recency()
         self.notifying: notify.Notifying | None = None
         self.teller = Teller(self)
         self._sight: Sight | None = None
         self._watched: dict[IAccount, Callable[[], None]] = {}
         self.tag = b"*"
         self.limitCode = b""
-        self._name = b""
+        self.commandName = b""
         self._command: object = None
         self._isHandling = False
         self._badCommands = 0
@@ -194,7 +188,7 @@ class Session:
             self.answer(unreadable.tag, unreadable.reply)
             self._handled()
             return
-        self.tag, self._name, self._command = tagged.tag, tagged.name, tagged.command
+        self.tag, self.commandName, self._command = tagged.tag, tagged.name, tagged.command
         reply = await self._run(HANDLERS[type(tagged.command)], tagged.command)
         if reply is not None:
             await self.finish(reply)
@@ -210,7 +204,7 @@ class Session:
 
     def _handled(self) -> None:
         """No command is under way any more."""
-        self._name, self._command = b"", None
+        self.commandName, self._command = b"", None
         self._isHandling = False
         self.teller.go()
 
@@ -274,11 +268,11 @@ class Session:
 
         The command itself was done: that the news must wait is no reason to call it failed.
         """
-        name = self._name
+        name = self.commandName
         try:
             isAsked = name in ASKS_FOR_NEWS or (self.manner.hasModSeqs and name in SHOWS_MODSEQS)
             if name not in OPENS or self.notifying is not None:
-                await self.news(isAsked, not (self._keepsNumbers or name in OPENS), name.startswith(b"UID "))
+                await news.tell(self, isAsked, not (self._keepsNumbers or name in OPENS), name.startswith(b"UID "))
             if self.notifying is not None:
                 self.notifying.isRung |= name in CHANGES_NAMES or bool(self.ownEntries)
                 await self.notifying.tell(self)
@@ -298,7 +292,7 @@ class Session:
         7162 §3.2.10.2).
         """
         key = getattr(self._command, "key", None)
-        return self._name in KEEPS_NUMBERS or (key is not None and hasNumbers(key))
+        return self.commandName in KEEPS_NUMBERS or (key is not None and hasNumbers(key))
 
     def answer(self, tag: bytes, reply: Reply) -> None:
         """Write a tagged reply; too many BADs in a row end the session."""
@@ -454,8 +448,8 @@ class Session:
     def select(self, view: SelectedMailbox) -> None:
         """Look at a mailbox from now on."""
         self.selected = view
-        if view.tellsRecent and self._mayClaim(view):
-            self._recency.told(self.store, view.mailbox.info.mailboxId, view.lastUID)
+        if view.tellsRecent and self.mayClaim(view):
+            self.recency.told(self.store, view.mailbox.info.mailboxId, view.lastUID)
         self.state = State.SELECTED
         view.isRung = self.notifying is not None  # a bell may have rung before the mailbox was looked at
         self._watch()
@@ -466,13 +460,13 @@ class Session:
         self._watch()
         if self.state is State.SELECTED:
             self.state = State.AUTHENTICATED
-        if view.hasArrivals and self._mayClaim(view):
+        if view.hasArrivals and self.mayClaim(view):
             try:
                 await view.mailbox.snapshot(claimRecent=True)
             except Refusal as refusal:
                 self.channel.log.debug("recent messages could not be claimed: {refusal}", refusal=refusal)
 
-    def _mayClaim(self, view: SelectedMailbox) -> bool:
+    def mayClaim(self, view: SelectedMailbox) -> bool:
         r"""Whether what this client is told of is not \Recent to others any more."""
         return not view.isReadOnly and view.account in (None, self.account)
 
@@ -547,7 +541,7 @@ class Session:
     @property
     def ownNames(self) -> tuple[str, ...]:
         """Mailbox names that the command under way is about to change by itself."""
-        if self._name not in CHANGES_NAMES:
+        if self.commandName not in CHANGES_NAMES:
             return ()
         names = (getattr(self._command, "mailbox", ""), getattr(self._command, "newName", ""))
         return tuple(name.removesuffix("/") for name in names)
@@ -570,80 +564,11 @@ class Session:
         """Tell what happened, in IDLE or between commands."""
         notifying = self.notifying
         isIdle = self.dialogue is not None
-        await self.news(isAsked=False, mayExpunge=isIdle or (notifying is not None and not notifying.isDelayed))
+        await news.tell(self, isAsked=False, mayExpunge=isIdle or (notifying is not None and not notifying.isDelayed))
         if notifying is not None:
             await notifying.tell(self)
         if code := self.modSeqCode():
             self.channel.write(ok("that was all", code).render())
-
-    async def news(self, isAsked: bool, mayExpunge: bool, isUID: bool = False) -> None:
-        """Tell the client what happened in the selected mailbox.
-
-        :param isAsked: look even when no bell rang, for rings may get lost.
-        """
-        view = self.selected
-        if view is None or not (isAsked or view.isRung or view.owesExpunge(mayExpunge)):
-            return
-        notifying = self.notifying
-        if notifying is not None and not (notifying.tellsMessages or self._name in EXPUNGES):
-            return
-        view.isRung = False
-        # "All unsolicited FETCH updates are required to include UID" (RFC 9051 Appendix E); so has NOTIFY it (RFC 5465 §5.1)
-        isUID = isUID or self.isRev2 or notifying is not None
-        last = view.lastUID
-        changes = await self._changes(view)
-        if view.tellsRecent:
-            view.toldElsewhere(self._recency.firstUntold(self.store, view.mailbox.info.mailboxId))
-        if changes.isComplete:
-            await self._tell(view, changes, mayExpunge, isUID)
-        else:
-            await self._catchUp(view, changes, mayExpunge, isUID)
-        if view.contexts:
-            await view.contexts.changed(self, changes)
-        if view.lastUID > last:
-            await self._tellArrivals(view, UIDSet(((last + 1, view.lastUID),)))
-        if view.hasArrivals and self._mayClaim(view):
-            self._recency.told(self.store, view.mailbox.info.mailboxId, view.lastUID)
-
-    async def _tellArrivals(self, view: SelectedMailbox, arrived: UIDSet) -> None:
-        """What the client asked to be told of new messages but its own, of each in one response, after ADDTO (RFC 5465 §5.2)."""
-        wanted = view.contexts.itemsOf(arrived)
-        if self.notifying is not None and self.notifying.items:
-            wanted.append((arrived, self.notifying.items))
-        made, view.made = view.made, UIDSet()
-        items: dict[int, tuple[FetchItem, ...]] = {}
-        for found, more in wanted:
-            for uid in view.known(found - made):
-                items[uid] = tuple(dict.fromkeys((*items.get(uid, ()), *more)))
-        groups: dict[tuple[FetchItem, ...], list[int]] = {}
-        for uid, group in items.items():
-            groups.setdefault(group, []).append(uid)
-        for group, uids in groups.items():
-            try:
-                await fetch.tell(self, UIDSet.fromUIDs(uids), group)
-            except UIDValidityChanged:
-                raise
-            except Refusal as refusal:  # a part's encoding is unknown, say; that there are messages was told
-                self.channel.log.debug("new messages could not be told of: {refusal}", refusal=refusal)
-
-    def recency(self, status: MailboxStatus) -> MailboxStatus:
-        """A mailbox's counters, with no message \\Recent that this client or another has been told of."""
-        return self._recency.adjust(self.store, status)
-
-    async def _tell(self, view: SelectedMailbox, changes: Changes, mayExpunge: bool, isUID: bool) -> None:
-        """What goes from the results that the client follows is told while its number still means it."""
-        self.channel.write(view.contexts.gone(changes.vanished, view.uids))
-        tellsFlags = self.notifying is None or self.notifying.tellsFlags
-        removal = await self._removal(view, changes.vanished)
-        if len(changes.changed) > MANY_CHANGES:
-            await self.channel.breathe()
-        await self.send(view.update(changes, mayExpunge, isUID, tellsFlags, removal))
-
-    async def _removal(self, view: SelectedMailbox, vanished: UIDSet) -> Removal | None:
-        """Many ranges take too long for others to wait."""
-        if len(vanished.ranges) < MANY_RANGES:
-            return None
-        return await self.channel.think(lambda: view.removal(vanished))
 
     def made(self, mailbox: str, uidValidity: int, uids: Iterable[int]) -> None:
         """The client put messages somewhere; if that is the selected mailbox, it need not be told about them (RFC 5465 §5.2)."""
@@ -652,26 +577,3 @@ class Session:
             return
         if self.sight.name(self.viewed, view.name) == mailbox:
             view.made |= UIDSet.fromUIDs(uids)
-
-    async def lookOut(self) -> None:
-        """Learn which messages others have expunged, without telling the client yet."""
-        changes = await self._changes(self.view)
-        if changes.vanished:
-            self.view.notice(await self._removal(self.view, changes.vanished) or self.view.removal(changes.vanished))
-
-    async def _changes(self, view: SelectedMailbox) -> Changes:
-        try:
-            return await view.mailbox.changesSince(view.modSeq)
-        except Refusal:
-            raise
-        except Exception:
-            self.channel.log.failure("a store could not tell what changed")
-            raise Unavailable() from None
-
-    async def _catchUp(self, view: SelectedMailbox, changes: Changes, mayExpunge: bool, isUID: bool) -> None:
-        """The log does not reach back to what this session knows: compare with the mailbox as it is, and tell all
-        flags.
-        """
-        snapshot = await view.mailbox.snapshot()
-        await self._tell(view, view.compare(snapshot, changes), mayExpunge, isUID)
-        await fetch.tellFlags(self, UIDSet(((1, view.lastUID),)))

@@ -65,7 +65,7 @@ async def line(session: Session, name: str, items: Sequence[StatusItem]) -> byte
     mailbox = await account.open(local)
     if StatusItem.HIGHESTMODSEQ in items:
         condstore.used(session)
-    status = session.recency(await mailbox.status())
+    status = session.recency.adjust(session.store, await mailbox.status())
     words = [b"%b %b" % (item.value, await _value(session, mailbox, status, item)) for item in items]
     return response.untagged(b"STATUS", session.nameWord(name), b"(%b)" % b" ".join(words))
 

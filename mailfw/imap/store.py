@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from mailfw.imap import condstore, messagelimit
+from mailfw.imap import condstore, messagelimit, news
 from mailfw.imap.fetch import tell, tellFlags
 from mailfw.imap.grammar.messages import Store
 from mailfw.imap.grammar.response import Reply, no, ok
@@ -42,7 +42,7 @@ async def store(session: Session, command: Store) -> Reply:
             told += await tellFlags(session, page, command.isUID)
         failed |= done.failed
         if expected > PAGE:
-            await session.news(isAsked=True, mayExpunge=False, isUID=command.isUID)
+            await news.tell(session, isAsked=True, mayExpunge=False, isUID=command.isUID)
     modified = _modified(view, failed, command.isUID)
     if told < expected and not (command.isSilent or command.isUID):
         return no("some of the messages have been deleted meanwhile", modified or b"EXPUNGEISSUED")
@@ -73,7 +73,7 @@ async def _storeSilently(session: Session, command: Store, uids: UIDSet) -> Flag
     """
     view = session.view
     highest, _ = await session.viewed.changedSince(view.modSeq)
-    await session.news(isAsked=True, mayExpunge=False, isUID=command.isUID)
+    await news.tell(session, isAsked=True, mayExpunge=False, isUID=command.isUID)
     done = await _change(session, command, uids)
     learn = view.knows if done.modSeq == highest + 1 else view.learn
     session.channel.write(learn(done.changed))

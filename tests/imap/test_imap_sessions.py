@@ -178,7 +178,7 @@ def test_sessions_agree(makeClients, isProof):
 
 def test_many_who_hear_of_much_take_turns(connect, monkeypatch):
     """What one tells of a thousand changes takes a while, and a hundred hear of them at once."""
-    monkeypatch.setattr("mailfw.imap.session.MANY_CHANGES", 3)
+    monkeypatch.setattr("mailfw.imap.news.MANY_CHANGES", 3)
     first = connect().logIn()
     for _ in range(5):
         first.send(b"a APPEND INBOX {8+}\r\nA: b\r\n\r\n\r\n")
