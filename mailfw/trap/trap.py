@@ -75,6 +75,7 @@ class Messages(Sequence[Message]):
         self._system = system
         self._loop = loop
         self._taken: set[int] = set()
+        self._known: dict[int, Message] = {}  # so that waiting for the thousandth message reads one
 
     async def _read(self) -> dict[int, Message]:
         """All of them by a number that is never another's."""
@@ -171,7 +172,9 @@ class Mailbox(Messages):
         except NoSuchMailbox:
             return {}
         uids = (await mailbox.snapshot()).uids
-        return {uid: _delivered(await mailbox.read(uid), self._account) for uid in uids}
+        known = self._known
+        self._known = {uid: known.get(uid) or _delivered(await mailbox.read(uid), self._account) for uid in uids}
+        return self._known
 
 
 class Account(Mailbox):
@@ -210,10 +213,13 @@ class Outbox(Messages):
                     found[entry.message.id] = entry.message
                     recipients.setdefault(entry.message.id, []).append(str(entry.recipient.address))
             after, isMore = page.next, page.next != 0
-        return {
-            id: Message((await self._system.queue.content(each)).read(), str(each.envelope.sender or ""), tuple(recipients[id]))
-            for id, each in found.items()
-        }
+        known = self._known
+        self._known = {id: known.get(id) or await self._held(each, recipients[id]) for id, each in found.items()}
+        return self._known
+
+    async def _held(self, message: QueuedMessage, recipients: list[str]) -> Message:
+        content = await self._system.queue.content(message)
+        return Message(content.read(), str(message.envelope.sender or ""), tuple(recipients))
 
 
 class Trap:

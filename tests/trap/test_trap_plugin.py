@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -46,6 +47,25 @@ def test_entry_point_costs_nothing() -> None:
     code = f"import sys, pytest; before = set(sys.modules); import {PLUGIN}; print(sorted(set(sys.modules) - before))"
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert said.strip() == "['mailfw', 'mailfw.trap', 'mailfw.trap.plugin']"
+
+
+def test_pytest_finds_it(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Installed, it is there without being asked for, and starts nothing in a suite that does not use it."""
+    metadata = pytester.mkdir("mailfw-0.dist-info")
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: mailfw\nVersion: 0\n")
+    (metadata / "entry_points.txt").write_text(f"[pytest11]\nmailfw = {PLUGIN}\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(pytester.path), str(ROOT)]))
+    suite = """
+import sys
+
+def test_nothing_started():
+    assert not any(name.startswith("mailfw.app") or name.startswith("twisted") for name in sys.modules)
+
+def test_there(mailfw):
+    assert mailfw.smtp.port
+"""
+    pytester.makepyfile(test_suite=suite)
+    pytester.runpytest_subprocess("-p", "no:twisted", timeout=60).assert_outcomes(passed=2)
 
 
 def test_each_test_begins_empty(pytester: pytest.Pytester) -> None:
