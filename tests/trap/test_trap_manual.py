@@ -13,20 +13,19 @@ pytest_plugins = ["pytester"]
 ROOT = Path(__file__).parents[2]
 MANUAL = (ROOT / "docs" / "trap.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", MANUAL, re.DOTALL | re.MULTILINE)
+TWISTED = "test_twisted.py"
 FILES = dict(re.findall(r"\A# (\w+\.py)\n(.*)\Z", text, re.DOTALL)[0] for language, text in BLOCKS if language == "python")
 
 
-def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, names: list[str], *options: str) -> pytest.RunResult:
-    """Run the suite that these files are."""
-    for name in names:
-        (pytester.path / name).write_text(FILES[name])
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, suite: dict[str, str], *options: str) -> None:
+    """Run the suite that these files are; all of its tests pass."""
+    for name, text in suite.items():
+        (pytester.path / name).write_text(text)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     installed = [] if entry_points(group="pytest11", name="mailfw") else ["-p", "mailfw.trap.plugin"]
-    return pytester.runpytest_subprocess(*installed, *options, timeout=60)
-
-
-def counted(names: list[str]) -> int:
-    return sum(len(re.findall(r"^(?:async )?def test_", FILES[name], re.MULTILINE)) for name in names)
+    counted = sum(len(re.findall(r"^(?:async )?def test_", text, re.MULTILINE)) for text in suite.values())
+    outcomes = pytester.runpytest_subprocess(*installed, *options, timeout=60).parseoutcomes()
+    assert outcomes.pop("passed") == counted > 0 and not outcomes.keys() - {"warnings"}
 
 
 def test_every_block_is_a_file() -> None:
@@ -36,10 +35,13 @@ def test_every_block_is_a_file() -> None:
 
 
 def test_examples(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = [name for name in FILES if name != "test_twisted.py"]
-    run(pytester, monkeypatch, names, "-p", "no:twisted").assert_outcomes(passed=counted(names))
+    run(pytester, monkeypatch, {name: text for name, text in FILES.items() if name != TWISTED}, "-p", "no:twisted")
 
 
 def test_twisted_examples(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ["test_twisted.py"]
-    run(pytester, monkeypatch, names).assert_outcomes(passed=counted(names))
+    run(pytester, monkeypatch, {TWISTED: FILES[TWISTED]})
+
+
+def test_web_application(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole application with its own suite."""
+    run(pytester, monkeypatch, {path.name: path.read_text() for path in (ROOT / "etc" / "examples" / "signup").glob("*.py")})
