@@ -9,6 +9,7 @@ from typing import NamedTuple, overload
 
 from attrs import frozen
 from twisted.internet.defer import Deferred, DeferredQueue
+from twisted.python.threadable import isInIOThread
 
 from mailfw.delivery.queue import QueuedMessage
 from mailfw.errors import NoSuchMailbox
@@ -124,7 +125,14 @@ class Messages(Sequence[Message]):
         recipient: str = "",
         timeout: float = TIMEOUT,
     ) -> Deferred[Message]:
-        """The same for code that the reactor runs."""
+        """The same for code that the reactor runs.
+
+        :raises RuntimeError: the caller is in another thread, where a Deferred is of no use.
+        """
+        if not isInIOThread():  # type: ignore[no-untyped-call]
+            raise RuntimeError(
+                "the trap's reactor runs in a thread of its own: call waitFor(…), from asyncio in asyncio.to_thread"
+            )
         return Deferred.fromCoroutine(self._arriving(Wanted(subject, text, sender, recipient), timeout))
 
     async def _arriving(self, wanted: Wanted, timeout: float) -> Message:

@@ -32,12 +32,14 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
-def passes(pytester: pytest.Pytester, suite: str, count: int, isTwisted: bool = False) -> None:
+def passes(pytester: pytest.Pytester, suite: str, count: int, isTwisted: bool = False) -> pytest.RunResult:
     """The suite passes, with so many tests, under plain pytest or under pytest-twisted."""
     pytester.makepyfile(test_suite=SEND + suite)
     options = [] if entry_points(group="pytest11", name="mailfw") else ["-p", PLUGIN]
     options += [] if isTwisted else ["-p", "no:twisted"]
-    pytester.runpytest_subprocess(*options, timeout=60).assert_outcomes(passed=count)
+    result = pytester.runpytest_subprocess(*options, timeout=60)
+    result.assert_outcomes(passed=count)
+    return result
 
 
 def test_entry_point_costs_nothing() -> None:
@@ -194,6 +196,48 @@ def test_not_there(mailfw):
 """,
         count=3,
     )
+
+
+def test_whose_reactor(pytester: pytest.Pytester) -> None:
+    """Who waits in a thread where nothing can come is told so. A reactor that somebody runs already is used, and left running."""
+    passes(
+        pytester,
+        """
+def test_deferred_of_another_thread(mailfw):
+    with pytest.raises(RuntimeError, match="waitFor"):
+        mailfw.account("jsmith").whenReceived("Hello")
+""",
+        count=1,
+    )
+    pytester.makeconftest(
+        """
+import threading
+from twisted.internet import reactor
+
+started = threading.Event()
+reactor.callWhenRunning(started.set)
+thread = threading.Thread(target=reactor.run, kwargs={"installSignalHandlers": False}, daemon=True)
+thread.start()
+started.wait(10)
+
+def pytest_unconfigure():
+    assert reactor.running and not [each for each in reactor.getReaders() if hasattr(each, "port")]
+    reactor.callFromThread(reactor.stop)
+    thread.join(10)
+    print("stopped" if not thread.is_alive() else "still there")
+"""
+    )
+    result = passes(
+        pytester,
+        """
+def test_it_serves(mailfw):
+    jsmith = mailfw.account("jsmith")
+    send(mailfw)
+    assert jsmith.waitFor("Hello")
+""",
+        count=1,
+    )
+    result.stdout.fnmatch_lines(["stopped"])
 
 
 def test_failures(pytester: pytest.Pytester) -> None:
