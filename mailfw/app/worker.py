@@ -74,6 +74,7 @@ class ServersOwn:
 
 class Worker:
     """:param deliveries: at a time; None: as the configuration has it.
+    :ivar status: what the process ends with.
     :raises Problem: a route or a hook cannot be opened.
     """
 
@@ -85,6 +86,7 @@ class Worker:
         self._deliveries = deliveries
         self._output = output
         self._reactor = reactor
+        self._isStopping = False
         self.status = 0
         self._resolver = Resolver(reactor, asker(configuration.dns.servers))
         self._hooking = Hooking(reactor, os.path.join(configuration.data, "spool"), lambda: self._resolver)
@@ -113,6 +115,7 @@ class Worker:
 
     async def stop(self) -> None:
         """Begin nothing more, give back what was not begun, let what is under way end, for as long as sessions of servers get."""
+        self._isStopping = True
         _log.info("stopping")
         seconds = self._configuration.netLimits().stopTimeout
         closing = self._reactor.callLater(seconds + GRACE, self._queue.close)
@@ -144,7 +147,8 @@ class Worker:
     def _refused(self, problem: Problem) -> None:
         _log.critical("{problem}", problem=problem)
         self.status = 1
-        self._reactor.stop()
+        if not self._isStopping:
+            self._reactor.stop()
 
     def _limits(self, configuration: Configuration) -> RelayLimits:
         relay, default = configuration.relay, RelayLimits()
