@@ -44,7 +44,7 @@ HELD = "nothing leaves a trap"
 @implementer(IStoreContext)
 @define(eq=False)
 class _StoreContext:
-    """What the store is given. Its clock stands still: what it would tidy up minutes later would be left behind in the reactor."""
+    """What the store is given. Its clock stands still: what it would tidy up minutes later would be left in the reactor."""
 
     data: str
     domains: Sequence[str]
