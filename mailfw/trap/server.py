@@ -13,6 +13,7 @@ from typing import Any
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.task import Clock
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
@@ -43,11 +44,11 @@ HELD = "nothing leaves a trap"
 @implementer(IStoreContext)
 @define(eq=False)
 class _StoreContext:
-    """What the store is given."""
+    """What the store is given. Its clock stands still: what it would tidy up minutes later would be left in the reactor."""
 
-    reactor: Any  # the reactor, of which different users need different interfaces
     data: str
     domains: Sequence[str]
+    reactor: Any = field(factory=Clock)
     now: Callable[[], float] = time.time
     isInline: bool = True
     mailboxes: Sequence[Create] = FIRST_MAILBOXES
@@ -69,16 +70,17 @@ class _Outbound(Outbound):
 class System:
     """The mail system of one test: its people, its store, its queue.
 
-    :ivar bells: called whenever something has arrived, in the store or in the queue.
+    :ivar bells: called whenever something has arrived, in the store or in the queue, and once when all is over (`isClosed`).
     """
 
     def __init__(self, domains: Sequence[str], isCatchingAll: bool, reactor: Any, directory: str) -> None:
         self._reactor = reactor
         self._ringing: Any = None  # IDelayedCall
+        self.isClosed = False
         self.people = People(domains, isCatchingAll)
         self.bells: list[Callable[[], None]] = []
         self.stages = Stages(self._ring)
-        self.store = IMailStore(memory.openStore("", _StoreContext(reactor, directory, self.people.domains)))
+        self.store = IMailStore(memory.openStore("", _StoreContext(directory, self.people.domains)))
         self.queue = Queue.open(MEMORY, reactor=reactor, isInline=True)
         self.queue.heldFor = lambda address, target: HELD
         outbound = _Outbound(self.queue, Bouncer(HOSTNAME))
@@ -97,9 +99,10 @@ class System:
 
     async def close(self) -> None:
         """Forget everything."""
-        self.bells.clear()
+        self.isClosed = True
         if self._ringing is not None:
             self._ringing.cancel()
+        self._rung()
         await self.queue.close()
         await self.store.close()
 

@@ -146,6 +146,8 @@ class Messages(Sequence[Message]):
         try:
             isLate = False
             while True:
+                if self._system.isClosed:
+                    raise NothingArrived(f"no message{wanted} came to {self._what} while the test ran that waited for it")
                 found = await self._read()
                 for number, message in found.items():
                     if number not in self._taken and wanted.fits(message):

@@ -356,7 +356,17 @@ def sent(mailfw):
 
 def test_fixture(sent):
     assert sent.recipients == ("somebody@example.com",)
+
+waiting = []
+
+def test_waits_no_longer_than_itself(mailfw):
+    waiting.append(mailfw.account("jsmith").whenReceived("Hello", timeout=60))
+
+def test_after_it(mailfw):
+    from twisted.internet import reactor
+    waiting[0].addErrback(waiting.append)
+    assert "while the test ran" in str(waiting[1].value) and not reactor.getDelayedCalls()
 """,
-        count=4,
+        count=6,
         isTwisted=True,
     )
