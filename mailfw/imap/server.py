@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorThreads
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
-from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -36,7 +35,6 @@ from mailfw.net.context import ServiceContext
 from mailfw.net.factory import MailFactory
 from mailfw.net.spool import Spool
 
-T = TypeVar("T")
 
 class IMAPServer(Connection):
     """One IMAP connection.
@@ -84,12 +82,6 @@ class IMAPServer(Connection):
 
     def now(self) -> float:
         return self.context.now()
-
-    async def think(self, work: Callable[[], T]) -> T:
-        reactor = self.context.reactor
-        if not IReactorThreads.providedBy(reactor):
-            return work()
-        return await deferToThreadPool(reactor, reactor.getThreadPool(), work)
 
     # --- What the connection asks ----------------------------------------------------------------------------------
 

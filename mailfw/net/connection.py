@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorThreads
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.internet.task import deferLater
@@ -336,10 +336,10 @@ class Connection(TwistedProtocol):
             finally:
                 self._pausing = None
 
-    async def inThread(self, work: Callable[[], T]) -> T:
-        """Do what would hold the reactor too long elsewhere; at once where there is no other thread (tests)."""
+    async def think(self, work: Callable[[], T]) -> T:
+        """Do in a thread what needs nothing but the processor, so that others have their turns; at once on a test's clock."""
         reactor = self.context.reactor
-        if not hasattr(reactor, "getThreadPool"):
+        if not IReactorThreads.providedBy(reactor):
             return work()
         result: T = await deferToThreadPool(reactor, reactor.getThreadPool(), work)
         return result

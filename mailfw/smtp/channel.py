@@ -40,7 +40,7 @@ class Channel(Protocol):
     async def pause(self, seconds: float) -> None:
         """Wait; ends at once when the connection is lost."""
 
-    def inThread(self, work: Callable[[], T]) -> Awaitable[T]:
+    def think(self, work: Callable[[], T]) -> Awaitable[T]:
         """Do what would hold the reactor too long elsewhere."""
 
     @property

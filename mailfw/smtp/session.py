@@ -548,7 +548,7 @@ class Session:
         asked = transaction.recipients
         found = content.finish()
         if isinstance(found, MessageSource) and content.mustBeEncoded:
-            found = await self._channel.inThread(content.encode)
+            found = await self._channel.think(content.encode)
         if isinstance(found, Reply):
             return self._toAll(found, asked)
         assert self._hello is not None
