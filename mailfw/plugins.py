@@ -21,15 +21,18 @@ import functools
 import importlib
 import inspect
 import pkgutil
+import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from zope.interface.exceptions import Invalid
 from zope.interface.interface import InterfaceClass, Method
 from zope.interface.verify import verifyObject
 
+from mailfw import __version__
 from mailfw.interfaces import (
     IAuthenticatorPlugin,
     IHookPlugin,
@@ -102,6 +105,10 @@ class Found:
     :ivar origin: where it comes from, for people.
     :ivar plugin: the checked object; None when there is an error.
     :ivar error: why it cannot be used; one line.
+    :ivar version: of the package that brought it; empty where no package did.
+    :ivar place: the file that it is in, as far as that can be told.
+    :ivar interface: the contract that it was checked against; empty when it came to no check.
+    :ivar traceback: of what was raised when it was imported.
     """
 
     kind: Kind | None
@@ -110,6 +117,10 @@ class Found:
     summary: str = ""
     plugin: Any = None
     error: str = ""
+    version: str = ""
+    place: str = ""
+    interface: str = ""
+    traceback: str = ""
 
 
 def didYouMean(word: str, words: Iterable[str]) -> str:
@@ -176,6 +187,13 @@ def _source(module: str) -> ast.Module | None:
         return ast.parse(inspect.getsource(importlib.import_module(module)))
     except (OSError, SyntaxError, TypeError):
         return None
+
+
+def _failed(error: Exception, origin: str, version: str = "", place: str = "", known: Found | None = None) -> Found:
+    """What could not be imported. :param known: what is known of it without."""
+    text = "".join(traceback.format_exception(error))
+    found = known or Found(None, "", origin)
+    return evolve(found, origin=origin, error=_oneLine(error), version=version, place=place, traceback=text)
 
 
 def _oneLine(error: BaseException) -> str:
@@ -271,8 +289,7 @@ class Plugins:
     def _shadowed(self, found: Found) -> Found:
         if found.kind is None or (found.kind, found.word) not in self._builtIns:
             return found
-        error = f'the built-in {found.kind.value} has the word "{found.word}"'
-        return Found(found.kind, found.word, found.origin, found.summary, error=error)
+        return evolve(found, plugin=None, error=f'the built-in {found.kind.value} has the word "{found.word}"')
 
     def _load(self, builtIn: BuiltIn) -> Found:
         key = (builtIn.kind, builtIn.word)
@@ -285,10 +302,10 @@ class Plugins:
         try:
             plugin = getattr(importlib.import_module(module), attribute)
         except Exception as error:
-            return Found(builtIn.kind, builtIn.word, "built in", builtIn.summary, error=_oneLine(error))
+            return _failed(error, "built in", __version__, module, Found(builtIn.kind, builtIn.word, "", builtIn.summary))
         for found in _classify(plugin, "built in", builtIn.summary):
             if (found.kind, found.word) == (builtIn.kind, builtIn.word):
-                return found
+                return evolve(found, version=__version__)
         fault = f"{builtIn.path} is no {builtIn.kind.value} of that word"
         return Found(builtIn.kind, builtIn.word, "built in", builtIn.summary, error=fault)
 
@@ -313,7 +330,7 @@ class Plugins:
             try:
                 content = vars(importlib.import_module(f"{package.__name__}.{module.name}"))
             except Exception as error:
-                yield Found(None, "", origin, error=_oneLine(error))
+                yield _failed(error, origin, place=origin)
             else:
                 for name, value in list(content.items()):
                     if not name.startswith("_") and not inspect.ismodule(value):
@@ -322,16 +339,18 @@ class Plugins:
     def _installed(self) -> Iterator[Found]:
         for point in self._entryPoints():
             distribution = getattr(point.dist, "name", None)
+            version = getattr(point.dist, "version", None) or ""
             origin = f"entry point {point.name} of {distribution}" if distribution else f"entry point {point.name}"
             try:
                 loaded = point.load()
             except Exception as error:
-                yield Found(None, "", origin, error=_oneLine(error))
+                yield _failed(error, origin, version, getattr(point, "value", ""))
                 continue
             plugins = loaded if isinstance(loaded, list | tuple) else [loaded]
             for plugin in plugins:
                 stranger = Found(None, "", origin, error=f"{plugin!r} provides no plugin contract of mailfw.interfaces")
-                yield from list(_classify(plugin, origin)) or [stranger]
+                for found in list(_classify(plugin, origin)) or [stranger]:
+                    yield evolve(found, version=version)
 
 
 def _installedEntryPoints() -> Iterable[Any]:
@@ -363,11 +382,12 @@ def _classify(thing: object, origin: str, summary: str = "") -> Iterator[Found]:
         for interface in kind.interfaces:
             if not interface.providedBy(thing):
                 continue
+            place = str(getattr(sys.modules.get(type(thing).__module__), "__file__", None) or "")
             word = str(getattr(thing, "name" if kind is Kind.SERVICE else "prefix", ""))
             about = summary or (inspect.getdoc(thing) or "").partition("\n")[0]
             try:
                 check(interface, thing)
             except BrokenPlugin as error:
-                yield Found(kind, word, origin, about, error=str(error))
+                yield Found(kind, word, origin, about, error=str(error), place=place, interface=interface.__name__)
             else:
-                yield Found(kind, word, origin, about, thing)
+                yield Found(kind, word, origin, about, thing, place=place, interface=interface.__name__)

@@ -265,7 +265,7 @@ class Relay:
         there = self._lane(lane)
         isFull = (
             self.limits.only not in ("", lane)
-            or             len(self._taken) + self._promised + count > self.limits.leased
+            or len(self._taken) + self._promised + count > self.limits.leased
             or self._active + self._promised >= self.limits.deliveries
         )
         isReady = self._renewing.running and not (isFull or there.isBusy or there.isBehind or there.restsUntil > self._now())

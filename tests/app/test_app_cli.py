@@ -203,13 +203,26 @@ def test_pluginsAreListedWithWhatIsWrongWithThem(tmp_path: Path) -> None:
     )
     lines = done.stdout.splitlines()
     assert done.returncode == 0
-    assert any(line.split()[:2] == ["store", "sqlite"] and "keeps its contract" in line for line in lines)
+    assert any(line.split()[:2] == ["store", "sqlite"] and "keeps IMailStorePlugin" in line for line in lines)
     [broken] = [line for line in lines if "sorry.py" in line]
     assert "BROKEN: ModuleNotFoundError: No module named 'mailfw.no_such_room'" in broken
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("user",), ("user", "add"), ("user", "import"), ("alias",), ("mailbox",), ("plugin",), ("status",)]
+    "words",
+    [
+        (),
+        ("user",),
+        ("user", "add"),
+        ("user", "import"),
+        ("alias",),
+        ("mailbox",),
+        ("plugin",),
+        ("status",),
+        ("plugin", "new"),
+        ("plugin", "check"),
+        ("plugin", "list"),
+    ],
 )
 def test_everyCommandHasHelp(words: tuple[str, ...]) -> None:
     done = CliRunner().invoke(cli, [*words, "--help"])

@@ -1,0 +1,231 @@
+"""The plugin kit: what `mailfw plugin new` makes is installed as it stands, keeps its contract, and serves."""
+
+from __future__ import annotations
+
+import imaplib
+import json
+import os
+import smtplib
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import mailfw
+from mailfw.app.cli import cli
+from mailfw.app.kit import KINDS
+from mailfw.testing.process import waitFor
+
+PROJECT = str(Path(mailfw.__file__).parent.parent)
+PATIENCE = 120
+
+
+def run(*words: object, path: Path, directory: Path) -> subprocess.CompletedProcess[str]:
+    """A program, with what is installed in a directory."""
+    environment = {**os.environ, "PYTHONPATH": f"{PROJECT}{os.pathsep}{path}", "PYTHONDONTWRITEBYTECODE": "1"}
+    given = [str(word) for word in words]
+    return subprocess.run(given, env=environment, cwd=directory, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+
+def command(*words: str) -> Result:
+    return CliRunner().invoke(cli, ["plugin", *words])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a package of each kind, `mailfw-my-KIND`, each installed from its wheel into `installed`."""
+    place = tmp_path_factory.mktemp("kit")
+    for kind in KINDS:
+        result = command("new", kind, f"my-{kind}", "--in", str(place))
+        assert result.exit_code == 0, result.output
+    words = ("-q", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "--no-index", "--target", "installed")
+    pip = run(
+        sys.executable, "-m", "pip", "install", *words, *(f"./mailfw-my-{kind}" for kind in KINDS), path=place, directory=place
+    )
+    assert pip.returncode == 0, pip.stderr
+    return place
+
+
+def mailfwCommand(made: Path, *words: object) -> subprocess.CompletedProcess[str]:
+    """The `mailfw` command, where the packages are installed."""
+    main = "from mailfw.app.cli import main; main()"
+    return run(sys.executable, "-c", main, *words, path=made / "installed", directory=made)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_itsTestsAreGreen(made: Path, kind: str) -> None:
+    package = made / f"mailfw-my-{kind}"
+    tests = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", path=made / "installed", directory=package)
+    assert tests.returncode == 0, tests.stdout
+    assert " passed" in tests.stdout
+
+
+def test_nothingOfTheTemplateIsLeft(made: Path) -> None:
+    for kind in KINDS:
+        package = made / f"mailfw-my-{kind}"
+        present = [path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+        names = {str(path.relative_to(package)) for path in present}
+        assert names >= {"README.md", "pyproject.toml", ".gitignore", ".github/workflows/tests.yml", "tests/test_contract.py"}
+        for path in present:
+            assert "specimen" not in path.read_text().lower() + path.name.lower(), path
+        assert tomllib.loads((package / "pyproject.toml").read_text())["project"]["name"] == f"mailfw-my-{kind}"
+
+
+def test_aServerUsesThemAll(made: Path, tmp_path: Path, start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tmp_path / "mail"
+    data.mkdir()
+    users = run(
+        sys.executable,
+        "-c",
+        "from mailfw_my_auth import line; print(line('anna@localhost', 'geheim'), end='')",
+        path=made / "installed",
+        directory=made,
+    )
+    (data / "users").write_text(users.stdout)
+    (tmp_path / "mailfw.toml").write_text(f"""
+        hostname = "mail.localhost"
+        domains = ["localhost"]
+        data = "{data}"
+        store = "my-storage:mail.sqlite"
+        [auth]
+        sources = ["my-auth:users"]
+        [addresses]
+        postmaster = "anna@localhost"
+        [[hook]]
+        plugin = "my-hook:"
+        [plugin.my-hook]
+        domains = ["spam.example"]
+        [[route]]
+        domain = "faxes.example.org"
+        via = "my-route:faxes"
+        """)
+    monkeypatch.setenv("PYTHONPATH", str(made / "installed"))
+    server = start("--config", str(tmp_path / "mailfw.toml"), services=("submission", "imap", "my-service"))
+    with server.connect("my-service") as client, client.makefile("rwb") as lines:
+        assert lines.readline() == b"mail.localhost knows: NAME DOMAINS QUIT\r\n"
+    with smtplib.SMTP("127.0.0.1", server.port("submission"), timeout=PATIENCE) as smtp:
+        smtp.login("anna", "geheim")
+        to = ["anna@localhost", "fax@faxes.example.org"]
+        assert smtp.sendmail("anna@localhost", to, "Subject: by all five\r\n\r\nhello\r\n") == {}
+        assert smtp.mail("anna@spam.example")[0] == 550
+    with imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=PATIENCE) as imap:
+        imap.login("anna", "geheim")
+        imap.select()
+        found = imap.fetch("1", "BODY[]")[1][0][1]
+    assert b"X-Seen-By: my-hook\r\n" in found and b"Subject: by all five\r\n" in found
+    [fax] = waitFor(lambda: list((data / "faxes").glob("*.eml")), "the fax")
+    assert fax.read_bytes().endswith(b"hello\r\n")
+
+
+def test_theListSaysWhatWasFoundWhere(made: Path) -> None:
+    listed = json.loads(mailfwCommand(made, "plugin", "list", "--json").stdout)
+    mine = {plugin["word"]: plugin for plugin in listed if (plugin["word"] or "").startswith("my-")}
+    assert set(mine) == {f"my-{kind}" for kind in KINDS}
+    assert mine["my-storage"] == {
+        "kind": "store",
+        "word": "my-storage",
+        "origin": "entry point my-storage of mailfw-my-storage",
+        "version": "0.1.0",
+        "file": str(made / "installed" / "mailfw_my_storage.py"),
+        "interface": "ISimpleStorePlugin",
+        "summary": "Messages in a table of SQLite.",
+        "error": None,
+        "traceback": None,
+    }
+    table = mailfwCommand(made, "plugin", "list", "--why").stdout
+    assert "keeps ISimpleStorePlugin" in table and "entry point my-route of mailfw-my-route" in table
+
+
+def test_whatFailsToImportIsShownWithItsTracebackOnDemand(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "twisted" / "plugins").mkdir(parents=True)
+    (tmp_path / "twisted" / "plugins" / "hapless.py").write_text("import mailfw\n\nmailfw.theMoon\n")
+    main = "from mailfw.app.cli import main; main()"
+    for words, isShown in (((), False), (("--traceback",), True)):
+        listed = run(sys.executable, "-c", main, "plugin", "list", *words, path=tmp_path, directory=made)
+        assert "BROKEN: AttributeError: module 'mailfw' has no attribute 'theMoon'" in listed.stdout
+        assert ('hapless.py", line 3' in listed.stdout) is isShown
+
+
+@pytest.mark.parametrize("kind", ["storage", "hook", "service"])
+def test_aCheckReportsAsATestRunnerDoes(made: Path, kind: str) -> None:
+    checked = mailfwCommand(made, "plugin", "check", f"my-{kind}", "-v")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "PASSED" in checked.stdout and " passed" in checked.stdout and "FAILED" not in checked.stdout
+
+
+def test_aCheckOfAccountsTakesTheirFile(made: Path) -> None:
+    refused = mailfwCommand(made, "plugin", "check", "my-auth", "--argument", "nowhere")
+    assert refused.returncode == 1
+    assert "the plugin cannot be opened: there is no file" in refused.stdout
+    (made / "users").write_text("")
+    checked = mailfwCommand(made, "plugin", "check", "my-auth", "--argument", made / "users", "--only", "not hostile")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "name the plugin's own test class with --contract" in checked.stdout
+
+
+def test_aCheckRunsThePluginsOwnTestClass(made: Path) -> None:
+    (made / "installed" / "auth_contract.py").write_text((made / "mailfw-my-auth" / "tests" / "test_contract.py").read_text())
+    words = ("--contract", "auth_contract:TestMyAuth", "--only", "rightPassword")
+    checked = mailfwCommand(made, "plugin", "check", "my-auth", *words)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "4 passed" in checked.stdout
+
+
+def test_aBrokenPromiseIsNamed(made: Path) -> None:
+    """A store that says that it has taken a message, and has not."""
+    module = made / "installed" / "mailfw_my_storage.py"
+    whole = module.read_text()
+    try:
+        module.write_text(whole.replace("executemany(insert, rows)", "executemany(insert, rows[1:])"))
+        checked = mailfwCommand(made, "plugin", "check", "my-storage", "--only", "octetForOctet")
+    finally:
+        module.write_text(whole)
+    assert checked.returncode == 1
+    assert "FAILED" in checked.stdout and "test_aMessageComesBackOctetForOctet" in checked.stdout
+
+
+def test_namesAreChecked(tmp_path: Path) -> None:
+    for name in ("", "-", "Attic", "9lives", "a_b", "a--b", "a-", "a/b", "../x", "ä", "a b", "x" * 33, "specimen\n"):
+        refused = command("new", "storage", "--in", str(tmp_path), "--", name)
+        assert (refused.exit_code, refused.output.count("\n")) == (1, 1 + name.count("\n")), name
+    for kind, name in (("route", "smtp"), ("storage", "sqlite"), ("hook", "dnsbl"), ("service", "imap"), ("auth", "accounts")):
+        assert "of our own: take another" in command("new", kind, name, "--in", str(tmp_path)).output
+    for kind, name in (("storage", "i-simple"), ("service", "i-mail"), ("hook", "i-hook")):
+        assert "of its own" in command("new", kind, name, "--in", str(tmp_path)).output
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["true", "none", "entry", "connection", "options", "store", "class", "a1-b2"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_wordsThatPythonHasAreNamesToo(tmp_path: Path, kind: str, name: str) -> None:
+    made = command("new", kind, name, "--in", str(tmp_path), "--json")
+    assert made.exit_code == 0, made.output
+    for path in json.loads(made.output):
+        if path.endswith(".py"):
+            compile(Path(path).read_text(), path, "exec")
+
+
+def test_aDirectoryThatIsThereIsLeftAsItIs(tmp_path: Path) -> None:
+    (tmp_path / "mailfw-attic").mkdir()
+    (tmp_path / "mailfw-loft").symlink_to("nowhere")
+    for name in ("attic", "loft"):
+        refused = command("new", "storage", name, "--in", str(tmp_path))
+        assert (refused.exit_code, refused.output) == (
+            1,
+            f"mailfw: {tmp_path}/mailfw-{name} exists already, and is left as it is\n",
+        )
+    assert list((tmp_path / "mailfw-attic").iterdir()) == []
+    missing = command("new", "storage", "attic", "--in", str(tmp_path / "nowhere"))
+    assert "cannot write to" in missing.output
+
+
+def test_whatIsNotThereIsNotChecked(made: Path) -> None:
+    unknown = mailfwCommand(made, "plugin", "check", "my-stor")
+    assert (unknown.returncode, unknown.stderr) == (
+        1,
+        'mailfw: there is no plugin "my-stor" – did you mean "my-storage"?; mailfw plugin list --why says what was found\n',
+    )
