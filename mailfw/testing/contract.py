@@ -40,10 +40,10 @@ def contractOf(kind: Kind, plugin: Any, argument: str, options: Mapping[str, Any
     return type("Contract", ({Kind.HOOK: _Hook, Kind.ROUTE: _Route, Kind.SERVICE: ServiceContract}[kind],), given)
 
 
-def _judged(open: Callable[[], T]) -> T:
+def _judged(opening: Callable[[], T]) -> T:
     """What is opened; a plugin that makes no sense of its argument says so once, and no test is run."""
     try:
-        return open()
+        return opening()
     except ValueError as error:
         pytest.exit(f"the plugin cannot be opened: {error}", returncode=1)
 

@@ -128,7 +128,7 @@ def new(kind: str, name: str, parent: str, asJSON: bool) -> None:
 
 @command.command("check")
 @click.argument("name")
-@click.option("--kind", type=click.Choice([kind.value for kind in Kind]), help="Which, where several kinds have the word.")
+@click.option("--kind", type=click.Choice(list(KINDS)), help="Which, where several kinds have the word.")
 @click.option("--argument", metavar="TEXT", default="", help="What configuration says after the colon.")
 @click.option("--options", metavar="JSON", default="{}", help="What [plugin.NAME] says, as a JSON object.")
 @click.option("--traced", "isTraced", is_flag=True, help="Play crashes too: the simple store changes files by `os` alone.")
@@ -187,10 +187,11 @@ def _kind(word: str, wanted: str | None) -> Kind:
     """The kind of the plugin of that word. :raises Problem: there is none, it is broken, or there are several."""
     from mailfw.app.catalogue import plugins
 
-    kinds = [Kind(wanted)] if wanted else list(Kind)
+    kinds = [KINDS[wanted]] if wanted else list(Kind)
     having = [kind for kind in kinds if word in _words(kind)]
     if len(having) > 1:
-        raise Problem(f'"{word}" is {" and ".join(kind.value for kind in having)}: say which with --kind')
+        which = " and ".join(name for name, kind in KINDS.items() if kind in having)
+        raise Problem(f'"{word}" is {which}: say which with --kind')
     try:
         if having:
             plugins().find(having[0], word)
