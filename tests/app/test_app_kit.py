@@ -243,6 +243,12 @@ def test_aWordOfSeveralKindsIsAskedAbout() -> None:
     assert (asked.exit_code, asked.output) == (1, 'mailfw: "smtp" is service and route: say which with --kind\n')
 
 
+def test_withoutATestRunnerNothingIsChecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pytest_twisted", None)
+    checked = command("check", "greylist")
+    assert (checked.exit_code, checked.output) == (1, "mailfw: the test runner is not installed: pip install 'mailfw[test]'\n")
+
+
 def test_whatIsNotThereIsNotChecked(made: Path) -> None:
     unknown = mailfwCommand(made, "plugin", "check", "my-stor")
     assert (unknown.returncode, unknown.stderr) == (
