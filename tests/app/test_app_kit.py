@@ -172,6 +172,12 @@ def test_aCheckReportsAsATestRunnerDoes(made: Path, kind: str) -> None:
     assert "PASSED" in checked.stdout and " passed" in checked.stdout and "FAILED" not in checked.stdout
 
 
+def test_aFullStoreIsCheckedToo(made: Path) -> None:
+    checked = mailfwCommand(made, "plugin", "check", "memory", "--volatile", "--only", "Closed or UIDsOnlyGrow")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "this store does not outlive its closing" in checked.stdout
+
+
 def test_aCheckOfAccountsTakesTheirFile(made: Path) -> None:
     refused = mailfwCommand(made, "plugin", "check", "my-auth", "--argument", "nowhere")
     assert refused.returncode == 1

@@ -24,9 +24,9 @@ from mailfw.app.catalogue import plugins
 from mailfw.plugins import Kind
 from mailfw.testing.contract import contractOf
 
-kind, word, argument, options, isTraced = {parameters!r}
+kind, word, argument, options, isTraced, isVolatile = {parameters!r}
 kind = Kind(kind)
-TestPlugin = contractOf(kind, plugins().find(kind, word), argument, options, isTraced)
+TestPlugin = contractOf(kind, plugins().find(kind, word), argument, options, isTraced, not isVolatile)
 """
 """The module that the test runner is given: a plugin is tried in a process of its own, and nobody here imports tests."""
 
@@ -133,6 +133,7 @@ def new(kind: str, name: str, parent: str, asJSON: bool) -> None:
 @click.option("--argument", metavar="TEXT", default="", help="What configuration says after the colon.")
 @click.option("--options", metavar="JSON", default="{}", help="What [plugin.NAME] says, as a JSON object.")
 @click.option("--traced", "isTraced", is_flag=True, help="Play crashes too: the simple store changes files by `os` alone.")
+@click.option("--volatile", "isVolatile", is_flag=True, help="What the full store keeps is gone when it is closed.")
 @click.option("--contract", metavar="MODULE:CLASS", help="Run the plugin's own test class in place of the contract of its kind.")
 @click.option("--only", metavar="WORDS", help="Run the tests whose names have these words, as `pytest -k` takes them.")
 @click.option("--verbose", "-v", "isVerbose", is_flag=True, help="Name each promise.")
@@ -183,7 +184,7 @@ def _generic(name: str, chosen: dict[str, Any]) -> str:
     if not isinstance(options, dict):
         raise Problem("--options is no JSON object")
     kind = _kind(name, chosen["kind"])
-    return _CHECK.format(parameters=(kind.value, name, chosen["argument"], options, chosen["isTraced"]))
+    return _CHECK.format(parameters=(kind.value, name, chosen["argument"], options, chosen["isTraced"], chosen["isVolatile"]))
 
 
 def _kind(word: str, wanted: str | None) -> Kind:
