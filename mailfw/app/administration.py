@@ -181,6 +181,7 @@ class Administration:
             "data": server.data.path,
             "store": server.configuration.store,
             "listeners": [{"service": each.service, "address": each.address} for each in server.listeners if each.address],
+            "workers": self._system.outgoing.crew.names(),
             "sessions": [asdict(each) for each in self._system.context.sessions.infos()],
         }
 

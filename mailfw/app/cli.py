@@ -20,6 +20,7 @@ _COMMANDS = {
     "alias": "Addresses that lead to others: add, list, remove.",
     "mailbox": "An account's mailboxes.",
     "queue": "Mail that waits to leave: list, show, retry, hold, release, cancel, bounce, flush, top.",
+    "relay": "Relay mail in a process of its own, beside the server.",
     "trace": "What became of mail from or to an address, as the log tells it.",
     "plugin": "What can be named in the configuration.",
     "check-config": "Show every mistake in a configuration file.",

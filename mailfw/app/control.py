@@ -1,8 +1,9 @@
 """The control socket: how the `mailfw` command speaks to the server that owns the data directory.
 
-`data/control` is a Unix socket that only the owner of the directory can open; whoever can is an administrator. It speaks AMP,
-with one command: `Perform` an operation, by name, with arguments and a result that are JSON. AMP's values end at 65,535
-octets, so JSON is cut into as many as it takes (`remote.cut`).
+`data/control` is a Unix socket that only the owner of the directory can open; whoever can is an administrator. It speaks AMP:
+`Perform` an operation, by name, with arguments and a result that are JSON. Workers that relay mail `Work` likewise, with octets
+beside the JSON, and are told by `Ring` that there is something to do. AMP's values end at 65,535 octets, so JSON and octets are
+cut into as many as it takes (`remote.cut`).
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from twisted.protocols import amp
 from twisted.python.failure import Failure
 from twisted.python.log import callWithContext
 
+from mailfw.app.crew import Crew
 from mailfw.app.logs import QUIET
 from mailfw.app.problem import Problem
 from mailfw.app.remote import Reachable, cut, join
-from mailfw.errors import Refusal
+from mailfw.errors import Refusal, Unavailable, Vanished
 
 Operate = Callable[[str, dict[str, Any]], Awaitable[Any]]
 """Performs an operation: its name, its arguments, what comes of it (all of it JSON can say)."""
@@ -45,6 +47,18 @@ class JSONValue(amp.Argument):
         objects[name.decode()] = json.loads(join(name, strings))
 
 
+class Octets(amp.Argument):
+    """Octets, likewise."""
+
+    def toBox(self, name: bytes, strings: dict[bytes, bytes], objects: dict[str, Any], proto: object) -> None:
+        """Write the pieces into the box."""
+        strings.update(cut(name, objects[name.decode()]))
+
+    def fromBox(self, name: bytes, strings: dict[bytes, bytes], objects: dict[str, Any], proto: object) -> None:
+        """Join the pieces again."""
+        objects[name.decode()] = join(name, strings)
+
+
 class Perform(amp.Command):
     """Perform an operation; a `Problem` comes back as a `Problem`."""
 
@@ -53,11 +67,27 @@ class Perform(amp.Command):
     errors = {Problem: b"PROBLEM"}
 
 
+class Work(amp.Command):
+    """Do something of what `crew.Member` does with the queue, for a worker."""
+
+    arguments = [(b"operation", amp.Unicode()), (b"arguments", JSONValue()), (b"octets", Octets())]
+    response = [(b"result", JSONValue()), (b"octets", Octets())]
+    errors = {Unavailable: b"UNAVAILABLE", Vanished: b"VANISHED", Problem: b"PROBLEM"}
+
+
+class Ring(amp.Command):
+    """From the server to a worker: something may be due. `isForgiven`: no destination needs to rest."""
+
+    arguments = [(b"isForgiven", amp.Boolean())]
+    requiresAnswer = False
+
+
 class ControlProtocol(amp.AMP):
     """The server's half of one connection."""
 
-    def __init__(self, operate: Operate, connections: dict[ControlProtocol, Deferred[None]]) -> None:
+    def __init__(self, operate: Operate, connections: dict[ControlProtocol, Deferred[None]], crew: Crew | None = None) -> None:
         super().__init__()
+        self._member = crew.member(lambda isForgiven: self.callRemote(Ring, isForgiven=isForgiven)) if crew else None
         self._operate = operate
         self._connections = connections
 
@@ -70,6 +100,8 @@ class ControlProtocol(amp.AMP):
         """End likewise."""
         amp.BinaryBoxProtocol.connectionLost(self, reason)
         self.transport = None
+        if self._member is not None:
+            self._member.leave()
         self._connections.pop(self).callback(None)
 
     @Perform.responder
@@ -79,8 +111,25 @@ class ControlProtocol(amp.AMP):
 
     async def _perform(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         try:
-            return {"result": await self._operate(operation, arguments)}
-        except Problem:
+            return {"result": await self._done(operation, self._operate(operation, arguments))}
+        except (Unavailable, Vanished) as refusal:
+            raise Problem(refusal.text) from None
+
+    @Work.responder
+    def work(self, operation: str, arguments: dict[str, Any], octets: bytes) -> Deferred[dict[str, Any]]:
+        """Answer `Work`, in the same way."""
+        return Deferred.fromCoroutine(self._work(operation, arguments, octets))
+
+    async def _work(self, operation: str, arguments: dict[str, Any], octets: bytes) -> dict[str, Any]:
+        if self._member is None:
+            raise Problem("nothing is relayed here")
+        result, answer = await self._done(operation, self._member.perform(operation, arguments, octets))
+        return {"result": result, "octets": answer}
+
+    async def _done(self, operation: str, doing: Awaitable[Any]) -> Any:
+        try:
+            return await doing
+        except (Problem, Unavailable, Vanished):
             raise
         except Refusal as refusal:
             raise Problem(refusal.text) from None
@@ -94,8 +143,9 @@ class ControlSocket(Service):
 
     name = "control"
 
-    def __init__(self, path: str, operate: Operate, reactor: Any) -> None:
+    def __init__(self, path: str, operate: Operate, reactor: Any, crew: Crew | None = None) -> None:
         self._path = path
+        self._crew = crew
         self._reachable = Reachable(path)
         self._operate = operate
         self._reactor = reactor
@@ -108,7 +158,7 @@ class ControlSocket(Service):
         :raises Problem: the socket cannot be made.
         """
         super().startService()
-        factory = Factory.forProtocol(lambda: ControlProtocol(self._operate, self._connections))
+        factory = Factory.forProtocol(lambda: ControlProtocol(self._operate, self._connections, self._crew))
         factory.noisy = False
         mask = os.umask(0o177)
         try:

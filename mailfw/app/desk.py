@@ -118,7 +118,7 @@ class Desk:
     async def retry(self, ids: Sequence[int] = (), **words: Any) -> int:
         """Try waiting recipients at once, whether or not their destination rests. → how many."""
         if self._isRunning:
-            self._system.outgoing.relay.forgive()
+            self._system.outgoing.forgive()
         return await self._do("retry", self._queue.retry, ids, words)
 
     async def flush(self, domain: str) -> int:
@@ -132,7 +132,7 @@ class Desk:
     async def release(self, ids: Sequence[int] = (), **words: Any) -> int:
         """Let held recipients go on, at once, whether or not their destination rests. → how many."""
         if self._isRunning:
-            self._system.outgoing.relay.forgive()
+            self._system.outgoing.forgive()
         return await self._do("release", self._queue.release, ids, words)
 
     async def cancel(self, ids: Sequence[int] = (), **words: Any) -> int:

@@ -20,12 +20,14 @@ from zope.interface import implementer
 
 from mailfw.app.catalogue import plugins
 from mailfw.app.configuration import optionsModel
+from mailfw.app.crew import Crew
 from mailfw.app.problem import Problem
 from mailfw.app.sections import Configuration
 from mailfw.delivery.bounce import Bouncer
 from mailfw.delivery.destination import isLoopback
 from mailfw.delivery.directory import Directory
 from mailfw.delivery.queue import Queue
+from mailfw.delivery.queue.queue import LOCAL_LANE
 from mailfw.delivery.rates import Rates
 from mailfw.delivery.relay import Relay, RelayLimits
 from mailfw.delivery.router import LocalRoute, Outbound, Router
@@ -88,9 +90,10 @@ class Outgoing:
             Bouncer(configuration.hostname),
             reactor,
             local=self.router.local,
-            schedule=_schedules(configuration),
+            schedule=schedules(configuration),
             limits=_limits(configuration),
         )
+        self.crew = Crew(queue, self.relay.laneOf)
         self._limit(configuration)
         queue.heldFor = self._heldFor
 
@@ -101,7 +104,7 @@ class Outgoing:
         self._configuration, self.router = configuration, router
         self.relay.replaceRoutes(routes)
         self.relay.bouncer = Bouncer(configuration.hostname)
-        self.relay.schedule = _schedules(configuration)
+        self.relay.schedule = schedules(configuration)
         self.relay.limits = _limits(configuration)
         self._limit(configuration)
 
@@ -110,6 +113,11 @@ class Outgoing:
         if not self._isStopped:
             self._isStopped = True
             await self.relay.stop(seconds)
+
+    def forgive(self) -> None:
+        """No destination rests any longer, for us and for all workers."""
+        self.relay.forgive()
+        self.crew.forgive()
 
     def _heldFor(self, address: Address, target: Target | None) -> str:
         isLeaving = self._configuration.relay.hold and target is None and self.relay.routes.isDefault(address.domain)
@@ -132,33 +140,41 @@ class Outgoing:
         return Router(directory, self._store, outbound, self._rates)
 
     def _makeRoutes(self, configuration: Configuration, router: Router, directory: Directory) -> Routes:
-        context = self._context(configuration)
-        table = {each.domain: _open(each.via, configuration, context()) for each in configuration.route}
-        relay = configuration.relay
-        if relay.smarthost:
-            host, calling = smarthost(relay.smarthost, relay.smarthostPassword)
-            default = IRoute(HostRoute(host, self._resolver, sessionsOf(IRouteContext(context())), calling))
-        else:
-            default = _open("mx:", configuration, context())
-        return Routes(default, table, IRoute(LocalRoute(router)), directory.isLocalDomain)
+        return openRoutes(configuration, self._resolver, self._reactor, LocalRoute(router), directory.isLocalDomain)
 
-    def _context(self, configuration: Configuration) -> Callable[[], RouteContext]:
-        relay = configuration.relay
-        listening = {binding.host for listen in configuration.listen for binding in listen.bindings()}
 
-        def isOurs(address: str) -> bool:
-            return not relay.loopback and (isLoopback(address) or address in listening)
+def openRoutes(
+    configuration: Configuration, resolver: IResolver, reactor: Any, local: IRoute, isLocal: Callable[[str], bool]
+) -> Routes:
+    """The ways that the configuration knows. :param local: of domains that `isLocal`. :raises Problem: one cannot be opened."""
+    context = _contexts(configuration, resolver, reactor)
+    table = {each.domain: _open(each.via, configuration, context()) for each in configuration.route}
+    relay = configuration.relay
+    if relay.smarthost:
+        host, calling = smarthost(relay.smarthost, relay.smarthostPassword)
+        default = IRoute(HostRoute(host, resolver, sessionsOf(IRouteContext(context())), calling))
+    else:
+        default = _open("mx:", configuration, context())
+    return Routes(default, table, local, isLocal)
 
-        return lambda: RouteContext(
-            self._reactor,
-            configuration.data,
-            configuration.domains,
-            configuration.hostname,
-            self._resolver,
-            relay.port,
-            relay.timeout,
-            isOurs,
-        )
+
+def _contexts(configuration: Configuration, resolver: IResolver, reactor: Any) -> Callable[[], RouteContext]:
+    relay = configuration.relay
+    listening = {binding.host for listen in configuration.listen for binding in listen.bindings()}
+
+    def isOurs(address: str) -> bool:
+        return not relay.loopback and (isLoopback(address) or address in listening)
+
+    return lambda: RouteContext(
+        reactor,
+        configuration.data,
+        configuration.domains,
+        configuration.hostname,
+        resolver,
+        relay.port,
+        relay.timeout,
+        isOurs,
+    )
 
 
 def _open(via: str, configuration: Configuration, context: RouteContext) -> IRoute:
@@ -180,7 +196,7 @@ def _open(via: str, configuration: Configuration, context: RouteContext) -> IRou
     return IRoute(route)
 
 
-def _schedules(configuration: Configuration) -> Callable[[str], Schedule]:
+def schedules(configuration: Configuration) -> Callable[[str], Schedule]:
     """When to try again, by domain."""
     general = configuration.queue.schedule()
     table = DomainTable({route.domain: route.schedule(general) for route in configuration.route})
@@ -188,8 +204,11 @@ def _schedules(configuration: Configuration) -> Callable[[str], Schedule]:
 
 
 def _limits(configuration: Configuration) -> RelayLimits:
+    """With no deliveries of ours, workers bring on what leaves; what is for our own store is for nobody else to bring there."""
     relay = configuration.relay
-    return RelayLimits(deliveries=relay.deliveries, perLane=relay.deliveriesPerDestination)
+    if relay.deliveries:
+        return RelayLimits(deliveries=relay.deliveries, perLane=relay.deliveriesPerDestination)
+    return RelayLimits(perLane=relay.deliveriesPerDestination, only=LOCAL_LANE)
 
 
 class RelayService(Service):

@@ -286,6 +286,7 @@ class Relay(Section):
     """`[relay]`: how mail for others leaves, and who may send it.
 
     :ivar hold: what leaves by the DNS or the smart host waits in the queue until somebody releases it.
+    :ivar deliveries: of the server at a time; 0: workers (`mailfw relay`) bring on what leaves.
     :ivar loopback: what the DNS says may lead to this machine itself; for trying out.
     """
 
@@ -294,7 +295,7 @@ class Relay(Section):
     smarthostPassword: str = ""
     timeout: Seconds = 300.0
     networks: list[Annotated[str, AfterValidator(_network)]] = []
-    deliveries: Count = 100
+    deliveries: AnyNumber = 100
     deliveriesPerDestination: Count = 20
     hold: bool = False
     loopback: bool = False

@@ -201,7 +201,7 @@ class Server(MultiService):
             self.system.context.tls = self.certificates
             self._openListeners(self.system)
             administration = Administration(self.system, self)
-            control = ControlSocket(self.data.file("control"), administration.perform, self._reactor)
+            control = ControlSocket(self.data.file("control"), administration.perform, self._reactor, self.system.outgoing.crew)
             control.setServiceParent(self)
             super().startService()
         except Problem as problem:

@@ -29,9 +29,9 @@ from twisted.logger import Logger
 from mailfw.delivery.bounce import Bouncer, isAsked
 from mailfw.delivery.local import LocalDelivery
 from mailfw.delivery.policy import decide, outcomeOf, permitted, tellOf
-from mailfw.delivery.queue import Entry, Filter, Queue, Report, Settlement
-from mailfw.delivery.queue.entry import Loan
-from mailfw.delivery.queue.queue import LOCAL_LANE
+from mailfw.delivery.queue import Entry, Filter, Report, Settlement
+from mailfw.delivery.queue.entry import Leasing, Loan
+from mailfw.delivery.queue.queue import CREW_MARK, LOCAL_LANE
 from mailfw.delivery.routes import Routes
 from mailfw.delivery.schedule import Schedule
 from mailfw.delivery.verdict import Verdict, settled
@@ -54,6 +54,7 @@ class RelayLimits:
     :ivar perLane: of one lane; it begins with `initial`.
     :ivar leased: recipients that are taken from the queue at a time.
     :ivar rest: seconds that a lane rests when it cannot be reached the first time; twice as many each time, up to `longestRest`.
+    :ivar only: the one lane that is served; empty: all.
     """
 
     lease: float = 900.0
@@ -63,6 +64,7 @@ class RelayLimits:
     leased: int = 1000
     rest: float = 30.0
     longestRest: float = 600.0
+    only: str = ""
 
 
 @define(eq=False)
@@ -105,10 +107,11 @@ class LaneInfo:
 
 
 class Relay:
-    """:param queue: whose `laneOf` becomes ours.
+    """:param queue: in this process or another; it sorts what comes in into our lanes where it is ours.
     :param routes: by which messages leave; `replaceRoutes` changes them.
     :param local: delivers what is for our own store.
     :param schedule: when to try again, by domain.
+    :param crew: the name of this worker, where another process owns the queue.
     :param reactor: for time.
     :ivar counts: how many recipients were settled, by fate.
     """
@@ -117,7 +120,7 @@ class Relay:
 
     def __init__(
         self,
-        queue: Queue,
+        queue: Leasing,
         routes: Routes,
         bouncer: Bouncer,
         reactor: Any,
@@ -125,6 +128,7 @@ class Relay:
         local: LocalDelivery | None = None,
         schedule: Callable[[str], Schedule] = lambda domain: Schedule(),
         limits: RelayLimits | None = None,
+        crew: str = "",
         now: Callable[[], float] = time.time,
         random: Callable[[], float] = randomness.random,
     ) -> None:
@@ -139,7 +143,7 @@ class Relay:
         self.limits = limits or RelayLimits()
         self._now = now
         self._random = random
-        self._owner = secrets.token_hex(8)
+        self._owner = (crew and crew + CREW_MARK) + secrets.token_hex(8)
         self._lanes: dict[str, _Lane] = {}
         self._taken: dict[int, Entry] = {}  # leased, by id
         self._running: set[Deferred[None]] = set()
@@ -151,13 +155,12 @@ class Relay:
         self._isStopping = False
         self._isCut = False
         self._unwatch: Callable[[], None] = lambda: None
-        self._renewing = LoopingCall(self._renew)
+        self._renewing = LoopingCall(self.renew)
         self._renewing.clock = reactor
         self._promised = 0  # recipients that are on loan, and not yet on disk
         self._active = 0  # deliveries under way
         self._waiting: dict[str, _Lane] = {}  # lanes in which something waits for its turn
-        queue.laneOf = self.laneOf
-        queue.lender = self
+        queue.enlist(self, self.laneOf)
 
     @property
     def hooks(self) -> IHooks | None:
@@ -183,8 +186,12 @@ class Relay:
         self.wake()
 
     async def reclaim(self) -> int:
-        """Take back at once what a process that was killed had leased: only where no other process can have leases."""
+        """Take back at once what a process that was killed had leased: only where this one is the only one of its name."""
         return await self._queue.reclaim(self._owner)
+
+    def leases(self) -> tuple[str, list[int]]:
+        """Our token, and the ids of the recipients that we have leased."""
+        return self._owner, list(self._taken)
 
     async def stop(self, seconds: float = 10.0) -> None:
         """Begin nothing more, give back what was not begun, let what is under way end; after so many seconds cut it off."""
@@ -257,7 +264,8 @@ class Relay:
         """A promise, where so many more can be begun with at once."""
         there = self._lane(lane)
         isFull = (
-            len(self._taken) + self._promised + count > self.limits.leased
+            self.limits.only not in ("", lane)
+            or len(self._taken) + self._promised + count > self.limits.leased
             or self._active + self._promised >= self.limits.deliveries
         )
         isReady = self._renewing.running and not (isFull or there.isBusy or there.isBehind or there.restsUntil > self._now())
@@ -274,7 +282,7 @@ class Relay:
         there.promised -= 1
         self._promised -= count
         if self._isStopping and entries:
-            self._launch(self._queue.giveBack(self._owner, entries))
+            self._launch(self._giveBack(entries))
         elif entries:
             self._taken |= {entry.id: entry for entry in entries}
             self._await(loan.lane, _Job(list(entries)))
@@ -313,9 +321,9 @@ class Relay:
         while room > 0 and not self._isStopping:
             busy = self._busy()
             until = self._now() + self.limits.lease
-            entries = await self._queue.lease(self._owner, until, min(room, AT_ONCE), EACH, busy)
+            entries = await self._queue.lease(self._owner, until, min(room, AT_ONCE), EACH, busy, self.limits.only)
             if self._isStopping:
-                await self._queue.giveBack(self._owner, entries)
+                await self._giveBack(entries)
             if not entries or self._isStopping:
                 self._caughtUp(busy)
                 break
@@ -376,7 +384,7 @@ class Relay:
                 self._waiting[name] = lane
 
     async def _setTimer(self) -> None:
-        due = await self._queue.nextDue(self._busy())
+        due = await self._queue.nextDue(self._busy(), self.limits.only)
         if due is not None and not self._isStopping and len(self._taken) < self.limits.leased:
             self._wakeIn(due - self._now())
 
@@ -389,15 +397,25 @@ class Relay:
             self._timer.cancel()
         self._timer = None
 
-    def _renew(self) -> None:
+    def renew(self) -> None:
+        """Have what is leased for longer; what a queue that cannot be reached knows nothing of stays ours as long as it was."""
         if self._taken:
-            self._launch(self._queue.renew(self._owner, list(self._taken.values()), self._now() + self.limits.lease))
+            self._launch(self._renew(list(self._taken.values())))
+
+    async def _renew(self, entries: Sequence[Entry]) -> None:
+        try:
+            await self._queue.renew(self._owner, entries, self._now() + self.limits.lease)
+        except Unavailable as error:
+            self.log.warn("leases of {count} recipients cannot be renewed: {error}", count=len(entries), error=error)
 
     async def _giveBack(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
             self._taken.pop(entry.id, None)
-        if entries:
-            await self._queue.giveBack(self._owner, entries)
+        try:
+            if entries:
+                await self._queue.giveBack(self._owner, entries)
+        except Unavailable as error:
+            self.log.warn("{count} recipients wait until their leases end: {error}", count=len(entries), error=error)
 
     # --- Bringing ----------------------------------------------------------------------------------------------------
 
@@ -414,6 +432,8 @@ class Relay:
             await self._conclude(job.entries, outcomes, content)
         except Vanished:
             pass  # cancelled meanwhile
+        except Unavailable as error:
+            self.log.warn("queue {queueId} waits until its lease ends: {error}", queueId=job.entries[0].message.id, error=error)
         finally:
             for entry in job.entries:
                 self._taken.pop(entry.id, None)

@@ -82,7 +82,6 @@ class Account:
             return [await self._across.transfer(self, operations)]
         if any(map(metadata.isServers, operations)):
             await self._shared.set(operations, self._terms.isAdmin)
-            self._engine.ringAll()
             return [None]
         if any(isinstance(one, SetQuota) for one in operations):
             self._engine.limits.forget(self.owner)

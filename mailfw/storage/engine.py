@@ -285,11 +285,6 @@ class Engine:
         for mailbox, modSeq in touched.items():
             self.bells.publish(account, tree.mailboxId(mailbox), modSeq)
 
-    def ringAll(self) -> None:
-        """Tell whoever watches any account: something changed that all of them share."""
-        for account in self.bells.watched():
-            self.bells.publish(account, "", 0)
-
     def _hasNews(self) -> None:
         if self._indexer is not None:
             self._indexer.touched()

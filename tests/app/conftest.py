@@ -107,6 +107,12 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
         running.append(server)
         return server
 
+    def worker(name: str) -> Running:
+        program = [sys.executable, "-c", "from mailfw.app.cli import main; main()"]
+        running.append(Running([*program, "--config", "mailfw.toml", "relay", "--name", name], tmp_path))
+        return running[-1]
+
+    begin.worker = worker  # type: ignore[attr-defined]
     yield begin
     for server in running:
         server.stop(signal.SIGKILL)

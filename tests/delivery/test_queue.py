@@ -368,3 +368,37 @@ def test_a_process_that_starts_takes_back_what_a_killed_one_had_leased(desk):
     assert desk.do("reclaim", "me") == 0
     assert addresses(desk.lease("me")) == ["a@example.com", "b@example.net"]
     assert desk.do("settle", "killed", [over(entry) for entry in mine]), "who has it has it, whoever says so"
+
+
+def test_one_lane_can_be_served_alone(desk):
+    desk.put("a@example.com", "b@example.net")
+    assert desk.do("nextDue", only="nowhere") is None
+    assert desk.lease(only="nowhere") == []
+    assert desk.do("nextDue", only="example.net") == desk.now()
+    assert [str(entry.recipient.address) for entry in desk.lease(only="example.net")] == ["b@example.net"]
+    assert desk.lease(only="example.net") == []
+
+
+def test_what_is_given_back_into_another_lane_waits_there(desk):
+    desk.put("a@example.com")
+    desk.do("giveBack", "w", desk.lease(), lane="local:")
+    assert desk.do("nextDue", ["local:"]) is None
+    assert [entry.lane for entry in desk.lease(only="local:")] == ["local:"]
+
+
+@pytest.mark.parametrize(("me", "freed"), [("me", "of the owner"), ("1/me", "of worker 1"), ("2/me", "of worker 2")])
+def test_only_leases_of_those_who_are_gone_are_taken_back(desk, me, freed):
+    words = {"aa": "of the owner", "1/bb": "of worker 1", "2/cc": "of worker 2", "11/dd": "of worker 11", me: "mine"}
+    for owner, name in words.items():
+        desk.put(f"{name.replace(' ', '.')}@example.com")
+        desk.lease(owner)
+    assert desk.do("reclaim", me) == 1
+    assert [entry.recipient.address.local for entry in desk.lease()] == [freed.replace(" ", ".")]
+
+
+def test_what_a_worker_was_never_told_of_is_free(desk):
+    known, lost = desk.put("known@example.com"), desk.put("lost@example.com")
+    entries = desk.lease("1/me")
+    kept = [entry.id for entry in entries if entry.message.id == known]
+    assert desk.do("reclaim", "1/me", kept) == 1
+    assert [entry.message.id for entry in desk.lease()] == [lost]

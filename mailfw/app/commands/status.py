@@ -27,6 +27,8 @@ def command(ctx: click.Context, asJSON: bool) -> None:
         return
     click.echo(f"mailfw {status['version']}, pid {status['pid']}, up {timedelta(seconds=round(status['uptime']))}")
     click.echo(f"serves {', '.join(status['domains'])} from {status['store']} in {status['data']}")
+    if status["workers"]:
+        click.echo(f"workers that relay: {', '.join(status['workers'])}")
     click.echo(f"configuration: {status['configuration'] or 'development mode'}\n")
     printTable(("SERVICE", "LISTENS ON"), ((each["service"], each["address"]) for each in status["listeners"]), "listens nowhere")
     click.echo("")

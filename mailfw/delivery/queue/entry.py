@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from attrs import field, frozen
 
-from mailfw.values import Envelope, MessageSource, Outcome, Recipient, Target
+from mailfw.values import Address, Envelope, MessageSource, Outcome, Recipient, Target
+
+Bell = Callable[[], None]
+LaneOf = Callable[[Address, Target | None], str]
+"""By what a recipient is scheduled."""
 
 
 class State(enum.Enum):
@@ -133,6 +137,44 @@ class Settlement:
     status: str = ""
     reply: str = ""
     host: str = ""
+
+
+class Leasing(Protocol):
+    """What a relay asks of the queue, in the process that owns its file or over that process's control socket. All of it raises
+    Unavailable where the queue does not answer; what `Queue` says of each method is true of every implementation.
+    """
+
+    def enlist(self, lender: Lender, laneOf: LaneOf) -> None:
+        """Give what comes in to that lender when it has time, and sort it into those lanes. Only the file's owner does so."""
+
+    def watch(self, bell: Bell) -> Callable[[], None]:
+        """Ring when something may be due; what is returned ends that."""
+
+    async def nextDue(self, without: Collection[str] = (), only: str = "") -> float | None:
+        """When something is due."""
+
+    async def lease(
+        self, owner: str, until: float, limit: int = 100, each: int = 100, without: Collection[str] = (), only: str = ""
+    ) -> list[Entry]:
+        """Take recipients that are due."""
+
+    async def renew(self, owner: str, entries: Sequence[Entry], until: float) -> None:
+        """Keep them for longer."""
+
+    async def giveBack(self, owner: str, entries: Sequence[Entry]) -> None:
+        """Have them no longer."""
+
+    async def reclaim(self, owner: str) -> int:
+        """Give back what those who are gone had leased."""
+
+    async def content(self, message: QueuedMessage) -> MessageSource:
+        """The octets of a message."""
+
+    async def settle(self, owner: str, settlements: Sequence[Settlement], reports: Sequence[Report] = ()) -> bool:
+        """Write down what became of recipients."""
+
+    async def seize(self, filter: Filter, owner: str, until: float, after: int = 0) -> Sequence[Entry]:
+        """Lease what an administrator means."""
 
 
 @frozen

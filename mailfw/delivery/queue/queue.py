@@ -14,9 +14,11 @@ from attrs import evolve
 from mailfw.delivery.queue import rows, steering
 from mailfw.delivery.queue.entry import (
     EVERYTHING,
+    Bell,
     DomainTotals,
     Entry,
     Filter,
+    LaneOf,
     Lender,
     Loan,
     Page,
@@ -43,7 +45,8 @@ ORPHAN_AGE = 3600.0
 LOCAL_LANE = "local:"
 """The lane of recipients that are places in our own store; no domain has a colon in it."""
 
-Bell = Callable[[], None]
+CREW_MARK = "/"
+"""What divides, in the token of a worker in another process, the worker's name from what nobody else uses."""
 
 
 def heldFor(address: Address, target: Target | None) -> str:
@@ -106,7 +109,7 @@ class Queue:
         self._now = now
         self._bells: list[Bell] = []
         self._fresh = Fresh()
-        self.laneOf = laneOf
+        self.laneOf: LaneOf = laneOf
         self.heldFor = heldFor
         self.lender: Lender | None = None
 
@@ -178,6 +181,10 @@ class Queue:
         isDue = submission.due is None and submission.envelope.releaseAt <= now and not submission.targets
         return loans.of(places) if isDue else loans.none(places)
 
+    def enlist(self, lender: Lender, laneOf: LaneOf) -> None:
+        """Give recipients as they come in to that lender, if it has time for them, and sort them into those lanes."""
+        self.lender, self.laneOf = lender, laneOf
+
     def watch(self, bell: Bell) -> Callable[[], None]:
         """Call `bell` in the reactor's thread whenever something may be due sooner than was known. Returns what ends that."""
         self._bells.append(bell)
@@ -194,38 +201,56 @@ class Queue:
 
     # --- Going out -------------------------------------------------------------------------------------------------
 
-    async def nextDue(self, without: Collection[str] = ()) -> float | None:
-        """When the first recipient that is in none of those lanes is due; None: nothing waits. Leases that end count too."""
-        return await self._database.read(partial(rows.nextDue, without=without))
+    async def nextDue(self, without: Collection[str] = (), only: str = "") -> float | None:
+        """When the first recipient that is in none of those lanes is due; None: nothing waits. Leases that end count too.
+
+        :param only: the one lane that is asked about; empty: all.
+        """
+        return await self._database.read(partial(rows.nextDue, without=without, only=only))
 
     async def lease(
-        self, owner: str, until: float, limit: int = 100, each: int = 100, without: Collection[str] = ()
+        self, owner: str, until: float, limit: int = 100, each: int = 100, without: Collection[str] = (), only: str = ""
     ) -> list[Entry]:
         """Take recipients that are due: nobody else gets them until that time.
 
         :param owner: a token that nobody else uses.
         :param limit: of recipients, and :param each: of one lane.
         :param without: lanes that are to be left alone.
+        :param only: the one lane that is served; empty: all.
         """
-        job = partial(rows.lease, owner=owner, now=self._now(), until=until, limit=limit, each=each, without=without)
+        now = self._now()
+        job = partial(rows.lease, owner=owner, now=now, until=until, limit=limit, each=each, without=without, only=only)
         return await self._database.write(job)
 
     async def renew(self, owner: str, entries: Sequence[Entry], until: float) -> None:
         """Keep leases for longer; those that were lost meanwhile stay lost."""
         await self._database.write(partial(rows.renew, owner=owner, entries=entries, until=until))
 
-    async def giveBack(self, owner: str, entries: Sequence[Entry], due: float | None = None) -> None:
-        """End leases; the recipients are as if they had not been taken, and due at that time, or at once."""
-        await self._database.write(partial(rows.giveBack, owner=owner, entries=entries, due=self._now() if due is None else due))
+    async def giveBack(self, owner: str, entries: Sequence[Entry], due: float | None = None, lane: str = "") -> None:
+        """End leases; the recipients are as if they had not been taken, and due at that time, or at once.
+
+        :param lane: where they wait from now on; empty: where they did.
+        """
+        due = self._now() if due is None else due
+        await self._database.write(partial(rows.giveBack, owner=owner, entries=entries, due=due, lane=lane))
         self._ring()
 
-    async def reclaim(self, owner: str) -> int:
-        """Give back what everybody but `owner` has leased: for the process that owns the file, when it starts, for then nobody
-        else is there. It is looked for by a reader, and holds up nothing. → how many recipients.
+    async def reclaim(self, owner: str, kept: Collection[int] | None = None) -> int:
+        """Give back what others than `owner` have leased who are gone: those of its name, where it is a worker; otherwise every
+        process that owned the file, for whoever owns it now knows that those are gone, and does not know it of workers. It is
+        looked for by a reader, and holds up nothing.
+
+        :param kept: ids of the recipients that `owner` knows to be leased by it; others of its own it was never told of.
+        :returns: how many recipients.
         """
         now = self._now()
-        where = "owner <> '' AND owner <> ? AND due > ?"
-        entries = await self._database.read(lambda connection: rows.Reader(connection).select(where, (owner, now)))
+        crew, mark, _ = owner.partition(CREW_MARK)
+        prefix = crew + mark
+        whose = "substr(owner, 1, length(?)) = ?" if mark else "instr(owner, ?) = 0"
+        names = (prefix, prefix) if mark else (CREW_MARK,)
+        where = f"owner <> '' AND due > ? AND {whose}"
+        found = await self._database.read(lambda connection: rows.Reader(connection).select(where, (now, *names)))
+        entries = [entry for entry in found if entry.owner != owner or (kept is not None and entry.id not in kept)]
         for start in range(0, len(entries), steering.STEP):
             await self._database.write(partial(rows.reclaim, entries=entries[start : start + steering.STEP], due=now))
         if entries:

@@ -227,6 +227,7 @@ def _lend(
 # --- Leases ----------------------------------------------------------------------------------------------------------
 
 _DUE_LANES = "SELECT name FROM lane WHERE due <= ? ORDER BY due"
+_LANE_IF_DUE = "SELECT name FROM lane WHERE due <= ? AND name = ?"
 _LEASE = (
     "UPDATE recipient SET due = ?, owner = ? WHERE id IN"
     " (SELECT id FROM recipient WHERE lane = ? AND due <= ? ORDER BY due LIMIT ?) RETURNING "
@@ -236,22 +237,30 @@ _FIRST_IN_LANE = "SELECT MIN(due) FROM recipient WHERE lane = ? AND due IS NOT N
 _ID, _LANE = 0, 4
 
 
-def nextDue(connection: Connection, without: Collection[str] = ()) -> float | None:
-    """When the first recipient that is in none of those lanes is due; None: there is none."""
-    for name, due in connection.execute("SELECT name, due FROM lane ORDER BY due"):
+def nextDue(connection: Connection, without: Collection[str] = (), only: str = "") -> float | None:
+    """When the first recipient that is in none of those lanes is due, or the first of the `only` lane; None: there is none."""
+    which, named = ("WHERE name = ?", (only,)) if only else ("ORDER BY due", ())
+    for name, due in connection.execute(f"SELECT name, due FROM lane {which}", named):
         if name not in without:
             return float(due)
     return None
 
 
 def lease(
-    connection: Connection, owner: str, now: float, until: float, limit: int, each: int, without: Collection[str]
+    connection: Connection,
+    owner: str,
+    now: float,
+    until: float,
+    limit: int,
+    each: int,
+    without: Collection[str],
+    only: str = "",
 ) -> list[Entry]:
     """Give `owner` recipients that are due, until that time: at most `limit`, of each lane at most `each`, those longest due
-    first; none of the lanes `without`."""
+    first; none of the lanes `without`; where one is named, of the `only` lane."""
     rows: list[Row] = []
     lanes = []
-    due = connection.execute(_DUE_LANES, (now,))
+    due = connection.execute(_LANE_IF_DUE, (now, only)) if only else connection.execute(_DUE_LANES, (now,))
     for (lane,) in due:
         if lane in without:
             continue
@@ -283,12 +292,13 @@ def renew(connection: Connection, owner: str, entries: Sequence[Entry], until: f
     amend(connection, {entry.lane for entry in entries})
 
 
-def giveBack(connection: Connection, owner: str, entries: Sequence[Entry], due: float) -> None:
-    """End leases without an attempt."""
+def giveBack(connection: Connection, owner: str, entries: Sequence[Entry], due: float, lane: str = "") -> None:
+    """End leases without an attempt. :param lane: that they wait in from now on; empty: their own."""
     connection.executemany(
-        "UPDATE recipient SET due = ?, owner = '' WHERE id = ? AND owner = ?", [(due, e.id, owner) for e in entries]
+        "UPDATE recipient SET due = ?, owner = '', lane = ? WHERE id = ? AND owner = ?",
+        [(due, lane or entry.lane, entry.id, owner) for entry in entries],
     )
-    amend(connection, {entry.lane for entry in entries})
+    amend(connection, {name for entry in entries for name in (entry.lane, lane) if name})
 
 
 def reclaim(connection: Connection, entries: Sequence[Entry], due: float) -> None:
