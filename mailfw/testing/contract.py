@@ -25,25 +25,34 @@ T = TypeVar("T")
 NEEDS_ACCOUNTS = "test_rightPassword", "test_spellings", "test_namesIts", "test_listsIts", "test_servesVerifiers"
 
 
-def contractOf(kind: Kind, plugin: Any, argument: str, options: Mapping[str, Any], isTraced: bool = False) -> type:
+def contractOf(
+    kind: Kind,
+    plugin: Any,
+    argument: str,
+    options: Mapping[str, Any],
+    isTraced: bool = False,
+    isPersistent: bool = True,
+) -> type:
     """A test class for a plugin, to be named `Test…` in a module that pytest runs.
 
     :param argument: the text after the colon in configuration; relative paths start in an empty directory.
     :param options: what `[plugin.PREFIX]` says.
     :param isTraced: crashes can be played on the simple store (`SimpleStoreContract.isTraced`).
+    :param isPersistent: what the full store keeps is there when it is opened again (`MailStoreContract.isPersistent`).
     """
     if kind is Kind.STORE:
-        return _full(plugin, argument) if IMailStorePlugin.providedBy(plugin) else _simple(plugin, argument, isTraced)
+        isFull = IMailStorePlugin.providedBy(plugin)
+        return _full(plugin, argument, isPersistent) if isFull else _simple(plugin, argument, isTraced)
     if kind is Kind.AUTHENTICATOR:
         return _accounts(plugin, argument)
     given = {"plugin": plugin, "argument": argument, "options": options}
     return type("Contract", ({Kind.HOOK: _Hook, Kind.ROUTE: _Route, Kind.SERVICE: ServiceContract}[kind],), given)
 
 
-def _judged(open: Callable[[], T]) -> T:
+def _judged(opening: Callable[[], T]) -> T:
     """What is opened; a plugin that makes no sense of its argument says so once, and no test is run."""
     try:
-        return open()
+        return opening()
     except ValueError as error:
         pytest.exit(f"the plugin cannot be opened: {error}", returncode=1)
 
@@ -69,8 +78,10 @@ def _simple(plugin: Any, argument: str, traced: bool) -> type:
     return Simple
 
 
-def _full(plugin: Any, argument: str) -> type:
+def _full(plugin: Any, argument: str, persistent: bool) -> type:
     class Full(MailStoreContract):
+        isPersistent = persistent
+
         def openStore(self, directory: str, context: IStoreContext) -> IMailStore:
             store: IMailStore = _judged(lambda: plugin.openStore(argument, context))
             return store

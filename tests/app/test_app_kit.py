@@ -64,6 +64,21 @@ def test_itsTestsAreGreen(made: Path, kind: str) -> None:
     assert " passed" in tests.stdout
 
 
+def test_itIsInstalledForWorkingOnIt(made: Path, tmp_path: Path) -> None:
+    """`pip install -e .`, in an environment of its own, is found by its entry point where it lies."""
+    run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv", path=made, directory=made)
+    [packages] = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    (packages / "ours.pth").write_text(os.path.dirname(os.path.dirname(pytest.__file__)))
+    python = tmp_path / "venv" / "bin" / "python"
+    package = made / "mailfw-my-storage"
+    words = ("-q", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "--no-index", "-e", ".")
+    pip = run(python, "-m", "pip", "install", *words, path=tmp_path, directory=package)
+    assert pip.returncode == 0, pip.stderr
+    main = "from mailfw.app.cli import main; main()"
+    listed = json.loads(run(python, "-c", main, "plugin", "list", "--json", path=tmp_path, directory=made).stdout)
+    assert [plugin["file"] for plugin in listed if plugin["word"] == "my-storage"] == [str(package / "mailfw_my_storage.py")]
+
+
 def test_nothingOfTheTemplateIsLeft(made: Path) -> None:
     for kind in KINDS:
         package = made / f"mailfw-my-{kind}"
@@ -157,6 +172,12 @@ def test_aCheckReportsAsATestRunnerDoes(made: Path, kind: str) -> None:
     assert "PASSED" in checked.stdout and " passed" in checked.stdout and "FAILED" not in checked.stdout
 
 
+def test_aFullStoreIsCheckedToo(made: Path) -> None:
+    checked = mailfwCommand(made, "plugin", "check", "memory", "--volatile", "--only", "Closed or UIDsOnlyGrow")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "this store does not outlive its closing" in checked.stdout
+
+
 def test_aCheckOfAccountsTakesTheirFile(made: Path) -> None:
     refused = mailfwCommand(made, "plugin", "check", "my-auth", "--argument", "nowhere")
     assert refused.returncode == 1
@@ -221,6 +242,17 @@ def test_aDirectoryThatIsThereIsLeftAsItIs(tmp_path: Path) -> None:
     assert list((tmp_path / "mailfw-attic").iterdir()) == []
     missing = command("new", "storage", "attic", "--in", str(tmp_path / "nowhere"))
     assert "cannot write to" in missing.output
+
+
+def test_aWordOfSeveralKindsIsAskedAbout() -> None:
+    asked = command("check", "smtp")
+    assert (asked.exit_code, asked.output) == (1, 'mailfw: "smtp" is service and route: say which with --kind\n')
+
+
+def test_withoutATestRunnerNothingIsChecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pytest_twisted", None)
+    checked = command("check", "greylist")
+    assert (checked.exit_code, checked.output) == (1, "mailfw: the test runner is not installed: pip install 'mailfw[test]'\n")
 
 
 def test_whatIsNotThereIsNotChecked(made: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,9 @@ from mailfw.app.catalogue import plugins
 from mailfw.plugins import Kind
 from mailfw.testing.contract import contractOf
 
-kind, word, argument, options, isTraced = {parameters!r}
+kind, word, argument, options, isTraced, isVolatile = {parameters!r}
 kind = Kind(kind)
-TestPlugin = contractOf(kind, plugins().find(kind, word), argument, options, isTraced)
+TestPlugin = contractOf(kind, plugins().find(kind, word), argument, options, isTraced, not isVolatile)
 """
 """The module that the test runner is given: a plugin is tried in a process of its own, and nobody here imports tests."""
 
@@ -128,10 +129,11 @@ def new(kind: str, name: str, parent: str, asJSON: bool) -> None:
 
 @command.command("check")
 @click.argument("name")
-@click.option("--kind", type=click.Choice([kind.value for kind in Kind]), help="Which, where several kinds have the word.")
+@click.option("--kind", type=click.Choice(list(KINDS)), help="Which, where several kinds have the word.")
 @click.option("--argument", metavar="TEXT", default="", help="What configuration says after the colon.")
 @click.option("--options", metavar="JSON", default="{}", help="What [plugin.NAME] says, as a JSON object.")
 @click.option("--traced", "isTraced", is_flag=True, help="Play crashes too: the simple store changes files by `os` alone.")
+@click.option("--volatile", "isVolatile", is_flag=True, help="What the full store keeps is gone when it is closed.")
 @click.option("--contract", metavar="MODULE:CLASS", help="Run the plugin's own test class in place of the contract of its kind.")
 @click.option("--only", metavar="WORDS", help="Run the tests whose names have these words, as `pytest -k` takes them.")
 @click.option("--verbose", "-v", "isVerbose", is_flag=True, help="Name each promise.")
@@ -152,6 +154,8 @@ def check(name: str, isVerbose: bool, **chosen: Any) -> None:
       mailfw plugin check doorman --contract doorman_tests:TestDoorman
     """
     source = _own(chosen["contract"]) if chosen["contract"] else _generic(name, chosen)
+    if find_spec("pytest") is None or find_spec("pytest_twisted") is None:
+        raise Problem("the test runner is not installed: pip install 'mailfw[test]'")
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     with tempfile.TemporaryDirectory(prefix="mailfw-check-") as directory:
         module = Path(directory, f"test_{name.replace('-', '_')}.py")
@@ -161,7 +165,7 @@ def check(name: str, isVerbose: bool, **chosen: Any) -> None:
         words += ["-k", chosen["only"]] if chosen["only"] else []
         status = subprocess.run([*words, "-c", os.devnull], env=environment, check=False).returncode
     if status not in (0, 1):
-        raise Problem(f"{name} was not checked: the test runner's status is {status} (pip install 'mailfw[test]'?)")
+        raise Problem(f"{name} was not checked: the test runner's status is {status}")
     click.get_current_context().exit(status)
 
 
@@ -180,17 +184,18 @@ def _generic(name: str, chosen: dict[str, Any]) -> str:
     if not isinstance(options, dict):
         raise Problem("--options is no JSON object")
     kind = _kind(name, chosen["kind"])
-    return _CHECK.format(parameters=(kind.value, name, chosen["argument"], options, chosen["isTraced"]))
+    return _CHECK.format(parameters=(kind.value, name, chosen["argument"], options, chosen["isTraced"], chosen["isVolatile"]))
 
 
 def _kind(word: str, wanted: str | None) -> Kind:
     """The kind of the plugin of that word. :raises Problem: there is none, it is broken, or there are several."""
     from mailfw.app.catalogue import plugins
 
-    kinds = [Kind(wanted)] if wanted else list(Kind)
+    kinds = [KINDS[wanted]] if wanted else list(Kind)
     having = [kind for kind in kinds if word in _words(kind)]
     if len(having) > 1:
-        raise Problem(f'"{word}" is {" and ".join(kind.value for kind in having)}: say which with --kind')
+        which = " and ".join(name for name, kind in KINDS.items() if kind in having)
+        raise Problem(f'"{word}" is {which}: say which with --kind')
     try:
         if having:
             plugins().find(having[0], word)
