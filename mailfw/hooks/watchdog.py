@@ -1,6 +1,7 @@
-"""Names the hook that holds the reactor: an `async def` that works, or blocks, between two of its awaits.
+"""Names what holds the reactor: a hook, or another function of other people's, that is an `async def` and works, or blocks,
+between two of its awaits.
 
-Each step of a hook is timed. One that took long is named when it is over; one that does not end is named by a thread that looks
+Each step is timed. One that took long is named when it is over; one that does not end is named by a thread that looks
 now and then, with the line that it is at.
 """
 
@@ -26,11 +27,14 @@ STUCK = 2.0
 
 
 class Watchdog:
-    """One for all hooks of a process."""
+    """One for all hooks of a process. :param what: is watched, as the log calls it."""
 
     log = Logger("mailfw.hooks")
 
-    def __init__(self, clock: Callable[[], float] = perf_counter, long: float = LONG, stuck: float = STUCK) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = perf_counter, long: float = LONG, stuck: float = STUCK, what: str = "hook"
+    ) -> None:
+        self._what = what
         self._clock = clock
         self._long = long
         self._stuck = stuck
@@ -67,7 +71,7 @@ class Watchdog:
                     self._step = None
                     took = self._clock() - began
                     if took >= self._long:
-                        self.log.warn("hook {hook} held the reactor for {took:.2f} s", hook=name, took=took)
+                        self.log.warn("{what} {hook} held the reactor for {took:.2f} s", what=self._what, hook=name, took=took)
                 try:
                     result = yield awaited
                 except GeneratorExit:
@@ -90,7 +94,8 @@ class Watchdog:
             frame = sys._current_frames().get(step[2])
             where = "".join(traceback.format_stack(frame)[-3:]) if frame is not None else ""
             self.log.error(
-                "hook {hook} has held the reactor for {took:.0f} s, and does not let go:\n{where}",
+                "{what} {hook} has held the reactor for {took:.0f} s, and does not let go:\n{where}",
+                what=self._what,
                 hook=step[0],
                 took=self._clock() - step[1],
                 where=where,
