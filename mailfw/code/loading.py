@@ -90,14 +90,15 @@ def _digest(path: str, names: Sequence[str]) -> bytes:
 
 
 def _forget(path: str) -> dict[str, ModuleType]:
-    """Take out of `sys.modules` what is from files below the directory. → what it was."""
+    """Take out of `sys.modules` what is from files below the directory, or has the name of one that is. → what it was."""
     if not path:
         return {}
     inside = Path(path).resolve()
+    names = {each.stem for each in inside.glob("*.py")} | {each.parent.name for each in inside.glob("*/__init__.py")}
     gone = {}
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if file and Path(file).resolve().is_relative_to(inside):
+        if name.partition(".")[0] in names or (file and Path(file).resolve().is_relative_to(inside)):
             gone[name] = sys.modules.pop(name)
     return gone
 
@@ -108,8 +109,8 @@ def _lookingIn(path: str) -> Iterator[None]:
     second's source."""
     before = sys.dont_write_bytecode
     sys.dont_write_bytecode = True
-    if path and path not in sys.path:
-        sys.path.insert(0, path)
+    if path:
+        sys.path[:] = [path, *(each for each in sys.path if each != path)]
     importlib.invalidate_caches()
     try:
         yield
