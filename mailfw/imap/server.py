@@ -43,6 +43,7 @@ class IMAPServer(Connection):
     """
 
     lineLimit = lineTolerance = LINE_LIMIT
+    protocol = "IMAP"
     recency = Recency()
 
     def __init__(self, context: ServiceContext, listener: Listener) -> None:
@@ -82,6 +83,14 @@ class IMAPServer(Connection):
 
     def now(self) -> float:
         return self.context.now()
+
+    @property
+    def mailbox(self) -> str:
+        """The selected one, with its account where that is another's."""
+        selected = self._session.selected
+        if selected is None:
+            return ""
+        return selected.name if selected.account is None else f"{selected.name} of {selected.account.owner}"
 
     # --- What the connection asks ----------------------------------------------------------------------------------
 
