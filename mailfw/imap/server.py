@@ -90,7 +90,8 @@ class IMAPServer(Connection):
         selected = self._session.selected
         if selected is None:
             return ""
-        return selected.name if selected.account is None else f"{selected.name} of {selected.account.owner}"
+        owner = selected.account.owner if selected.account is not None else self.account
+        return selected.name if owner == self.account else f"{selected.name} of {owner}"
 
     # --- What the connection asks ----------------------------------------------------------------------------------
 

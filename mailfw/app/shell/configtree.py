@@ -12,6 +12,8 @@ from mailfw.app.shell.page import Line, Page, Style, oneLine
 
 MASK = "***"
 
+_MIB = 1 << 20
+
 _SECRET = re.compile(r"passw(?:or)?d|passphrase|secret|token(?!iz)|credential|api_?key", re.IGNORECASE)
 _IN_URL = re.compile(r"(://[^/@\s:]*:)[^/@\s]+(@)")
 _WITHOUT = rf"\1{MASK}\2"
@@ -83,4 +85,16 @@ def _shown(word: str, value: Any) -> str:
         return '"' + oneLine(_IN_URL.sub(_WITHOUT, value)) + '"'
     if isinstance(value, list):
         return f"[{', '.join(_shown('', each) for each in value)}]"
+    if isinstance(value, float):
+        return _time(value)
+    if isinstance(value, int) and value and value % _MIB == 0:
+        return f'"{value // _MIB} MiB"'
     return oneLine(str(value))
+
+
+def _time(seconds: float) -> str:
+    """Seconds as the file would say them: `"15m"`."""
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % length == 0:
+            return f'"{seconds / length:g}{unit}"'
+    return f'"{seconds:g}s"'

@@ -225,6 +225,10 @@ class Editor:
         start, self._row = self._toStart(), 0
         return start + "\x1b[J"
 
+    def rewrapped(self, prompt: str, width: int) -> None:
+        """The terminal has another width, and has wrapped the line anew, as most do."""
+        self._row = columns(prompt + self.text[: self.at]) // width
+
     def _toStart(self) -> str:
         return "\r" + (f"\x1b[{self._row}A" if self._row else "")
 

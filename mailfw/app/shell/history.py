@@ -28,7 +28,7 @@ class History:
             os.makedirs(self._directory, 0o700, exist_ok=True)
             handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(statement + "\n")
+                file.write(statement.rstrip("\n") + "\n")
         except OSError as error:
             _log.warn("{path} cannot be written: {error}", path=self._path, error=error.strerror)
 

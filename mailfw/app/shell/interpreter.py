@@ -130,8 +130,8 @@ class Interpreter:
         if isinstance(value, Shown):
             value = await value.page()
         if isinstance(value, Page):
-            for line in value.lines:
-                self._screen.write(line if line.text.endswith("\n") else Line(line.text + "\n", line.style))
+            for line in value:
+                self._screen.write(line)
             return
         self._say(_pictured(value, self._screen.width))
 

@@ -191,7 +191,8 @@ class Mailbox(Shown):
     async def page(self) -> Page:
         opened = await self.opened()
         status = await opened.status()
-        head = f"{self.name} of {self.account.name}: {status.messages} messages, {status.unseen} unseen, {sizeText(status.size)}"
+        count = f"{status.messages} {'message' if status.messages == 1 else 'messages'}"
+        head = f"{self.name} of {self.account.name}: {count}, {status.unseen} unseen, {sizeText(status.size)}"
         return Page([Line(head, Style.ASIDE), *listed(await self.rows(opened, -LISTED, None))])
 
     async def opened(self) -> IMailbox:
@@ -241,7 +242,7 @@ def listed(rows: Sequence[Listed]) -> list[Line]:
         (each.number, each.uid, _moment(each.date), each.sender, each.subject, sizeText(each.size), " ".join(sorted(each.flags)))
         for each in rows
     ]
-    return table(("#", "UID#", "DATE", "FROM", "SUBJECT", "SIZE#", "FLAGS"), shown, "no messages")
+    return table(("NO#", "UID#", "DATE", "FROM", "SUBJECT", "SIZE#", "FLAGS"), shown, "no messages")
 
 
 class Message(Shown):
@@ -334,7 +335,7 @@ def _field(fields: dict[bytes, bytes], name: bytes) -> str:
 
 
 def _headerText(content: bytes) -> Text:
-    fields = [(each.name.decode("ascii", "replace"), words.decode(each.value)) for each in scanHeader(content)]
+    fields = [(each.name.decode("ascii", "replace"), words.decode(each.value).replace("\t", " ")) for each in scanHeader(content)]
     return Text("\n".join(f"{name}: {oneLine(value)}" for name, value in fields))
 
 

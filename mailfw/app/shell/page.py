@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import frozen
 
@@ -71,6 +71,10 @@ class Page:
 
     def __repr__(self) -> str:
         return "\n".join(printable(line.text) for line in self.lines)
+
+    def __iter__(self) -> Iterator[Line]:
+        """Its lines, with their ends."""
+        return (Line(line.text.removesuffix("\n") + "\n", line.style) for line in self.lines)
 
 
 class Shown:

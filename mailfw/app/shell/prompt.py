@@ -126,11 +126,9 @@ class Prompt:
         """The window has another size."""
         if not self.isTerminal:
             return
-        isDrawn = self._running is None and not self._isOver
-        if isDrawn:
-            self._send(self._editor.erase())
         self.width, self.height = max(1, width), max(1, height)
-        if isDrawn:
+        if self._running is None and not self._isGoing and not self._isOver:
+            self._editor.rewrapped(self._prompt, self.width)
             self._draw()
 
     def inputEnded(self) -> None:
@@ -139,7 +137,6 @@ class Prompt:
             self._isEnded = True
             if self._input:
                 self._came.append(self._input.decode("utf-8", "replace"))
-            self._came.append("")  # ends a block
             self._goOn()
 
     def lost(self) -> None:
@@ -174,6 +171,8 @@ class Prompt:
             self._press(self._pressed.popleft())
         elif self._came:
             self._statements += self._lines.push(self._came.popleft())
+        elif self._isEnded and self._lines.isInside:
+            self._statements.append(self._lines.take())
         else:
             return False
         return True
@@ -181,6 +180,7 @@ class Prompt:
     def _press(self, key: str) -> None:
         editor = self._editor
         if key == "enter":
+            editor.press(key)
             self._draw()
             self._send(editor.leave(self.width, self._prompt))
             self._statements += self._lines.push(editor.take())
@@ -319,7 +319,7 @@ class Prompt:
                 found.append(each)
         except Exception:  # whatever an attribute of somebody's raises
             return found
-        return [each.strip() for each in found]
+        return [each.strip().rstrip("()") for each in found]
 
 
 def _fitting(text: str, width: int) -> str:

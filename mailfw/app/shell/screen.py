@@ -52,7 +52,7 @@ class Watch(Live):
         """Show it until a key is pressed."""
         page = await self._make()
         if not screen.isTerminal:
-            for line in page.lines:
+            for line in page:
                 screen.write(line)
             return
         try:

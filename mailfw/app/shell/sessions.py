@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ from mailfw.values import accountName
 if TYPE_CHECKING:
     from mailfw.app.context import System
     from mailfw.net.connection import Connection
+
+LOOK = 0.25
+"""Seconds after which a session that says nothing is looked at."""
 
 BEFORE = 100
 """Lines that are remembered of a session before it is known whose it is."""
@@ -120,23 +124,23 @@ class _Ear:
         self._say(f"-- {word} from {self._connection.peer}{who}{tls}", Style.ASIDE)
 
     def heard(self, line: bytes) -> None:
-        self._look()
+        self.look()
         self._wire.heard(line)
 
     def readPast(self, octets: int) -> None:
         self._wire.readPast(octets)
 
     def told(self, data: bytes) -> None:
-        self._look()
+        self.look()
         self._wire.told(data)
 
     def ended(self) -> None:
-        self._look()
+        self.look()
         self._wire.ended()
         self._say("-- closed", Style.ASIDE)
         self._forget()
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Notice what has become of the session since."""
         if self._isTLS != self._connection.isTLS:
             self._isTLS = self._connection.isTLS
@@ -154,7 +158,7 @@ class _Ear:
             self._tell(line)
         else:
             self._before.append(line)
-            self._look()
+            self.look()
 
 
 class Trace(Live):
@@ -180,12 +184,20 @@ class Trace(Live):
             self._listen(connection, screen, "already there,")
         unwatch = sessions.watch(lambda connection: self._listen(connection, screen, "connected"))
         try:
-            await screen.untilKey(self._seconds)
+            await self._listenUntilKey(screen)
         finally:
             unwatch()
             for connection, ear in self._ears.items():
                 Taps.detach(connection, ear)
             self._ears.clear()
+
+    async def _listenUntilKey(self, screen: Screen) -> None:
+        """Now and then look who has logged in meanwhile: the answer to that is the last that was heard of it."""
+        clock = self._system.context.reactor
+        end = clock.seconds() + self._seconds if self._seconds is not None else math.inf
+        while (left := end - clock.seconds()) > 0 and not await screen.untilKey(min(LOOK, left)):
+            for ear in list(self._ears.values()):
+                ear.look()
 
     def _listen(self, connection: Connection, screen: Screen, word: str) -> None:
         if connection not in self._selector and not self._selector.mayBecome(connection):

@@ -26,6 +26,9 @@ LINE = 500
 RUN = 20
 """Lines that are shown of what a server says without being asked again; and the last."""
 
+END = 40
+"""Octets of the end of a line in which a literal is announced."""
+
 Say = Callable[[str, Style], None]
 """Takes one line of the conversation."""
 
@@ -43,6 +46,7 @@ class Wire:
         self._past = 0  # octets of the client's that were no line
         self._begun = b""  # of a line of the server's
         self._begunSize = 0
+        self._end = b""  # of that line, however long it has become
         self._literal = 0  # octets still to come of a literal of the server's
         self._run = 0  # lines since the client's last
         self._untold = 0
@@ -74,9 +78,10 @@ class Wire:
             piece = data[at : end if end >= 0 else len(data)]
             self._begun += piece[: max(0, LINE + 80 - len(self._begun))]
             self._begunSize += len(piece)
+            self._end = (self._end + piece[-END:])[-END:]
             if end < 0:
                 return
-            self._ended(piece)
+            self._ended()
             at = end + 1
 
     def ended(self) -> None:
@@ -103,11 +108,11 @@ class Wire:
 
     # --- Lines -------------------------------------------------------------------------------------------------------
 
-    def _ended(self, piece: bytes) -> None:
-        """A line of the server's is whole; of a long one the beginning is known, and this its last piece."""
-        line, size = self._begun.removesuffix(b"\r"), self._begunSize
-        self._begun, self._begunSize = b"", 0
-        self._literal = self.literalAfter(piece[-40:].removesuffix(b"\r"))
+    def _ended(self) -> None:
+        """A line of the server's is whole; of a long one the beginning and the end are known."""
+        line, more = self._begun.removesuffix(b"\r"), self._begunSize - len(self._begun)
+        self._literal = self.literalAfter(self._end.removesuffix(b"\r"))
+        self._begun, self._begunSize, self._end = b"", 0, b""
         text = self.ofServer(line)
         if not text:
             return
@@ -116,8 +121,8 @@ class Wire:
             self._untold += 1
             return
         self._settle()
-        more = f" (and {self._literal} octets)" if self._literal else ""
-        self._say(f"S: {_shortened(text, size - len(line))}{more}", Style.SERVER)
+        literal = f" (and {self._literal} octets)" if self._literal else ""
+        self._say(f"S: {_shortened(text, more)}{literal}", Style.SERVER)
 
     def _client(self, text: str) -> None:
         self._say(f"C: {_shortened(text, 0)}", Style.CLIENT)
@@ -224,7 +229,7 @@ class IMAPWire(Wire):
     def ofClient(self, line: bytes) -> str:
         if self._exchange:
             return MASK
-        isInside, self._isInside = self._isInside, self._announcement.search(line[-40:]) is not None
+        isInside, self._isInside = self._isInside, self._announcement.search(line[-END:]) is not None
         if isInside:
             return MASK if self._isSecret else _text(line)
         self._isSecret = False
