@@ -148,12 +148,14 @@ class Session:
 
     async def received(self, line: bytes) -> Reply | None:
         """A line came: a command, or a response to an AUTH challenge. None: the reply comes with the body's end."""
+        command: Command | None = None
         try:
             answer: Reply | None
             if self.expects is Expects.RESPONSE:
                 answer = await self._respond(line)
             else:
-                answer = await self.handle(parseCommand(line))
+                command = parseCommand(line)
+                answer = await self.handle(command)
         except BadCommand as error:
             answer = error.reply
             if self._policy is not None and answer.code == 500:
@@ -161,7 +163,20 @@ class Session:
                 answer = await self._ruling(Stage.UNKNOWN_COMMAND, argument=said) or answer
         except Refusal as error:
             answer = refusal(error)
-        return await self._weigh(answer) if answer is not None and answer.code in _MISTAKES else answer
+        if answer is None or answer.isPositive:
+            return answer
+        self._tellOf(answer, command)
+        return await self._weigh(answer) if answer.code in _MISTAKES else answer
+
+    def _tellOf(self, answer: Reply, command: Command | None) -> None:
+        """Whoever asks why mail did not come finds it in the log."""
+        transaction = self._transaction
+        if isinstance(command, Mail):
+            self._channel.refused(answer, command.sender)
+        elif transaction is not None and isinstance(command, Rcpt):
+            self._channel.refused(answer, transaction.envelope.sender, [str(command.recipient)])
+        elif transaction is not None and transaction.recipients and isinstance(command, Data | Bdat):
+            self._channel.refused(answer, transaction.envelope.sender, _names(transaction.recipients))
 
     async def handle(self, command: Command) -> Reply | None:
         """Carry out a command. :raises BadCommand: its reply says why not. :raises Refusal: why not."""
@@ -550,13 +565,13 @@ class Session:
         if isinstance(found, MessageSource) and content.mustBeEncoded:
             found = await self._channel.think(content.encode)
         if isinstance(found, Reply):
-            return self._toAll(found, asked)
+            return self._refused(found, transaction, asked)
         assert self._hello is not None
         messageId = f"{int(self._context.now()):x}-{secrets.token_hex(6)}"
         completion = Completion(self._channel, self._context, self.role, self._hello, self._policy, messageId)
         outcomes = await completion.run(transaction, content, found)
         if isinstance(outcomes, Reply):
-            return self._toAll(self._heed(outcomes), asked)
+            return self._refused(self._heed(outcomes), transaction, asked)
         recipients = transaction.recipients
         self._channel.accepted(messageId, transaction.envelope, _names(recipients), content.size, outcomes)
         if self.role.isLMTP:
@@ -571,8 +586,9 @@ class Session:
                 answer = evolve(answer, enhanced="2.3.6", lines=(*answer.lines[:-1], text))
         return [answer]
 
-    def _toAll(self, answer: Reply, recipients: Sequence[Recipient]) -> list[Reply]:
+    def _refused(self, answer: Reply, transaction: Transaction, recipients: Sequence[Recipient]) -> list[Reply]:
         """One reply for the message, which LMTP gives to each recipient."""
+        self._channel.refused(answer, transaction.envelope.sender, _names(recipients))
         return [answer] * (len(recipients) if self.role.isLMTP and self._chunk.isLast else 1)
 
     def _abandon(self) -> None:
