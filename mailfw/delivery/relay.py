@@ -1,7 +1,7 @@
 """Takes from the queue what is due and brings it on its way, and writes down what became of it.
 
-Recipients of one message in one lane – one destination – go together; `lanes` says how many at a time. What is due for a lane that
-rests is put off with the words that made it rest, without another try.
+Recipients of one message in one lane – one destination – go together; `lanes` says how many at a time. What is due for a lane
+that rests is put off with the words that made it rest, without another try.
 
 Invariants:
 

@@ -54,9 +54,7 @@ class Channel(Protocol):
     def faulted(self, what: str) -> None:
         """Log the exception being handled."""
 
-    def accepted(
-        self, messageId: str, envelope: Envelope, names: Sequence[str], size: int, outcomes: Sequence[Outcome]
-    ) -> None:
+    def accepted(self, messageId: str, envelope: Envelope, names: Sequence[str], size: int, outcomes: Sequence[Outcome]) -> None:
         """Log what became of a message."""
 
     def refused(self, answer: Reply, sender: Address | None, names: Sequence[str] = ()) -> None:

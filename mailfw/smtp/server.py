@@ -53,9 +53,7 @@ class SMTPServer(Connection):
         """Log the exception being handled."""
         self.log.failure(what, session=self.id)
 
-    def accepted(
-        self, messageId: str, envelope: Envelope, names: Sequence[str], size: int, outcomes: Sequence[Outcome]
-    ) -> None:
+    def accepted(self, messageId: str, envelope: Envelope, names: Sequence[str], size: int, outcomes: Sequence[Outcome]) -> None:
         """Log what became of a message: the first line of its life, as `mailfw trace` tells it."""
         told = [f"<{name}> {_told(outcome)}" for name, outcome in zip(names[:LOGGED], outcomes, strict=False)]
         self.log.info(
