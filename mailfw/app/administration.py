@@ -190,22 +190,19 @@ class Administration:
 
     @_operation("console")
     async def console(self, key: str, who: str) -> dict[str, Any]:
-        """Let the holder of a key into the manhole, once; where that is, and its own key.
+        """Let the holder of a key into the manhole, once; where the socket for that is, and its own key.
 
         :param key: the public key, in base64, as SSH sends it. :param who: what he is called in the log.
         """
         server = self._server
         if server is None:
             raise Problem("no server runs with this data directory: the console is a prompt inside a running one")
-        listener = next((each for each in server.listeners if each.service == "manhole" and each.address), None)
-        if listener is None:
-            raise Problem('the server has no manhole: say [[listen]] service = "manhole", and restart it')
         from mailfw.app.shell.entrance import hostKey
 
-        server.invitations.add(base64.b64decode(key), who)
+        server.door.invitations.add(base64.b64decode(key), who)
         _log.info("{who} opens the console", who=who)
         public = hostKey(server.data.file("manhole_host_key")).public().blob()
-        return {"endpoint": listener.clientEndpoint, "hostKey": base64.b64encode(public).decode("ascii")}
+        return {"socket": server.door.open(), "hostKey": base64.b64encode(public).decode("ascii")}
 
     def _canonical(self, address: str) -> str:
         try:

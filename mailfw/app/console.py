@@ -22,13 +22,14 @@ from twisted.conch.ssh.session import packRequest_pty_req, packRequest_window_ch
 from twisted.conch.ssh.transport import SSHClientTransport
 from twisted.conch.ssh.userauth import SSHUserAuthClient
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.endpoints import clientFromString
+from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from mailfw.app.problem import Problem
+from mailfw.app.remote import Reachable
 
 GONE = "the server went away; its log may say why"
 LEAVES = b"\r~."
@@ -38,11 +39,11 @@ LEAVES = b"\r~."
 class Console:
     """One visit.
 
-    :param endpoint: where the manhole is: a Twisted client endpoint string.
+    :param path: of the socket that leads to the manhole.
     :param hostKey: the server's public key, as SSH sends it. :param key: ours.
     """
 
-    def __init__(self, reactor: Any, endpoint: str, hostKey: bytes, key: Key, user: str) -> None:
+    def __init__(self, reactor: Any, path: str, hostKey: bytes, key: Key, user: str) -> None:
         self.reactor = reactor
         self.hostKey = hostKey
         self.key = key
@@ -50,7 +51,7 @@ class Console:
         self.isTerminal = os.isatty(0) and os.isatty(1)
         self.status = 1
         self.trouble = ""
-        self._endpoint = endpoint
+        self._reachable = Reachable(path)
         self._isOver = False
         self._settings: Any = None
 
@@ -58,8 +59,9 @@ class Console:
         """Connect."""
         factory = Factory.forProtocol(lambda: _Transport(self))
         factory.noisy = False
-        connected: Deferred[Any] = clientFromString(self.reactor, self._endpoint).connect(factory)
-        connected.addErrback(lambda failure: self.end(1, f"the manhole does not answer at {self._endpoint}: {failure.value}"))
+        connected: Deferred[Any] = UNIXClientEndpoint(self.reactor, self._reachable.__enter__()).connect(factory)
+        connected.addErrback(lambda failure: self.end(1, f"the console cannot be reached: {failure.value}"))
+        connected.addBoth(lambda _: self._reachable.__exit__())
 
     def raw(self) -> None:
         """Give every key to the server."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import quoteStringArgument, serverFromString
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IReactorTime
 from twisted.internet.protocol import Factory
@@ -112,17 +112,6 @@ class Listener(Service):
             return str(self.binding)
         name = str(host.host)
         return f"[{name}]:{host.port}" if ":" in name else f"{name}:{host.port}"
-
-    @property
-    def clientEndpoint(self) -> str:
-        """A Twisted client endpoint string by which somebody on this machine gets there; empty when it does not listen."""
-        if self.port is None:
-            return ""
-        host: Any = self.port.getHost()
-        if not hasattr(host, "port"):
-            return f"unix:{quoteStringArgument(self.binding.host)}"
-        name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host.host, host.host)
-        return f"tcp:{quoteStringArgument(name)}:{host.port}"
 
     @property
     def isStopped(self) -> bool:

@@ -1,17 +1,24 @@
-"""The manhole as a listening service, and who was announced there. What it is made of is in `shell`, which is imported beside the
-running server: conch would cost a quarter of a second at the start."""
+"""The manhole as a listening service, and the door to it in the data directory. What it is made of is in `shell`, which is
+imported beside the running server, or with the first client: conch would cost a quarter of a second at the start."""
 
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IAddress
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import Factory
+from twisted.python.log import callWithContext
 from zope.interface import implementer
 
+from mailfw.app.logs import QUIET
 from mailfw.app.problem import Problem
+from mailfw.app.remote import Reachable
 from mailfw.interfaces import IMailService
 
 if TYPE_CHECKING:
@@ -64,7 +71,7 @@ class _LateFactory(Factory):
         self._inner: Any = None
 
     def doStart(self) -> None:
-        """Begin to import."""
+        """Begin to import, where clients may come at any time."""
         super().doStart()
         self._reactor.callWhenRunning(self._reactor.callInThread, importlib.import_module, "mailfw.app.shell.entrance")
 
@@ -76,6 +83,43 @@ class _LateFactory(Factory):
             self._inner = makeFactory(self._server, self._reactor)
             self._inner.doStart()
         return self._inner.buildProtocol(addr)
+
+
+class Door(Service):
+    """A way in for whoever may open files in the data directory: a Unix socket there, which is made when `mailfw console` first
+    asks for it. So there is a console whatever the configuration says of a manhole.
+
+    :param path: of the socket.
+    """
+
+    name = "console"
+
+    def __init__(self, path: str, server: Server, reactor: Any) -> None:
+        self._path = path
+        self._server = server
+        self._reactor = reactor
+        self._reachable = Reachable(path)
+        self._port: IListeningPort | None = None
+        self.invitations = Invitations(reactor.seconds)
+
+    def open(self) -> str:
+        """Listen, if nobody does yet; the path of the socket. :raises Problem: it cannot be made."""
+        if self._port is None:
+            try:
+                if os.path.lexists(self._path):
+                    os.unlink(self._path)  # of a server that was killed: whoever holds the lock may
+                listen, factory = self._reactor.listenUNIX, _LateFactory(self._server, self._reactor)
+                self._port = callWithContext({QUIET: True}, listen, self._reachable.__enter__(), factory, mode=0o600)
+            except (OSError, CannotListenError) as error:
+                raise Problem(f"the socket {self._path} cannot be made: {error}") from None
+        return self._path
+
+    def stopService(self) -> Deferred[Any]:
+        """Let nobody in any more."""
+        super().stopService()
+        port, self._port = self._port, None
+        self._reachable.__exit__()
+        return maybeDeferred(port.stopListening) if port is not None else maybeDeferred(lambda: None)
 
 
 @implementer(IMailService)

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from mailfw.app.shell.lessons import LESSONS
+
 PAGE = Path(__file__).parent.parent.parent / "docs" / "manhole.md"
 MESSAGE = b"From: Mary Brain <mbrain@localhost>\r\nTo: jsmith@localhost\r\nSubject: Lunch\r\n\r\nAt noon?\r\n"
 ALIKE = (
@@ -108,3 +110,28 @@ def test_theWalkShowsWhatThePageSays(kind: str, start: Callable[..., Any], termi
     assert screen.end() == 0
     server.waitFor(r"typed: inbox\[1\]\.structure")
     server.waitFor(r"looks into INBOX of jsmith@localhost")
+
+
+def test_everyExampleOfTheLessonsWorks(start: Callable[..., Any], terminal: Callable[..., Any], tmp_path: Path) -> None:
+    server = start(services=("smtp", "submission", "imap"))
+    server.waitFor("Log in as")
+    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as smtp:
+        for _ in range(5):
+            smtp.sendmail("mbrain@localhost", ["jsmith@localhost"], MESSAGE)
+    examples = [line[4:] for lesson in LESSONS.values() for line in lesson.split("\n") if line.startswith(">>> ")]
+    assert len(examples) > 40
+    screen = terminal(*client("console", 0, tmp_path))
+    for example in examples:
+        screen.waitForPrompt()
+        begun = len(screen.said)
+        screen.type(example.replace("inbox.uid(17)", "inbox.uid(1)") + "\r")
+        if example.startswith(("trace", "watch")) or "live=True" in example:
+            screen.waitFor(lambda at=begun: "-- listening" in screen.said[at:] or "any key ends this" in screen.said[at:])
+            if "seconds" not in example:
+                screen.type("q")
+        screen.waitFor(lambda at=begun: "\r\n" in screen.said[at:] and screen.lines[-1] == ">>> ")
+        said = screen.said[begun:]
+        assert "Traceback" not in said, said
+        assert "Error" not in said, said
+        if "Problem" in said:
+            assert "there is no message 17 in the queue" in said

@@ -114,7 +114,7 @@ def test_guessesAreCountedByWhereTheyComeFrom(start: Callable[..., Any], tmp_pat
 def test_thoseWhoDoNotComeInAreFewAndHaveLittleTime(tmp_path: Path) -> None:
     clock = Clock()
     data = SimpleNamespace(file=lambda name: str(tmp_path / name))
-    server: Any = SimpleNamespace(data=data, invitations=Invitations(clock.seconds))
+    server: Any = SimpleNamespace(data=data, door=SimpleNamespace(invitations=Invitations(clock.seconds)))
     factory = entrance.makeFactory(server, clock)
     factory.doStart()
     address = IPv4Address("TCP", "127.0.0.1", 40000)

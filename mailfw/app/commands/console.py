@@ -35,7 +35,7 @@ def command(ctx: click.Context) -> None:
     from mailfw.app.console import Console, visit
 
     hostKey = base64.b64decode(found["hostKey"])
-    ctx.exit(visit(lambda reactor: Console(reactor, found["endpoint"], hostKey, key, user)))
+    ctx.exit(visit(lambda reactor: Console(reactor, found["socket"], hostKey, key, user)))
 
 
 def _whoami() -> str:

@@ -292,6 +292,8 @@ class _Transport(SSHServerTransport):
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
+        if hasattr(transport, "setTcpNoDelay"):
+            transport.setTcpNoDelay(True)
         self.factory.outside.add(self)
         self._cut = self.factory.clock.callLater(PATIENCE, transport.abortConnection)
         super().connectionMade()
@@ -342,7 +344,7 @@ def makeFactory(server: Server, reactor: Any) -> Any:
     keys = AuthorizedKeys(lambda: server.configuration.path(server.configuration.manhole.authorizedKeys))
 
     def portalFor(peer: str) -> Portal:
-        return Portal(realm, [KeyHolders(keys, server.invitations), Administrators(server, peer)])
+        return Portal(realm, [KeyHolders(keys, server.door.invitations), Administrators(server, peer)])
 
     factory: Any = _Factory(portalFor, reactor)
     key = hostKey(server.data.file("manhole_host_key"))

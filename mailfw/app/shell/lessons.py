@@ -38,7 +38,7 @@ The conversation of sessions, line by line: C: what the client says, S: what the
 >>> trace("jsmith")                 # of an account, from the greeting on where it is not logged in yet
 >>> trace("imap-3")                 # of one session; sessions() names them
 >>> trace("192.0.2.7", "smtp")      # of an address, and of a service
->>> trace("jsmith", seconds=10)     # ends by itself, too
+>>> trace("jsmith", seconds=2)      # ends by itself, too
 
 Passwords, tokens and whatever AUTH and AUTHENTICATE exchange are shown as ***; messages are counted, not shown."""
 
