@@ -32,6 +32,9 @@ from mailfw.app.problem import Problem
 from mailfw.app.remote import Reachable
 
 GONE = "the server went away; its log may say why"
+PICTURE = b"\x1b[?1049"
+"""What begins (`h`) and ends (`l`) a picture in place of the screen."""
+
 LEAVES = b"\r~."
 """What leaves though the server answers nothing, as in OpenSSH: Enter, then `~.`."""
 
@@ -149,6 +152,8 @@ class _Channel(SSHChannel):
         self._console = console
         self._status = 1
         self._recent = b"\r"
+        self._isEnded = False  # the server has said so
+        self._isPicture = False
         self._input: _Input | None = None
 
     def channelOpen(self, specificData: bytes) -> None:
@@ -165,6 +170,8 @@ class _Channel(SSHChannel):
         self._console.end(1, "the manhole opens no session")
 
     def dataReceived(self, data: bytes) -> None:
+        if (at := data.rfind(PICTURE)) >= 0:
+            self._isPicture = data[at + len(PICTURE) :].startswith(b"h")
         _writeAll(1, data)
 
     def extReceived(self, dataType: int, data: bytes) -> None:
@@ -172,12 +179,22 @@ class _Channel(SSHChannel):
 
     def request_exit_status(self, data: bytes) -> bool:
         (self._status,) = struct.unpack(">L", data)
+        self._isEnded = True
         return True
 
     def closed(self) -> None:
         if self._input is not None:
             self._console.reactor.removeReader(self._input)
-        self._console.end(self._status)
+        if self._isEnded:
+            self._console.end(self._status)
+        else:
+            self._cleanUp()
+            self._console.end(1, GONE)
+
+    def _cleanUp(self) -> None:
+        """The server has not: show the screen as it was, with a cursor on a line of its own, and paste as ever."""
+        if self._console.isTerminal:
+            _writeAll(1, (PICTURE + b"l") * self._isPicture + b"\x1b[?25h\x1b[?2004l\r\n")
 
     def _listen(self) -> None:
         self._input = _Input(self._typed, self._ended)
@@ -186,6 +203,7 @@ class _Channel(SSHChannel):
     def _typed(self, data: bytes) -> None:
         self._recent = (self._recent + data)[-len(LEAVES) :]
         if self._console.isTerminal and self._recent == LEAVES:
+            self._cleanUp()
             self._console.end(1, "left without a word")
         else:
             self.write(data)

@@ -44,6 +44,7 @@ def test_aPipeIsAnsweredWithoutAPasswordOrAnyKey(start: Callable[..., Any], ask:
     assert "ZeroDivisionError" in done.stdout
     server.waitFor("opens the console")
     server.waitFor("came in by mailfw console")
+    assert not [line for line in server.lines if "conch" in line or "_Transport" in line]
 
 
 def test_whoCannotComeInIsToldWhy(ask: Callable[..., Any], tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def test_keysAreCharactersOrHaveNames() -> None:
     assert Keys().feed(SAMPLE) == [
         *"sét 日本",
         *("up", "word left", "home", "tab", "enter", "backspace", "c-c"),
-        *("a", " ", " ", " ", " ", "b", "enter", "c", "delete", "z"),
+        *("a", " ", " ", " ", " ", "b", "pasted", "c", "delete", "z"),
     ]
 
 
@@ -165,6 +165,13 @@ def test_linesBecomeStatements(lines: list[str], statements: list[str]) -> None:
     reader = Lines()
     assert [each for line in lines for each in reader.push(line)] == statements
     assert not reader.isInside
+
+
+def test_emptyLinesArePartOfAProgramThatComesWhole() -> None:
+    reader = Lines()
+    lines = ["", "def f():", "    1", "", "    2", "", "", "f()", "for a in b:", "    c", ""]
+    assert [each for line in lines for each in reader.push(line, False)] == ["def f():\n    1\n\n    2\n\n", "f()"]
+    assert reader.take() == "for a in b:\n    c\n"
 
 
 def test_everyExpressionOfAStatementIsShown() -> None:

@@ -1,6 +1,7 @@
 """What a terminal sends, as keys: characters, and names of those that are none. Pure.
 
-A key that is a character is that character; every other has a name of two letters or more: `enter`, `left`, `c-a` for Ctrl-A.
+A key that is a character is that character; every other has a name of two letters or more: `enter`, `left`, `c-a` for Ctrl-A. The
+end of a line that was pasted is `pasted`.
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ class Keys:
                 continue
             if character == "\t" and self._isPasting:
                 found += " " * 4
+            elif character in "\r\n" and self._isPasting:
+                found.append("pasted")
             elif name := _NAMES.get(character):
                 found.append(name)
             elif character < " ":

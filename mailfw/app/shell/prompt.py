@@ -170,7 +170,7 @@ class Prompt:
         elif self._pressed:
             self._press(self._pressed.popleft())
         elif self._came:
-            self._statements += self._lines.push(self._came.popleft())
+            self._statements += self._lines.push(self._came.popleft(), False)
         elif self._isEnded and self._lines.isInside:
             self._statements.append(self._lines.take())
         else:
@@ -179,11 +179,11 @@ class Prompt:
 
     def _press(self, key: str) -> None:
         editor = self._editor
-        if key == "enter":
+        if key in ("enter", "pasted"):
             editor.press(key)
             self._draw()
             self._send(editor.leave(self.width, self._prompt))
-            self._statements += self._lines.push(editor.take())
+            self._statements += self._lines.push(editor.take(), key == "enter")
         elif key == "c-c":
             self._draw()
             self._send(editor.leave(self.width, self._prompt))

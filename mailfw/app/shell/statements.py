@@ -32,15 +32,19 @@ class Lines:
     def isInside(self) -> bool:
         return bool(self._lines)
 
-    def push(self, line: str) -> list[str]:
+    def push(self, line: str, isTyped: bool = True) -> list[str]:
         """The statements that are whole with a line, those that Python cannot read among them: none, one, or, where the line only
-        ended a block, two."""
+        ended a block, two.
+
+        :param isTyped: an empty line ends a block; of a program that comes whole, empty lines are a part.
+        """
         whole = []
         if self._lines and self._endsBlock(line):
             whole.append(self.take())
         if line.strip() or self._lines:
+            isBlank = bool(self._lines) and not line.strip()
             self._lines.append(line)
-            if self._isWhole("\n".join(self._lines)):
+            if (isTyped or not isBlank) and self._isWhole("\n".join(self._lines)):
                 whole.append(self.take())
         return whole
 
