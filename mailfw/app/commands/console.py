@@ -40,4 +40,7 @@ def command(ctx: click.Context) -> None:
 
 def _whoami() -> str:
     """Who this is, for the log; behind sudo, who that was before."""
-    return os.environ.get("SUDO_USER") or getpass.getuser()
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

@@ -325,8 +325,9 @@ def _summarised(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     found = []
     for uid, size, date, flags, header in rows:
         fields = firstFields(header, 0, len(header))
-        name, address = email.utils.parseaddr(_field(fields, b"from"))
-        found.append((uid, size, date, flags, name or address, _field(fields, b"subject")))
+        sender = _field(fields, b"from")
+        name, address = email.utils.parseaddr(sender)
+        found.append((uid, size, date, flags, name or address or sender, _field(fields, b"subject")))
     return found
 
 
@@ -352,7 +353,7 @@ def _decoded(part: mime.Part, content: bytes) -> str:
         octets = decoding.decode(octets, structure.encoding(part))
     text = charset.decode(octets, part.contentType.charset)
     if part.contentType.mediaType == b"text/html":
-        text = withoutMarkup(text)
+        text = "\n".join(" ".join(line.split()) for line in withoutMarkup(text).splitlines())
     return text.replace("\r\n", "\n").strip("\n")
 
 

@@ -40,7 +40,10 @@ class Listening:
     def _turn(self, isStopped: bool) -> Page:
         for listener in self.listeners:
             if listener.isStopped != isStopped:
-                listener.turnAway() if isStopped else listener.letIn()
+                if isStopped:
+                    listener.turnAway()
+                else:
+                    listener.letIn()
                 _log.info("{listener} is {what}", listener=listener, what="stopped" if isStopped else "started")
         return self._page()
 
