@@ -114,12 +114,16 @@ class Door(Service):
                 raise Problem(f"the socket {self._path} cannot be made: {error}") from None
         return self._path
 
-    def stopService(self) -> Deferred[Any]:
-        """Let nobody in any more."""
+    def stopService(self) -> Deferred[None]:
+        """Let nobody in any more, and remove the socket."""
         super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
         port, self._port = self._port, None
+        if port is not None:
+            await maybeDeferred(port.stopListening)
         self._reachable.__exit__()
-        return maybeDeferred(port.stopListening) if port is not None else maybeDeferred(lambda: None)
 
 
 @implementer(IMailService)

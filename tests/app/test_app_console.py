@@ -5,6 +5,7 @@ from __future__ import annotations
 import imaplib
 import smtplib
 import ssl
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -33,7 +34,9 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., subpro
     return give
 
 
-def test_aPipeIsAnsweredWithoutAPasswordOrAnyKey(start: Callable[..., Any], ask: Callable[..., Any]) -> None:
+def test_aPipeIsAnsweredWithoutAPasswordOrAnyKey(
+    start: Callable[..., Any], ask: Callable[..., Any], tmp_path: Path
+) -> None:
     server = start(services=("imap",))
     server.waitFor("mailfw is up")
     done = ask("sessions()", "len('x' * 200000)", "print('x' * 300000)")
@@ -45,6 +48,21 @@ def test_aPipeIsAnsweredWithoutAPasswordOrAnyKey(start: Callable[..., Any], ask:
     server.waitFor("opens the console")
     server.waitFor("came in by mailfw console")
     assert not [line for line in server.lines if "conch" in line or "_Transport" in line]
+    door = tmp_path / "mailfw-data" / "console"
+    assert stat.S_IMODE(door.stat().st_mode) == 0o600
+    server.stop()
+    assert not door.exists()
+
+
+def test_theDoorIsFoundHoweverLongItsPathIs(start: Callable[..., Any], ask: Callable[..., Any], tmp_path: Path) -> None:
+    """A socket's address may have 108 octets."""
+    data = tmp_path / ("x" * 110)
+    server = start("--data", str(data), services=("imap",))
+    server.waitFor("mailfw is up")
+    (tmp_path / "mailfw-data").symlink_to(data)
+    assert ask("1 + 1").stdout == "2\n"
+    server.stop()
+    assert not (data / "console").exists()
 
 
 def test_whoCannotComeInIsToldWhy(ask: Callable[..., Any], tmp_path: Path) -> None:

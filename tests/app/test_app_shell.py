@@ -84,6 +84,7 @@ def test_aCommandLineIsRunAndItsFailureIsTheStatus(start: Callable[..., Any], tm
         command = [*words(server.port("manhole"), "-i", str(key)), statement]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
         assert (done.returncode, said in done.stdout) == (status, True), done
+    assert not [line for line in server.lines if " error " in line]
 
 
 @needsSSH

@@ -22,7 +22,7 @@ from twisted.conch.interfaces import IConchUser, ISession
 from twisted.conch.manhole_ssh import ConchFactory
 from twisted.conch.ssh.keys import FingerprintFormats, Key
 from twisted.conch.ssh.session import SSHSession
-from twisted.conch.ssh.transport import SSHServerTransport
+from twisted.conch.ssh.transport import DISCONNECT_BY_APPLICATION, SSHServerTransport
 from twisted.conch.ssh.userauth import SSHUserAuthServer
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
@@ -302,6 +302,11 @@ class _Transport(SSHServerTransport):
         super().setService(service)
         if hasattr(self, "avatar"):
             self._isInOrGone()
+
+    def receiveError(self, reasonCode: int, description: Any) -> None:
+        """A client that says goodbye is no error."""
+        if reasonCode != DISCONNECT_BY_APPLICATION:
+            super().receiveError(reasonCode, description)
 
     def connectionLost(self, reason: Failure | None = connectionDone) -> None:
         self._isInOrGone()
