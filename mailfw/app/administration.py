@@ -16,6 +16,7 @@ from attrs import asdict
 from mailfw import __version__
 from mailfw.app.problem import Problem
 from mailfw.errors import NoPermission
+from mailfw.net.sessions import SessionInfo
 from mailfw.values import Identity, SetQuota, accountName
 
 if TYPE_CHECKING:
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
     from mailfw.app.server import Server
 
 Operation = Callable[..., Coroutine[Any, Any, Any]]
+
+ORDERS: dict[str, Callable[[SessionInfo], Any]] = {
+    "account": lambda each: (each.account, each.since),
+    "age": lambda each: each.since,
+    "peer": lambda each: (each.peer, each.since),
+    "service": lambda each: (each.service, each.since),
+    "traffic": lambda each: -each.octetsIn - each.octetsOut,
+}
+"""How sessions can be sorted."""
+
 _operations: dict[str, Operation] = {}
 
 
@@ -182,8 +193,31 @@ class Administration:
             "store": server.configuration.store,
             "listeners": [{"service": each.service, "address": each.address} for each in server.listeners if each.address],
             "workers": self._system.outgoing.crew.names(),
+            **await self._health(server),
+            "figures": await server.figures.gather(),
             "sessions": [asdict(each) for each in self._system.context.sessions.infos()],
         }
+
+    @_operation("top")
+    async def top(self, sort: str = "age", limit: int = 100) -> dict[str, Any]:
+        """What changes about it, and so many of its sessions. :param sort: one of `ORDERS`."""
+        server = self._server
+        if server is None:
+            raise Problem("no server runs with this data directory")
+        sessions = self._system.context.sessions.infos()
+        sessions.sort(key=ORDERS[sort])
+        return {
+            "version": __version__,
+            "uptime": time.time() - server.since,
+            **await self._health(server),
+            "figures": await server.figures.gather(),
+            "sessions": [asdict(each) for each in sessions[:limit]],
+        }
+
+    @staticmethod
+    async def _health(server: Server) -> dict[str, Any]:
+        reasons = await server.readiness.reasons()
+        return {"isReady": not reasons, "reasons": reasons}
 
     def _canonical(self, address: str) -> str:
         try:

@@ -25,6 +25,7 @@ _COMMANDS = {
     "plugin": "What can be named in the configuration.",
     "check-config": "Show every mistake in a configuration file.",
     "status": "How the running server is.",
+    "top": "Watch the running server: sessions, mail, queue, latency, databases.",
 }
 
 

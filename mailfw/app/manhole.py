@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
-from mailfw.interfaces import IMailService
+from mailfw.interfaces import IInsideService
 
 if TYPE_CHECKING:
     from mailfw.app.server import Server
@@ -41,7 +41,7 @@ class _LateFactory(Factory):
         return self._inner.buildProtocol(addr)
 
 
-@implementer(IMailService)
+@implementer(IInsideService)
 class Manhole:
     """A Python prompt inside the server."""
 
@@ -50,7 +50,7 @@ class Manhole:
     isTLS = False
 
     def factory(self, context: Any) -> Factory:
-        """:param context: the `Server`; alone of all services this one is given the whole house."""
+        """:param context: the `Server`."""
         from twisted.internet import reactor
 
         return _LateFactory(context, reactor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
+from mailfw.smtp.reply import Reply
 from mailfw.values import Envelope, Outcome, Peer
 
 T = TypeVar("T")
@@ -57,3 +58,6 @@ class Channel(Protocol):
         self, messageId: str, envelope: Envelope, names: Sequence[str], size: int, outcomes: Sequence[Outcome]
     ) -> None:
         """Log what became of a message."""
+
+    def answered(self, answers: Sequence[Reply]) -> None:
+        """A message that came in whole gets these replies; none: something went wrong here."""

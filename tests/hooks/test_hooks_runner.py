@@ -2,7 +2,6 @@
 
 import sys
 import threading
-import time
 
 import pytest
 import pytest_twisted
@@ -12,7 +11,7 @@ from twisted.internet.task import Clock, deferLater
 from twisted.logger import globalLogPublisher
 
 from mailfw.hooks.runner import CONTINUE, FAILURE, WAITING, Attached, Hooks
-from mailfw.hooks.watchdog import Watchdog
+from mailfw.net.watchdog import Watchdog
 from mailfw.stages import (
     STAGES,
     Accept,
@@ -60,7 +59,7 @@ def log():
 
 
 def told(log):
-    ours = [event for event in log if str(event.get("log_namespace")).startswith("mailfw.hooks")]
+    ours = [event for event in log if str(event.get("log_namespace")).startswith(("mailfw.hooks", "mailfw.net.watchdog"))]
     return [str(event.get("log_format")).format(**event) for event in ours]
 
 
@@ -254,7 +253,7 @@ def test_who_holds_the_reactor_is_named(make, log):
     async def busy(event):
         return None
 
-    result(make(busy, watchdog=Watchdog(clock=lambda: next(times))).ask(EVENT))
+    result(make(busy, watchdog=Watchdog(0.0, clock=lambda: next(times))).ask(EVENT))
     assert told(log) == ["hook hook 0 held the reactor for 0.50 s"]
 
 
@@ -270,8 +269,11 @@ def test_who_does_not_let_go_is_named_while_it_lasts(make, log):
     async def stuck(event):
         assert named.wait(10)
 
+    watchdog = Watchdog(0.02, long=100.0)
     try:
-        assert result(make(stuck, watchdog=Watchdog(time.perf_counter, 100.0, 0.02)).ask(EVENT)).result == CONTINUE
+        assert result(make(stuck, watchdog=watchdog).ask(EVENT)).result == CONTINUE
     finally:
+        watchdog.close()
         globalLogPublisher.removeObserver(notice)
+    assert watchdog.tally.stalls == {"hook hook 0": 1}
     assert any("hook hook 0 has held the reactor" in line and "named.wait" in line for line in told(log))
