@@ -280,14 +280,14 @@ class Plugins:
         return ours + [self._shadowed(found) for found in self._others()]
 
     def nameOf(self, module: str) -> str:
-        """Whose of other people's a module is, as in `store "ledger" (entry point ledger of mailfw-ledger)`; empty: nobody's that
+        """Whose of other people's a module is, as in `store ledger (entry point ledger of mailfw-ledger)`; empty: nobody's that
         anybody has asked for yet. Imports nothing, and may be called in any thread."""
         found = {_home(each): each for each in self._foreign or () if each.kind is not None and each.plugin is not None}
         place = module
         while place:
             if place in found:
                 each = found[place]
-                return f'{each.kind.value if each.kind else ""} "{each.word}" ({each.origin})'
+                return f"{each.kind.value if each.kind else ''} {each.word} ({each.origin})"
             place = place.rpartition(".")[0]
         return ""
 

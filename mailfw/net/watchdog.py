@@ -212,10 +212,14 @@ class Watchdog:
                 self._stall = stall
                 return
         self._stackAt, stall.toldAt, self._stall = now, took, stall
-        stack = "".join(traceback.format_list(traceback.StackSummary.extract([(f, f.f_lineno) for f in frames[-SHOWN:]])))
-        self.log.error(
-            "{who} has held the reactor for {took:.1f} s, and does not let go:\n{stack}", who=stall.who, took=took, stack=stack
-        )
+        lines = [
+            f"{at.filename}:{at.lineno} in {at.name}: {at.line}"
+            for at in traceback.StackSummary.extract([(frame, frame.f_lineno) for frame in reversed(frames[-SHOWN:])])
+        ]
+        said = "{who} has held the reactor for {took:.1f} s, and does not let go; it is at {line}"
+        self.log.error(said, who=stall.who, took=took, line=lines[0])
+        for line in lines[1:]:
+            self.log.error("| called by {line}", line=line)
 
     def _frames(self) -> list[types.FrameType]:
         """The stack of the thread that is looked at, the outermost frame first."""

@@ -29,6 +29,7 @@ from mailfw.stages import (
     Stage,
     TempFail,
 )
+from mailfw.tally import HookTally
 from mailfw.testing.now import result
 from mailfw.values import Address, Envelope, MessageSource, Recipient
 
@@ -216,6 +217,22 @@ async def test_plain_functions_run_in_threads_and_coroutines_in_the_reactors():
     await hooks.close()
 
 
+def test_calls_and_failures_are_counted(make):
+    answers = iter([None, Reject(550, "5.7.1", "no"), RuntimeError(), "nonsense", None])
+
+    async def hook(event):
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    tally = HookTally()
+    hooks = make(hook, tally=tally)
+    for _ in range(5):
+        result(hooks.ask(EVENT))
+    assert (sum(tally.calls.counts), tally.failures) == (5, 2)
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_function_that_hangs_holds_up_nobody():
     release = threading.Event()
@@ -276,4 +293,5 @@ def test_who_does_not_let_go_is_named_while_it_lasts(make, log):
         watchdog.close()
         globalLogPublisher.removeObserver(notice)
     assert watchdog.tally.stalls == {"hook hook 0": 1}
-    assert any("hook hook 0 has held the reactor" in line and "named.wait" in line for line in told(log))
+    assert any("hook hook 0 has held the reactor" in line for line in told(log))
+    assert any("in stuck: assert named.wait(10)" in line for line in told(log))

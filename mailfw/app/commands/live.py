@@ -4,6 +4,7 @@ terminal."""
 from __future__ import annotations
 
 import os
+import re
 import select
 import sys
 import termios
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 SHORTEST = 0.2
 """Seconds between two pictures."""
 
+_NUMBER = re.compile(r"\d{1,6}(\.\d{1,6})?")
+
 Look = Callable[[], dict[str, Any]]
 """What there is to be seen now."""
 
@@ -33,7 +36,7 @@ Draw = Callable[[dict[str, Any], dict[str, Any] | None, int], "RenderableType"]
 
 def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
     try:
-        return max(seconds(value), SHORTEST)
+        return max(seconds(float(value) if _NUMBER.fullmatch(value) else value), SHORTEST)
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, param) from None
 

@@ -78,12 +78,12 @@ _LAST_WORDS = "SELECT host, reply FROM recipient WHERE domain = ? AND reply <> '
 
 def overview(connection: Connection, domains: int, now: float) -> tuple[Totals, list[DomainTotals]]:
     """How much there is, and of which domains most; so many of them."""
-    recipients, unheld, leased, messages, oldest, due = connection.execute(_TOTALS, (now, now)).fetchone()
+    recipients, unheld, leased, messages, oldest, dueNow = connection.execute(_TOTALS, (now, now)).fetchone()
     found = []
     for domain, count, held, due in connection.execute(_DOMAINS, (domains,)).fetchall():
         host, reply = connection.execute(_LAST_WORDS, (domain,)).fetchone() or ("", "")
         found.append(DomainTotals(domain, count, held, due, host, reply))
-    return Totals(recipients, messages, unheld - leased, leased, recipients - unheld, oldest, due), found
+    return Totals(recipients, messages, unheld - leased, leased, recipients - unheld, oldest, dueNow), found
 
 
 @frozen
