@@ -70,6 +70,7 @@ class ServiceTally:
     """One listening service, by the configuration's word.
 
     :ivar begun: sessions; :ivar ended: those of them that are over; :ivar refused: connections that got none because of a limit.
+    :ivar refusals: senders, recipients and messages that were refused, for now or for good.
     :ivar octetsIn: and :ivar octetsOut: of sessions that are over.
     :ivar commands: how long lines of commands took, from their turn until what they ask for was done: waits for a store, for a
         client that does not read, and those that guessers of passwords are given, are part of it.
@@ -80,6 +81,7 @@ class ServiceTally:
     begun: int = 0
     ended: int = 0
     refused: int = 0
+    refusals: int = 0
     octetsIn: int = 0
     octetsOut: int = 0
     commands: Histogram = field(factory=Histogram)

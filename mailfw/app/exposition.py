@@ -118,6 +118,10 @@ METRICS = (
         "mailfw_message_duration_seconds", "histogram", "From the last octet of a message to the reply.", _SERVICE,
         _of("services", "service", "taking"),
     ),
+    Metric(
+        "mailfw_refusals_total", "counter", "Senders, recipients and messages that were refused.", _SERVICE,
+        _of("services", "service", "refusals"),
+    ),
     Metric("mailfw_logins_total", "counter", "Logins.", ("service", "outcome"), _words("logins", ("succeeded", "failed"))),
     Metric("mailfw_local_deliveries_total", "counter", "Deliveries to the own store.", ("fate",), _byWord("deliveries")),
     Metric("mailfw_relayed_recipients_total", "counter", "Recipients that the relay settled.", ("fate",), _byWord("relayed")),

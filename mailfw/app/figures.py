@@ -149,6 +149,7 @@ def _service(word: str, tally: ServiceTally, flow: Sequence[int]) -> dict[str, A
         "begun": tally.begun,
         "ended": tally.ended,
         "refused": tally.refused,
+        "refusals": tally.refusals,
         "octetsIn": tally.octetsIn + flow[0],
         "octetsOut": tally.octetsOut + flow[1],
         "commands": timing(tally.commands),

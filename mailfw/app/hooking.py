@@ -31,6 +31,9 @@ _log = Logger("mailfw.app")
 _USER_INFO = re.compile(r"//[^/@]*@")
 """Of a URL: a password, which is for no log."""
 
+_QUERY = re.compile(r"\?.*", re.DOTALL)
+"""Of a specification: what may be secret, and is for no figure."""
+
 
 @implementer(IHookContext, IOptionsContext)
 @define(eq=False)
@@ -75,7 +78,7 @@ class Hooking:
         for entry in configuration.hook:
             plugin, hook = self._open(entry.plugin, configuration)
             name = _USER_INFO.sub("//", entry.plugin)
-            attached = Attached(name, hook, entry.deadline, entry.onFailure == "accept", self._tally.hook(name))
+            attached = Attached(name, hook, entry.deadline, entry.onFailure == "accept", self._tally.hook(_QUERY.sub("", name)))
             for stage in entry.stages(plugin):
                 chains.setdefault(stage, []).append(attached)
         if not chains:

@@ -112,6 +112,15 @@ def test_ofWhatSeveralRecipientsAreToldTheBestCounts() -> None:
     assert world.context.tally.service("lmtp").messages == {"accepted": 1}
 
 
+def test_refusalsOfRecipientsAreCountedWithoutNames() -> None:
+    world = World()
+    client = world.connect(smtp)
+    client.send(b"HELO c\r\n")
+    client.send(b"MAIL FROM:<>\r\nRCPT TO:<nobody@localhost>\r\nRCPT TO:<jsmith@localhost>\r\n")
+    tally = world.context.tally.service("smtp")
+    assert (tally.refusals, tally.messages) == (1, {})
+
+
 def test_chunksAreOneMessage() -> None:
     world = World(router=Verdict(Outcome(Fate.DELIVERED)))
     client = world.connect(smtp)
