@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from attrs import asdict
-from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
-from mailfw.app.readiness import disks
+from mailfw.app.asking import Patient, Shared
+from mailfw.app.readiness import PATIENCE, Disk, disks
 from mailfw.errors import Refusal
 from mailfw.interfaces import IHealth
 from mailfw.tally import BOUNDS, Health, Histogram, ServiceTally, percentile
@@ -52,33 +52,20 @@ class Figures:
     def __init__(self, server: Server, reactor: Any) -> None:
         self._server = server
         self._reactor = reactor
-        self._found: dict[str, Any] = {}
-        self._gatheredAt = -FRESH
-        self._gathering: list[Deferred[dict[str, Any]]] | None = None  # who waits for what is being gathered
+        self._patient = Patient(PATIENCE, reactor)
+        self._gathered = Shared(self._gather, FRESH, reactor)
 
     async def gather(self) -> dict[str, Any]:
         """The picture, which whoever gets it does not change."""
-        if self._gathering is not None:
-            waiting: Deferred[dict[str, Any]] = Deferred()
-            self._gathering.append(waiting)
-            return await waiting
-        if self._reactor.seconds() - self._gatheredAt >= FRESH:
-            self._gathering = []
-            try:
-                self._found = await self._gather()
-                self._gatheredAt = self._reactor.seconds()
-            finally:
-                waiters, self._gathering = self._gathering, None
-                for each in waiters:
-                    each.callback(self._found)
-        return self._found
+        return await self._gathered.get()
 
     async def _gather(self) -> dict[str, Any]:
         system = self._server.system
         assert system is not None
         tally, healths = system.tally, await self._healths()
         directories = [self._server.data.path, *(os.path.dirname(each.path) for _, each in healths if each.path)]
-        found = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), disks, directories)
+        unknown: list[Disk] = []
+        found = await self._patient.ask("disks", lambda: self._disks(directories), unknown)
         return {
             "time": time.time(),
             "bounds": list(BOUNDS),
@@ -118,28 +105,38 @@ class Figures:
         """How much waits; all None where the queue cannot tell."""
         assert self._server.system is not None
         names = ("recipients", "messages", "waiting", "due", "leased", "held", "oldest")
+        queue = self._server.system.queue
         try:
-            totals, _ = await self._server.system.queue.overview(0)
+            seen = await self._patient.ask("overview", lambda: queue.overview(0), None)
         except Refusal:
-            return dict.fromkeys(names)
-        return {name: getattr(totals, name) for name in names}
+            seen = None
+        return {name: getattr(seen[0], name) if seen is not None else None for name in names}
+
+    async def _disks(self, directories: list[str]) -> list[Disk]:
+        return await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), disks, directories)
 
     async def _healths(self) -> list[tuple[str, Health]]:
         """What can say how it is, each with the part of the system that it is of."""
         system = self._server.system
         assert system is not None
         found: list[tuple[str, Health]] = []
-        sources = [("accounts", source) for _, source in system.sources]
-        for part, thing in (("store", system.store), ("queue", system.queue), *sources):
-            if not IHealth.providedBy(thing):
-                continue
-            try:
-                found += [(part, health) for health in await IHealth(thing).health()]
-            except Exception as error:
-                if not isinstance(error, Refusal):
-                    _log.failure("{part} could not be asked how it is", part=part)
-                found.append((part, Health(part, str(error) or type(error).__name__)))
+        for name, part, thing in (
+            ("store", "store", system.store),
+            ("queue", "queue", system.queue),
+            *((name, "accounts", source) for name, source in system.sources),
+        ):
+            if IHealth.providedBy(thing):
+                found += [(part, health) for health in await self._healthOf(name, IHealth(thing))]
         return found
+
+    async def _healthOf(self, name: str, thing: IHealth) -> Sequence[Health]:
+        try:
+            return await self._patient.ask(name, thing.health, [Health(name, "does not answer")])
+        except Refusal as refusal:
+            return [Health(name, refusal.text)]
+        except Exception as error:
+            _log.failure("{part} could not be asked how it is", part=name)
+            return [Health(name, type(error).__name__)]
 
 
 def _service(word: str, tally: ServiceTally, flow: Sequence[int]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from mailfw.app.asking import Patient, Shared
 from mailfw.errors import Refusal
 from mailfw.interfaces import IHealth
 from mailfw.values import accountName
@@ -64,44 +65,25 @@ class Readiness:
     def __init__(self, server: Server, reactor: Any) -> None:
         self._server = server
         self._reactor = reactor
-        self._reasons: list[str] = []
-        self._lookedAt = -FRESH
-        self._looking: list[Deferred[list[str]]] | None = None  # who waits for a look that is under way
-        self._underWay: set[str] = set()
+        self._patient = Patient(PATIENCE, reactor)
+        self._looked = Shared(self._look, FRESH, reactor)
 
     async def reasons(self) -> list[str]:
         """Why it is not ready, for people; empty: it is."""
-        if self._looking is not None:
-            waiting: Deferred[list[str]] = Deferred()
-            self._looking.append(waiting)
-            return self._atOnce() + await waiting
-        if self._reactor.seconds() - self._lookedAt >= FRESH:
-            self._looking = []
-            try:
-                self._reasons = await self._look()
-                self._lookedAt = self._reactor.seconds()
-            finally:
-                waiters, self._looking = self._looking, None
-                for each in waiters:
-                    each.callback(self._reasons)
-        return self._atOnce() + self._reasons
-
-    def _atOnce(self) -> list[str]:
-        """What can be told without waiting."""
         if not self._server.running:
             return ["the server is stopping"]
-        return [f"{each.service} does not listen on {each.binding}" for each in self._server.listeners if each.port is None]
+        missing = [f"{each.service} does not listen on {each.binding}" for each in self._server.listeners if each.port is None]
+        return missing + await self._looked.get()
 
     async def _look(self) -> list[str]:
         system = self._server.system
         assert system is not None
-        parts: dict[str, Callable[[], Awaitable[object]]] = {}
-        for name, part in (("the store", system.store), ("the queue", system.queue), *system.sources):
-            if IHealth.providedBy(part):
-                parts[name] = IHealth(part).prove
-        asked = [self._asked(name, "takes no change", prove) for name, prove in parts.items()]
+        parts = {"the store": system.store, "the queue": system.queue, **dict(system.sources)}
+        asked = [
+            self._asked(name, "takes no change", IHealth(part).prove) for name, part in parts.items() if IHealth.providedBy(part)
+        ]
         asked.append(self._asked("accounts", "cannot be looked up", lambda: system.hasAccount(self._nobody())))
-        asked.append(self._asked("the disk", "is not there", self._mustHaveRoom))
+        asked.append(self._asked("the disk", "is full", self._mustHaveRoom))
         return [reason for reason in await gatherResults([Deferred.fromCoroutine(each) for each in asked]) if reason]
 
     def _nobody(self) -> str:
@@ -109,42 +91,22 @@ class Readiness:
 
     async def _mustHaveRoom(self) -> None:
         """:raises Refusal: there is none."""
-        least = self._server.configuration.netLimits().messageSize
-        data = self._server.data.path
+        least, data = self._server.configuration.netLimits().messageSize, self._server.data.path
         for disk in await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), disks, [data]):
             if disk.free < least:
                 raise Refusal(f"{disk.free >> 20} MiB are free at {data}, less than a message may have")
 
     async def _asked(self, name: str, fault: str, ask: Callable[[], Awaitable[object]]) -> str:
         """What is wrong with a part; empty: nothing. Never raises."""
-        if name in self._underWay:
-            return f"{name} has not answered yet"
-        self._underWay.add(name)
 
         async def answer() -> str:
-            try:
-                await ask()
-            except Refusal as refusal:
-                return f"{name} {fault}: {refusal.__cause__ or refusal.text or type(refusal).__name__}"
-            except Exception as error:
-                _log.failure("{part} could not be asked how it is", part=name)
-                return f"{name} {fault}: {type(error).__name__}"
-            finally:
-                self._underWay.discard(name)
+            await ask()
             return ""
 
-        first: Deferred[str] = Deferred()
-
-        def pass_(reason: str) -> None:
-            if not first.called:
-                first.callback(reason)
-
-        Deferred.fromCoroutine(answer()).addCallback(pass_)
-        late = None
-        if not first.called:
-            late = self._reactor.callLater(PATIENCE, lambda: first.callback(f"{name} has not answered for {PATIENCE:.0f} s"))
         try:
-            return await first
-        finally:
-            if late is not None and late.active():
-                late.cancel()
+            return await self._patient.ask(name, answer, f"{name} does not answer")
+        except Refusal as refusal:
+            return f"{name} {fault}: {refusal.__cause__ or refusal.text}"
+        except Exception as error:
+            _log.failure("{part} could not be asked how it is", part=name)
+            return f"{name} {fault}: {type(error).__name__}"

@@ -51,12 +51,13 @@ class _Page(Resource):
     def render_GET(self, request: Any) -> Any:
         answering: Deferred[None] = Deferred.fromCoroutine(self._answer(request))
         request.notifyFinish().addErrback(lambda _: answering.cancel())
-        answering.addErrback(lambda failure: failure.trap(CancelledError))
         return NOT_DONE_YET
 
     async def _answer(self, request: Any) -> None:
         try:
             status, kind, content = await self._say()
+        except CancelledError:
+            return  # whoever asked is gone
         except Exception:
             _log.failure("{path} cannot be answered", path=request.path.decode("ascii", "replace"))
             status, kind, content = 500, "text/plain", b"the server's log says why\n"
@@ -86,6 +87,8 @@ class _Figures(_Page):
     async def _answer(self, request: Any) -> None:
         try:
             self._collector.seen = await self._picture()
+        except CancelledError:
+            return
         except Exception:
             _log.failure("figures cannot be gathered")
             request.setResponseCode(500)

@@ -8,6 +8,8 @@ from typing import Any
 from attrs import asdict, fields
 from rich.console import Console
 
+from mailfw.app import administration
+from mailfw.app.commands import top
 from mailfw.app.commands.glance import screen
 from mailfw.app.figures import timing
 from mailfw.net.sessions import SessionInfo
@@ -70,6 +72,10 @@ def test_ratesAndLatencyAreThoseOfTheLastInterval() -> None:
     assert row.split()[3:9] == ["25", "1.8", "ms", "2.4", "ms", "2.5"]
 
 
+def test_sessionsCanBeSortedAsTheServerKnowsHow() -> None:
+    assert set(top.ORDERS) == set(administration.ORDERS)
+
+
 def test_theFirstPictureHasNoRates() -> None:
     shown = drawn(seen(100.0, 20))
     assert "20 accepted, 0 deferred" in shown
@@ -78,7 +84,7 @@ def test_theFirstPictureHasNoRates() -> None:
 
 def test_howItIsIsSaidFirst() -> None:
     shown = drawn(seen(100.0))
-    assert shown.startswith("mailfw 1, up 60 s, 1 sessions, ready\n")
+    assert shown.startswith("mailfw 1, up 60 s, 1 session, ready\n")
     assert "7 recipients: 4 waiting (2 due), 1 under way, 2 held, the oldest 2 h old" in shown
     assert "2 stalls, 9 threads, 80 MiB, 5 GiB free" in shown
     bad = drawn(seen(100.0, isReady=False, reasons=["the store takes no change: disk I/O error", "b", "c"]))

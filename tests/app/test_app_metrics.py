@@ -210,6 +210,16 @@ def test_aCrowdIsTurnedAwayAndHarmsNobodyElse(server: Any) -> None:
     until(lambda: answers(server))
 
 
+def test_whoeverGoesAwayEarlyTakesNoAnswerFromOthers(server: Any) -> None:
+    for path in (b"readyz", b"metrics") * 20:
+        with server.connect("metrics") as client:
+            client.sendall(b"GET /" + path + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert get(server, "/readyz")[0] == 200
+    assert samples(server)["mailfw_ready", ()] == 1
+    assert not any("Traceback" in line or "cannot" in line for line in server.lines)
+
+
 def answers(server: Any) -> bool:
     try:
         return get(server, "/livez")[0] == 200
@@ -261,7 +271,7 @@ def test_topShowsOnePictureWhereNobodyLooks(server: Any, command: Command) -> No
         client.recv(1000)
         shown = command("top", "--sort", "traffic")
     assert shown.returncode == 0
-    assert re.search(r"^mailfw \S+, up .*, 1 sessions, ready$", shown.stdout, re.MULTILINE)
+    assert re.search(r"^mailfw \S+, up .*, 1 session, ready$", shown.stdout, re.MULTILINE)
     assert "1 accepted, 0 deferred, 0 refused" in shown.stdout
     assert re.search(r"^imap-\w+ +127\.0\.0\.1:\d+ ", shown.stdout, re.MULTILINE)
     assert re.search(r"^mail0\.sqlite ", shown.stdout, re.MULTILINE)

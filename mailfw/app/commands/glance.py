@@ -37,7 +37,8 @@ def screen(seen: Seen, before: Seen | None, lines: int) -> RenderableType:
 
 def _head(seen: Seen, now: Seen, past: Seen | None) -> Text:
     open_ = sum(each["open"] for each in now["services"])
-    head = Text(f"mailfw {seen['version']}, up {spanText(seen['uptime'])}, {open_:,} sessions, ", style="bold", no_wrap=True)
+    sessions = f"{open_:,} {'session' if open_ == 1 else 'sessions'}"
+    head = Text(f"mailfw {seen['version']}, up {spanText(seen['uptime'])}, {sessions}, ", style="bold", no_wrap=True)
     head.append("ready" if seen["isReady"] else "NOT READY", style="bold green" if seen["isReady"] else "bold red")
     for reason in seen["reasons"][:REASONS]:
         head.append(f"\n  {printable(reason)}", style="red")
