@@ -152,6 +152,72 @@ def test_whileItStopsTheServerIsAliveAndNotReady(server: Any) -> None:
     server.waitFor("stopped$")
 
 
+# --- Who holds up everybody ----------------------------------------------------------------------------------------------
+
+SLOTH = """
+import time
+from twisted.internet.protocol import Factory, Protocol
+from zope.interface import implementer
+from mailfw.interfaces import IMailService
+
+class Sleeper(Protocol):
+    def dataReceived(self, data):
+        time.sleep(1.0)
+        self.transport.write(b"awake")
+
+@implementer(IMailService)
+class Sloth:
+    \"\"\"Blocks the reactor.\"\"\"
+    name, port, isTLS = "sloth", 4444, False
+    def factory(self, context):
+        return Factory.forProtocol(Sleeper)
+
+sloth = Sloth()
+"""
+CONFIGURATION = """
+hostname = "localhost"
+domains = ["localhost"]
+data = "mailfw-data"
+limits.stall_time = 0.3
+hook = [{ plugin = "python:slow.py:slow", stage = "mail_from" }]
+"""
+HOOK = """
+import time
+async def slow(event):
+    time.sleep(1.0)
+"""
+
+
+def test_whatBlocksTheReactorIsNamedInTheLogAndCounted(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plugin of an installed package, and a hook; mail goes on after both."""
+    package = tmp_path / "site" / "sloth-1.0.dist-info"
+    package.mkdir(parents=True)
+    (tmp_path / "site" / "sloth.py").write_text(SLOTH)
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: mailfw-sloth\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[mailfw.plugins]\nsloth = sloth:sloth\n")
+    (tmp_path / "mailfw-data").mkdir()
+    (tmp_path / "mailfw-data" / "slow.py").write_text(HOOK)
+    (tmp_path / "mailfw.toml").write_text(CONFIGURATION)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    server = start("--config", "mailfw.toml", services=("smtp", "metrics", "sloth"))
+    with server.connect("sloth") as client:
+        client.sendall(b"x")
+        assert client.recv(100) == b"awake"
+    name = r"service sloth \(entry point sloth of mailfw-sloth\)"
+    place = r"it is at .*sloth\.py:\d+ in dataReceived: time\.sleep"
+    server.waitFor(rf"{name} has held the reactor for [01]\.\d s, and does not let go; {place}")
+    server.waitFor(rf"{name} held the reactor for [01]\.\d s; it goes on now")
+    with pytest.raises(smtplib.SMTPRecipientsRefused), smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as client:
+        client.sendmail("mbrain@localhost", ["nobody@localhost"], b"")
+    until(lambda: samples(server).get(("mailfw_reactor_stalls_total", ("hook python:slow.py:slow",))) == 1)
+    found = samples(server)
+    assert found["mailfw_reactor_stalls_total", ("service sloth (entry point sloth of mailfw-sloth)",)] == 1
+    assert found["mailfw_hook_duration_seconds_count", ("python:slow.py:slow",)] == 1
+    assert found["mailfw_refusals_total", ("smtp",)] == 1
+
+
 # --- Whoever comes to harm -----------------------------------------------------------------------------------------------
 
 
