@@ -116,7 +116,7 @@ class Watchdog:
         self._nameOf = nameOf
         self._long = long
         self._clock = clock
-        self._step: tuple[str, float] | None = None  # the hook whose step is under way, and since when
+        self._step: tuple[str, float] | None = None  # what has its step under way, and since when
         self._dueAt: float | None = None  # when the reactor is to come round next
         self._observed = 0  # the thread that is looked at
         self._ticking: LoopingCall | None = None
@@ -203,7 +203,7 @@ class Watchdog:
             return
         frames = self._frames()
         if stall is None:
-            who = f"hook {step[0]}" if step is not None else blamed([_moduleOf(frame) for frame in frames], self._nameOf)
+            who = step[0] if step is not None else blamed([_moduleOf(frame) for frame in frames], self._nameOf)
             if not frames or frames[-1].f_code.co_name in _WAITS:
                 return  # it has just come round
             stall = _Stall(who, took)
@@ -232,12 +232,12 @@ class Watchdog:
 
     # --- Steps of hooks ----------------------------------------------------------------------------------------------
 
-    def watched(self, name: str, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
-        """A hook's work, every step of it timed."""
+    def watched(self, name: str, work: Coroutine[Any, Any, T], what: str = "hook") -> Coroutine[Any, Any, T]:
+        """Work of other people's functions, every step of it timed. :param what: the log calls it, before its name."""
         if self._ticking is None:
             self._observed = threading.get_ident()
             self._begin()
-        return self._timed(name, work)
+        return self._timed(f"{what} {name}", work)
 
     async def _timed(self, name: str, work: Coroutine[Any, Any, T]) -> T:
         return await self._steps(name, work)
@@ -257,7 +257,7 @@ class Watchdog:
                     if self._ticking is None:
                         self._stall = None
                     if took >= self._long:
-                        self.log.warn("hook {hook} held the reactor for {took:.2f} s", hook=name, took=took)
+                        self.log.warn("{who} held the reactor for {took:.2f} s", who=name, took=took)
                 try:
                     result = yield awaited
                 except GeneratorExit:

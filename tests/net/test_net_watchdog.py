@@ -126,14 +126,15 @@ def test_whatWorkedUnseenIsCountedToo(held: Held) -> None:
     assert held.dog.tally.stalls == {UNSEEN: 1}
 
 
-def test_aStepOfAHookIsNamedRatherThanWhatIsOnTheStack(held: Held) -> None:
+@pytest.mark.parametrize("what, name", [("hook", "python:own.py:check"), ("function", "tickets.open")])
+def test_aStepUnderWayIsNamedRatherThanWhatIsOnTheStack(held: Held, what: str, name: str) -> None:
     async def hook() -> None:
         held.hold(2.0)
 
     with pytest.raises(StopIteration):
-        held.dog.watched("python:own.py:check", hook()).send(None)
-    assert held.dog.tally.stalls == {"hook python:own.py:check": 1}
-    assert any(line == "hook python:own.py:check held the reactor for 2.00 s" for line in held.said)
+        held.dog.watched(name, hook(), what).send(None)
+    assert held.dog.tally.stalls == {f"{what} {name}": 1}
+    assert any(line == f"{what} {name} held the reactor for 2.00 s" for line in held.said)
 
 
 def test_nobodyLooksWithoutABound() -> None:
