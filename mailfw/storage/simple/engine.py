@@ -33,6 +33,7 @@ from mailfw.storage.simple.reconcile import Context, Reconciler, Touched
 from mailfw.storage.strands import Strands
 from mailfw.storage.transaction import OWN_WORK, IPlace, Terms, bounded
 from mailfw.values import (
+    Adopt,
     Append,
     Create,
     Delete,
@@ -173,6 +174,11 @@ class SimpleEngine(Engine):
         hints: dict[str, dict[str, frozenset[str]]] = {}
         for (folder, key), flags in ended.flags.items():
             hints.setdefault(folder, {})[key] = flags
+        numbers: dict[str, dict[str, int]] = {}
+        for (folder, key), uid in ended.uids.items():
+            numbers.setdefault(folder, {})[key] = uid
+        for folder, uids in numbers.items():
+            self._reconciler.adopt(ref.name, ref.key, folder, uids, hints.get(folder, {}))
         for folder, some in hints.items():
             self._reconciler.folder(ref.name, ref.key, folder, some)
         self.database.call(lambda connection: connection.execute(_FORGET_INTENT, (number,)).rowcount)
@@ -227,7 +233,7 @@ class SimpleEngine(Engine):
         for step in work:
             for arriving in step.arriving:
                 arriving.prepare()
-            if not isinstance(step.operation, Append):
+            if not isinstance(step.operation, (Append, Adopt)):
                 touched |= self._follow(ref, step.operation)
         effects = self._single(ref, work, terms) or self.database.call(partial(self._rehearse, ref, work, terms))
         if not isinstance(effects, Effects):
@@ -436,7 +442,7 @@ class SimpleEngine(Engine):
 
 def _dated(operation: Operation, now: float) -> Operation:
     """Messages without an internal date get the present one, so that files and state agree on it."""
-    if not isinstance(operation, Append):
+    if not isinstance(operation, (Append, Adopt)):
         return operation
     messages = (evolve(one, internalDate=now) if one.internalDate is None else one for one in operation.messages)
     return evolve(operation, messages=tuple(messages))
