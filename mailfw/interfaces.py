@@ -110,6 +110,13 @@ class IMailStore(Interface):
         """Finish what is under way, and let go of files and threads."""
 
 
+class IStoreAccounts(Interface):
+    """A store that can say whose mail it keeps. Whoever moves all of it asks; of other stores accounts are named one by one."""
+
+    async def accounts() -> list[str]:
+        """Canonical names of all accounts that are there, sorted."""
+
+
 class IAccount(Interface):
     """One account's mailboxes, seen by one identity. Cheap: a session holds one; it need not be closed.
 
@@ -268,6 +275,13 @@ class ISimpleFolders(Interface):
 
     def deleteFolder(account: str, folder: str) -> None:
         """Remove it with its messages, but not its children; no error when it is not there. Never INBOX."""
+
+
+class ISimpleAccounts(Interface):
+    """A simple store that can say whose folders it keeps; of others the engine knows the accounts that were opened before."""
+
+    def accounts() -> Iterable[str]:
+        """Canonical names of accounts that have an INBOX."""
 
 
 class ISimpleStream(Interface):

@@ -715,7 +715,7 @@ class Adopt:
     nothing is done: NotSupported where a UID is below UIDNEXT, UIDValidityChanged where the mailbox cannot have that UIDVALIDITY.
 
     :ivar uids: one for each message, ascending, none below UIDNEXT; empty: the next ones.
-    :ivar uidValidity: what the mailbox has, or gets where it has never given a UID and its name never had as high a one; 0: its own.
+    :ivar uidValidity: what the mailbox has, or gets where it never gave a UID and its name never had as high a one; 0: its own.
     :ivar uidNext: no UID below is given from then on.
     """
 

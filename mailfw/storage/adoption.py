@@ -1,8 +1,8 @@
 """Messages that come from another store and keep the numbers that they had there, so that clients need not fetch them again.
 
-What the numbers promise stays true: UIDs of a mailbox only grow, and a UIDVALIDITY is given to a name only where the mailbox has
-never given a UID, and where it is higher than that of any mailbox which is gone from the name. (That the empty mailbox may have had
-a higher one for a while harms nobody: there was no message that a client could have kept.)
+What the numbers promise stays true: UIDs of a mailbox only grow, and a UIDVALIDITY is given to a name only where the mailbox
+has never given a UID, and where it is higher than that of any mailbox which is gone from the name. (That the empty mailbox may
+have had a higher one for a while harms nobody: there was no message that a client could have kept.)
 """
 
 from __future__ import annotations

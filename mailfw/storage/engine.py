@@ -41,6 +41,7 @@ T = TypeVar("T")
 _Bound = tuple[Target, Terms]
 
 _ACCOUNT = "SELECT id FROM account WHERE name = ?"
+_NAMES = "SELECT name FROM account"
 _ADD_ACCOUNT = "INSERT INTO account (name, modseq, uid_validity) VALUES (?, 0, ?)"
 _DERIVED = """UPDATE email SET format = ?, header_size = ?, message_id = ?, refs = ?, subject = ?, sent_date = ?, envelope = ?,
     structure = ?, fields = ?, digest = ?, preview = NULL WHERE id = ?"""
@@ -125,6 +126,10 @@ class Engine:
         """The account of that canonical name, if there is one: whoever is not its owner does not make it."""
         row = await self.database.read(lambda connection: connection.execute(_ACCOUNT, (name,)).fetchone())
         return None if row is None else await self.account(name)
+
+    async def accountNames(self) -> set[str]:
+        """Canonical names of all accounts."""
+        return await self.database.read(lambda connection: {str(name) for (name,) in connection.execute(_NAMES)})
 
     async def removeAccount(self, name: str) -> int:
         """Remove an account for good; how many mailboxes it had."""

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mailfw.errors import NoPermission
-from mailfw.interfaces import IMailStore
+from mailfw.interfaces import IMailStore, IStoreAccounts
 from mailfw.storage import rights
 from mailfw.storage.account import Account
 from mailfw.storage.across import Across
@@ -20,7 +20,7 @@ from mailfw.storage.transaction import Terms
 from mailfw.values import Identity, MessageSource, Outcome, Target
 
 
-@implementer(IMailStore)
+@implementer(IMailStore, IStoreAccounts)
 class Store:
     """Accounts over some engines.
 
@@ -57,6 +57,11 @@ class Store:
         """Owners of mailboxes that the identity may look up, but its own account."""
         asked = [each.database.read(lambda connection: rights.sharing(connection, identity.account)) for each in self._engines]
         return sorted(owner for owners in await gatherResults(asked) for owner in owners)
+
+    async def accounts(self) -> list[str]:
+        """Canonical names of all accounts, sorted."""
+        asked = [Deferred.fromCoroutine(each.accountNames()) for each in self._engines]
+        return sorted(name for names in await gatherResults(asked) for name in names)
 
     async def deliver(self, message: MessageSource, targets: Sequence[Target]) -> list[Outcome]:
         """Put a message into each target; outcomes in their order."""

@@ -42,5 +42,6 @@ class MailStoreContract(
     """Every promise of `interfaces.IMailStore`, `IAccount` and `IMailbox`.
 
     Hooks: `openStore` must be overridden. `isPersistent` is False for a store that is gone when it is closed; `hasGrace` is False
-    where an expunged message is gone at once (simple stores); `adopts` is False for one that keeps no UIDs but its own. `foreign`, `formatHasFlags` and `loseState` are for simple stores.
+    where an expunged message is gone at once (simple stores); `adopts` is False for one that keeps no UIDs but its own.
+    `foreign`, `formatHasFlags` and `loseState` are for simple stores.
     """

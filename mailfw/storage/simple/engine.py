@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import LoopingCall
 
 from mailfw.errors import NoSuchMailbox, NotSupported, UIDValidityChanged, Vanished
-from mailfw.interfaces import ISimpleFlags, ISimpleFolders, ISimpleStore
+from mailfw.interfaces import ISimpleAccounts, ISimpleFlags, ISimpleFolders, ISimpleStore
 from mailfw.sql import Connection, Database, Undo
 from mailfw.storage import quota, tree
 from mailfw.storage.apply import Step, apply, steps
@@ -136,6 +136,13 @@ class SimpleEngine(Engine):
             raise UIDValidityChanged()
         if self._open(ref.name).key != ref.key:
             raise UIDValidityChanged()
+
+    async def accountNames(self) -> set[str]:
+        """Those that were opened before, and those of whom the store has folders."""
+        known = await super().accountNames()
+        if not ISimpleAccounts.providedBy(self._store):
+            return known
+        return known | await self._strands.run("", lambda: set(ISimpleAccounts(self._store).accounts()))
 
     async def removeAccount(self, name: str) -> int:
         """Remove an account for good, with its files; how many mailboxes it had."""

@@ -1,7 +1,7 @@
 """What a store promises about messages that come with UIDs of their own (`values.Adopt`).
 
-A store that cannot keep numbers which it has not given itself raises NotSupported, sets `adopts` to False, and is copied to all the
-same: its messages have other UIDs then.
+A store that cannot keep numbers which it has not given itself raises NotSupported, and its tests set `adopts` to False. It is
+copied to all the same; its messages have other UIDs then.
 """
 
 from __future__ import annotations
