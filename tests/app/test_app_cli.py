@@ -222,6 +222,8 @@ def test_pluginsAreListedWithWhatIsWrongWithThem(tmp_path: Path) -> None:
         ("plugin", "new"),
         ("plugin", "check"),
         ("plugin", "list"),
+        ("store",),
+        ("store", "copy"),
     ],
 )
 def test_everyCommandHasHelp(words: tuple[str, ...]) -> None:
