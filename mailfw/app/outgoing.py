@@ -26,10 +26,11 @@ from mailfw.app.sections import Configuration
 from mailfw.delivery.bounce import Bouncer
 from mailfw.delivery.destination import isLoopback
 from mailfw.delivery.directory import Directory
+from mailfw.delivery.lanes import RelayLimits
 from mailfw.delivery.queue import Queue
 from mailfw.delivery.queue.queue import LOCAL_LANE
 from mailfw.delivery.rates import Rates
-from mailfw.delivery.relay import Relay, RelayLimits
+from mailfw.delivery.relay import Relay
 from mailfw.delivery.router import LocalRoute, Outbound, Router
 from mailfw.delivery.routes import DomainTable, HostRoute, Routes, sessionsOf, smarthost
 from mailfw.delivery.schedule import Schedule

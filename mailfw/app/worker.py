@@ -32,8 +32,9 @@ from mailfw.app.sections import Configuration
 from mailfw.app.signals import StopSignals
 from mailfw.delivery.bounce import Bouncer
 from mailfw.delivery.dns import Resolver, asker
+from mailfw.delivery.lanes import RelayLimits
 from mailfw.delivery.queue.queue import LOCAL_LANE
-from mailfw.delivery.relay import Relay, RelayLimits
+from mailfw.delivery.relay import Relay
 from mailfw.delivery.routes import Routes
 from mailfw.errors import Unavailable
 from mailfw.interfaces import IDelivery, IRoute
