@@ -26,6 +26,7 @@ from mailfw.values import (
     Column,
     Create,
     Credentials,
+    Damage,
     Entry,
     Envelope,
     Identity,
@@ -115,6 +116,13 @@ class IStoreAccounts(Interface):
 
     async def accounts() -> list[str]:
         """Canonical names of all accounts that are there, sorted."""
+
+
+class ICheckedStore(Interface):
+    """A store that can look whether it is whole."""
+
+    async def check() -> list[Damage]:
+        """What is wrong; nothing is changed. Sessions go on meanwhile; it may take as long as reading all there is."""
 
 
 class IAccount(Interface):

@@ -866,6 +866,22 @@ class Expunged:
 Result = MailboxInfo | Appended | FlagsSet | Copied | Expunged | None
 
 
+@frozen
+class Damage:
+    """Something in a store that contradicts itself.
+
+    :ivar kind: one word or a few, the same for all of a kind: `counters`, `missing blob`.
+    :ivar place: the file.
+    :ivar text: what is wrong, for people.
+    :ivar count: how many messages, mailboxes or accounts it concerns.
+    """
+
+    kind: str
+    place: str
+    text: str
+    count: int = 1
+
+
 # --- Simple stores ---------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from attrs import asdict
 
 from mailfw.app.datadir import DataDirectory
 from mailfw.app.problem import Problem
-from mailfw.interfaces import IMailStore, IStoreAccounts
+from mailfw.interfaces import ICheckedStore, IMailStore, IStoreAccounts
 from mailfw.moving import Carrier, Journal, Progress, Summary
 from mailfw.values import Identity, accountName
 
@@ -136,4 +136,12 @@ def _owned(system: System, specification: str) -> Iterator[None]:
         directory.release()
 
 
-OPERATIONS: dict[str, Callable[..., Coroutine[Any, Any, Any]]] = {"store copy": copyStore}
+async def checkStore(system: System, progress: Progress) -> list[dict[str, Any]]:
+    """What is wrong in the system's store. :raises Problem: the store cannot tell."""
+    store = system.store
+    if not ICheckedStore.providedBy(store):
+        raise Problem(f"{system.configuration.store} has no check of its own")
+    return [asdict(damage) for damage in await ICheckedStore(store).check()]
+
+
+OPERATIONS: dict[str, Callable[..., Coroutine[Any, Any, Any]]] = {"store check": checkStore, "store copy": copyStore}

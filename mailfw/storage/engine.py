@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from mailfw.errors import Refusal, Unavailable
 from mailfw.sql import Connection, Database
 from mailfw.sql.blobs import IBlobStore, drop
-from mailfw.storage import messages, quota, removal, tree
+from mailfw.storage import checking, messages, quota, removal, tree
 from mailfw.storage.apply import Step, apply, steps
 from mailfw.storage.bells import Bell, Bells
 from mailfw.storage.candidates import candidates
@@ -35,7 +35,7 @@ from mailfw.storage.place import Rows
 from mailfw.storage.rows import Reading, Source, Stale, Tables
 from mailfw.storage.sharing import Sharing
 from mailfw.storage.transaction import OWN_WORK, Caches, IPlace, Terms, Transaction, bounded
-from mailfw.values import Create, Fate, MessageSource, Operation, Outcome, Result, Target, UIDSet
+from mailfw.values import Create, Damage, Fate, MessageSource, Operation, Outcome, Result, Target, UIDSet
 
 T = TypeVar("T")
 _Bound = tuple[Target, Terms]
@@ -374,6 +374,18 @@ class Engine:
             if octets >= BATCH_OCTETS:
                 break
         return load(pending), pending[-1].email if pending else mark
+
+    # --- Whether all is well
+
+    async def check(self) -> list[Damage]:
+        """What in this file contradicts itself."""
+        path = self.database.path
+        found: list[Damage] = []
+        for look in checking.LOOKS if self.blobs is not None else checking.LOOKS_BESIDE:
+            found += await self.database.read(partial(look, path))
+        if self.blobs is not None:
+            found += await self.database.read(partial(checking.blobs, self.blobs, path))
+        return found
 
     # --- Views
 

@@ -10,17 +10,17 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mailfw.errors import NoPermission
-from mailfw.interfaces import IMailStore, IStoreAccounts
+from mailfw.interfaces import ICheckedStore, IMailStore, IStoreAccounts
 from mailfw.storage import rights
 from mailfw.storage.account import Account
 from mailfw.storage.across import Across
 from mailfw.storage.engine import AccountRef, Engine
 from mailfw.storage.serverentries import ServerEntries
 from mailfw.storage.transaction import Terms
-from mailfw.values import Identity, MessageSource, Outcome, Target
+from mailfw.values import Damage, Identity, MessageSource, Outcome, Target
 
 
-@implementer(IMailStore, IStoreAccounts)
+@implementer(IMailStore, IStoreAccounts, ICheckedStore)
 class Store:
     """Accounts over some engines.
 
@@ -62,6 +62,10 @@ class Store:
         """Canonical names of all accounts, sorted."""
         asked = [Deferred.fromCoroutine(each.accountNames()) for each in self._engines]
         return sorted(name for names in await gatherResults(asked) for name in names)
+
+    async def check(self) -> list[Damage]:
+        """What is wrong in any of the files."""
+        return [damage for engine in self._engines for damage in await engine.check()]
 
     async def deliver(self, message: MessageSource, targets: Sequence[Target]) -> list[Outcome]:
         """Put a message into each target; outcomes in their order."""

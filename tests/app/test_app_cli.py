@@ -223,6 +223,7 @@ def test_pluginsAreListedWithWhatIsWrongWithThem(tmp_path: Path) -> None:
         ("plugin", "check"),
         ("plugin", "list"),
         ("store",),
+        ("store", "check"),
         ("store", "copy"),
     ],
 )

@@ -6,6 +6,7 @@ import imaplib
 import json
 import mailbox
 import os
+import sqlite3
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -103,3 +104,22 @@ def test_aStoreInWhichAnotherServerWorksIsLeftAlone(command: Command, tmp_path: 
         other.release()
     assert done.returncode == 1
     assert f"data directory {tmp_path}/other is in use by another mailfw (pid {os.getpid()})" in done.stderr
+
+
+def test_aStoreThatIsNotWholeIsSeen(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "mailfw-data").mkdir()
+    maildir(tmp_path / "old")
+    command("store", "copy", f"maildir:{tmp_path}/old", "sqlite:mail", "--account", "jsmith")
+    done = command("store", "check")
+    assert (done.stdout, done.returncode) == ("the store is whole\n", 0)
+    for shard in (tmp_path / "mailfw-data" / "mail").glob("mail*.sqlite"):
+        with sqlite3.connect(shard) as connection:
+            connection.execute("UPDATE mailbox SET messages = messages + 1 WHERE messages = 3")
+    done = command("store", "check", "--json")
+    assert done.returncode == 1
+    assert {each["kind"] for each in json.loads(done.stdout)} == {"counters", "totals"}
+
+
+def test_theRunningServerLooksItself(start: Any, command: Command) -> None:
+    start().waitFor("mailfw is up")
+    assert command("store", "check").stdout == "the store is whole\n"

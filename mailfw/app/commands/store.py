@@ -57,6 +57,29 @@ def copy(ctx: click.Context, origin: str, target: str, accounts: tuple[str, ...]
         _show(summary)
 
 
+@command.command("check")
+@click.option("--json", "asJSON", is_flag=True, help="Print what is wrong as JSON.")
+@click.pass_context
+def check(ctx: click.Context, asJSON: bool) -> None:
+    """Look whether the store is whole. Exit status 1 when something is wrong; nothing is changed.
+
+    The database files, counters against messages, UIDs, MODSEQs, contents and their files. When the server runs, it looks itself,
+    and mail comes and goes meanwhile.
+
+    \b
+    Example:
+      mailfw store check --json
+    """
+    found = access(ctx).follow("store check", lambda progress: None)
+    if asJSON:
+        printJSON(found)
+    else:
+        rows = ((each["kind"], each["count"], each["place"], each["text"]) for each in found)
+        printTable(("WHAT", "HOW MANY#", "WHERE", "SAYS"), rows, "the store is whole")
+    if found:
+        ctx.exit(1)
+
+
 class _Bar:
     """How far it is: a bar on a terminal, a line for each account elsewhere."""
 
