@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 PATIENCE = 0.25
 """Seconds after which whoever follows is told how far it is."""
 
+REMEMBERED = 10
+"""Tasks of which is known what came of them."""
+
 _log = Logger("mailfw.app")
 
 
@@ -63,13 +66,15 @@ class Tasks:
         if any(task.operation == name and not task.outcome for task in self._tasks.values()):
             raise Problem(f"another {name} is under way: wait until it is done")
         self._last += 1
+        for number in [number for number, task in self._tasks.items() if task.outcome and number <= self._last - REMEMBERED]:
+            del self._tasks[number]
         task = self._tasks[self._last] = _Task(name, Progress(), [])
         work = OPERATIONS[name](self._system, task.progress, **arguments)
         Deferred.fromCoroutine(work).addBoth(task.outcome.append)
         return self._last
 
     async def follow(self, task: int) -> dict[str, Any]:
-        """How far it is, after a moment. What came of it is told once."""
+        """How far it is, after a moment; what came of it, also to whoever asks again because a connection broke."""
         found = self._find(task)
         if not found.outcome:
             waiting: Deferred[None] = Deferred()
@@ -77,7 +82,6 @@ class Tasks:
             await waiting
         said: dict[str, Any] = {"progress": asdict(found.progress), "isDone": bool(found.outcome), "result": None}
         if found.outcome:
-            del self._tasks[task]
             said["result"] = self._result(found)
         return said
 

@@ -13,8 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
+from mailfw.app import moving
 from mailfw.app.datadir import DataDirectory
+from mailfw.app.problem import Problem
+from mailfw.app.tasks import PATIENCE, Tasks
+from mailfw.moving import Progress
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -123,3 +129,37 @@ def test_aStoreThatIsNotWholeIsSeen(command: Command, tmp_path: Path) -> None:
 def test_theRunningServerLooksItself(start: Any, command: Command) -> None:
     start().waitFor("mailfw is up")
     assert command("store", "check").stdout == "the store is whole\n"
+
+
+def test_aTaskIsFollowedByWhoeverAsksAndEndsWhenItIsStopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    class System:
+        reactor = Clock()
+
+    async def endless(system: System, progress: Progress) -> None:
+        while True:
+            progress.messages += 1
+            progress.check()
+            step: Deferred[None] = Deferred()
+            system.reactor.callLater(1, step.callback, None)
+            await step
+
+    def done(operation: str, **arguments: Any) -> Deferred[Any]:
+        asked: Deferred[Any] = Deferred.fromCoroutine(tasks.perform(operation, arguments))
+        System.reactor.advance(PATIENCE)
+        return asked
+
+    def refused(operation: str, **arguments: Any) -> str:
+        said: list[str] = []
+        done(operation, **arguments).addErrback(lambda failure: said.append(str(failure.check(Problem) and failure.value)))
+        return said[0]
+
+    monkeypatch.setitem(moving.OPERATIONS, "endless", endless)
+    tasks = Tasks(System())  # type: ignore[arg-type]
+    number = done("task start", name="endless").result
+    assert "another endless is under way" in refused("task start", name="endless")
+    followers = [done("task follow", task=number) for _ in range(2)]
+    assert [each.result["isDone"] for each in followers] == [False, False]
+    done("task stop", task=number)
+    System.reactor.advance(1)
+    for _ in range(2):
+        assert "endless was stopped; give the command again" in refused("task follow", task=number)

@@ -78,7 +78,7 @@ async def testEachDamageIsNamedAndNoOther(tmp_path: Path, kind: str) -> None:
 async def testAFileOfALargeMessageThatIsNotWholeIsNamed(tmp_path: Path, isShort: bool) -> None:
     store = openStore(tmp_path)
     await furnish(store)
-    [blob] = [path for path in (tmp_path / "mail" / "blobs0").glob("*/*")]
+    (blob,) = (tmp_path / "mail" / "blobs0").glob("*/*")
     if isShort:
         os.truncate(blob, 1000)
     else:
