@@ -21,6 +21,7 @@ from mailfw.app.quantities import octets, seconds
 from mailfw.delivery.schedule import Schedule, parseIntervals
 from mailfw.errors import InvalidName
 from mailfw.imap.settings import OWN_NAME, Settings, Workaround
+from mailfw.interfaces import IInsideService
 from mailfw.net.limits import Limits
 from mailfw.net.peer import Networks
 from mailfw.plugins import Kind, PluginError, didYouMean, prefixed
@@ -76,8 +77,6 @@ def _specification(kind: Kind) -> AfterValidator:
 
 
 def _service(value: str, info: ValidationInfo) -> str:
-    if value == "metrics":
-        raise ValueError("the metrics service is not available in this version")
     try:
         _context(info)["plugins"].expect(Kind.SERVICE, value)
     except PluginError as error:
@@ -184,10 +183,6 @@ class TLS(Section):
     clientCA: ReadablePath | None = None
 
 
-LOOPBACK_SERVICES = ("manhole",)
-"""Services that listen on loopback, on their own port, unless told otherwise."""
-
-
 class Listen(Section):
     """`[[listen]]`: one service on one endpoint."""
 
@@ -201,10 +196,11 @@ class Listen(Section):
         """Without an endpoint: the service's own port, for what only administrators use on loopback."""
         if isinstance(value, dict) and "endpoint" not in value and isinstance(value.get("service"), str):
             try:
-                port = _context(info)["plugins"].find(Kind.SERVICE, value["service"]).port
+                service = _context(info)["plugins"].find(Kind.SERVICE, value["service"])
             except PluginError:
                 return value  # the field's own validator says so
-            return {**value, "endpoint": f"localhost:{port}" if value["service"] in LOOPBACK_SERVICES else str(port)}
+            isInside = IInsideService.providedBy(service)
+            return {**value, "endpoint": f"localhost:{service.port}" if isInside else str(service.port)}
         return value
 
     def bindings(self) -> list[Binding]:

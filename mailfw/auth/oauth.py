@@ -18,9 +18,9 @@ from zope.interface import implementer
 from mailfw.auth.claims import Demands
 from mailfw.auth.introspection import Endpoint, Introspection
 from mailfw.auth.jwt import ALGORITHMS, JWTs, KeyFile, KeySource, KeyURL
-from mailfw.auth.web import Web, checkURL
 from mailfw.errors import AuthenticationFailed, TokenRefused
 from mailfw.interfaces import IAuthenticator, IAuthenticatorPlugin, ICredentialKinds, IOptions
+from mailfw.net.web import Web, checkURL
 from mailfw.values import Credentials, Identity, TokenCredentials, accountName
 
 

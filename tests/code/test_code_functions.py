@@ -35,15 +35,18 @@ def test_values_and_message(functions):
 
         @mail.route("ticket-{id:int}@{domain}", "old-{id:int}@{domain}")
         async def ticket(message, id, *, domain, extra=None):
-            seen.append((id, domain, message.sender, message.recipient, message.tag, message.account, message["Subject"], message.text))
+            envelope = message.sender, message.recipient, message.tag, message.account
+            seen.append((id, domain, *envelope, message.subject, message.text))
     """)
-    handled = seen.send("Ticket-17+urgent@example.org", subject="Gr\u00fc\u00dfe", text="hello\n", account="jsmith")
+    subject = "Gr\u00fc\u00dfe"
+    recipient = "Ticket-17+urgent@example.org"
+    handled = seen.send(recipient, subject=subject, text="hello\n", account="jsmith")
     assert handled.isDone and not handled.sent and not handled.delivered
     seen.send("old-3@EXAMPLE.org", sender="")
     import own
 
     assert own.seen == [
-        (17, "example.org", "shop@example.com", "Ticket-17+urgent@example.org", "urgent", "jsmith@example.org", "Gr\u00fc\u00dfe", "hello\n"),
+        (17, "example.org", "shop@example.com", recipient, "urgent", "jsmith@example.org", subject, "hello\n"),
         (3, "example.org", "", "old-3@example.org", "", "", "", "\n"),
     ]
 
@@ -205,7 +208,8 @@ def test_sends(functions):
             made = EmailMessage()
             made["Subject"] = "made"
             made.set_content("made")
-            verp = [mail.Send(message, each, sender=f"list+{each.replace('@', '=')}@example.org") for each in ("a@x.org", "b@x.org")]
+            readers = {"list+a=x.org@example.org": "a@x.org", "list+b=x.org@example.org": "b@x.org"}
+            verp = [mail.Send(message, reader, sender=sender) for sender, reader in readers.items()]
             return [*verp, mail.Send(made, ["c@x.org", "d@x.org"], sender="")]
     """)
     a, b, both = handling.send("list@example.org", subject="x").sent
@@ -214,13 +218,14 @@ def test_sends(functions):
         ("list+b=x.org@example.org", ("b@x.org",)),
     ]
     assert (both.sender, both.recipients, both.subject) == ("", ("c@x.org", "d@x.org"), "made")
-    assert a.content is b.content and a["Delivered-To"] == "list@example.org", "one content for all who get it"
+    assert a.source is b.source and a["Delivered-To"] == "list@example.org", "one content for all who get it"
 
 
 def test_what_comes_round_again_goes_back(functions):
     handling = functions('@mail.route("list@example.org")\ndef post(message): return mail.Send(message, "list@example.org")')
     (sent,) = handling.send("list@example.org").sent
-    assert handling.send("list@example.org", sent.content).rejected.startswith("5.4.6 the message was sent by list@example.org itself")
+    rejected = handling.send("list@example.org", sent.content).rejected
+    assert rejected.startswith("5.4.6 the message was sent by list@example.org itself")
 
 
 @pytest.mark.parametrize(
@@ -239,13 +244,13 @@ def test_what_comes_round_again_goes_back(functions):
         ("mail.Send(message, [])", "it sends a message to nobody"),
         ("mail.Reply(None)", "it replies with NoneType"),
         ('mail.Defer(after="soon")', "it returns Defer(after='soon')"),
-        ('__import__("mailfw.stages").stages.Reject()', "write mail.Reject"),
+        ('__import__("mailfw.stages").stages.Reject()', "which is nothing that a function returns: write mail.Reject(\u2026)"),
     ],
 )
 def test_nonsense_is_put_off_and_says_why(functions, returned, said):
     handling = functions(RETURNS.format(returned), accounts=["jsmith"])
     handled = handling.send("jsmith@example.org")
-    assert handled.deferred.startswith(said) and not handled.sent and not handled.delivered
+    assert said in handled.deferred and not handled.sent and not handled.delivered
 
 
 def test_what_is_raised_is_put_off_in_one_line(functions):
@@ -256,7 +261,8 @@ def test_what_is_raised_is_put_off_in_one_line(functions):
                 raise SystemExit(1)
             return {}[message.subject]
     """)
-    assert handling.send("a@example.org", subject="x\u2028y").deferred == r"KeyError: 'x\u2028y' (own.py:7)"
+    separated = b"Subject: =?utf-8?q?x=E2=80=A8y?=\r\n\r\n"
+    assert handling.send("a@example.org", separated).deferred == r"KeyError: 'x\u2028y' (own.py:7)"
     assert handling.send("exit@example.org").deferred == "SystemExit: 1 (own.py:6)"
 
 
