@@ -44,7 +44,7 @@ class _Talk:
     :ivar isText: what is typed is a message, until a dot.
     :ivar isListing: what the server says is many lines, until a dot.
     :ivar octets: what is left of a literal that the server sends. :ivar isOpen: the response goes on after it.
-    :ivar owed: what is left of a literal that the client sends.
+    :ivar owed: what is left of a literal that the client sends. :ivar isAsking: the server has not said yet that it may come.
     :ivar tags: IMAP commands that have not been answered.
     """
 
@@ -53,6 +53,7 @@ class _Talk:
     octets: int = 0
     isOpen: bool = False
     owed: int = 0
+    isAsking: bool = False
     typed: str = ""
     tags: set[str] = field(factory=set)
 
@@ -67,6 +68,8 @@ class _Talk:
 
     def _kind(self, text: str) -> Kind:
         if self.octets > 0 or self.isOpen or self.isListing or text == "...":
+            return Kind.SERVER
+        if self.isAsking and text.startswith("+"):
             return Kind.SERVER
         if self.owed > 0 or (self.isText and not re.match(r"[345]\d\d ", text)):
             return Kind.TYPED
@@ -88,8 +91,10 @@ class _Talk:
             self.tags.add(tagged[1])
             literal = re.search(r"\{(\d+)\+?\}$", text)
             self.owed = int(literal[1]) if literal else 0
+            self.isAsking = literal is not None
 
     def _hear(self, text: str) -> None:
+        self.isAsking = False
         if self.octets > 0:
             self.octets -= len(text.encode()) + 2
             self.isOpen = self.octets == 0  # where it is below that, the rest of the response stood on the same line
