@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from pygments.lexers.special import TextLexer
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.domains.python import PyClasslike
@@ -68,4 +69,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-get-outdated", outdated)
     app.add_directive_to_domain("py", "interface", PyInterface)
     app.add_lexer("console", TranscriptLexer)
+    for plain in ("tree", "zone"):
+        app.add_lexer(plain, TextLexer)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

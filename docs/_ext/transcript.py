@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 from pygments.lexer import Lexer
 from pygments.token import Generic, Token
 
@@ -45,7 +45,6 @@ class _Talk:
     :ivar isListing: what the server says is many lines, until a dot.
     :ivar octets: what is left of a literal that the server sends. :ivar isOpen: the response goes on after it.
     :ivar owed: what is left of a literal that the client sends. :ivar isAsking: the server has not said yet that it may come.
-    :ivar tags: IMAP commands that have not been answered.
     """
 
     isText: bool = False
@@ -55,7 +54,6 @@ class _Talk:
     owed: int = 0
     isAsking: bool = False
     typed: str = ""
-    tags: set[str] = field(factory=set)
 
     def kind(self, text: str) -> Kind:
         """Who says that, as everything before it makes clear."""
@@ -73,9 +71,8 @@ class _Talk:
             return Kind.SERVER
         if self.owed > 0 or (self.isText and not re.match(r"[345]\d\d ", text)):
             return Kind.TYPED
-        if re.match(r"\d{3}[ -]|\+OK|-ERR|\* |\+ |\+$", text):
-            return Kind.SERVER
-        return Kind.SERVER if text.partition(" ")[0] in self.tags else Kind.TYPED
+        isAnswer = re.match(r"\d{3}[ -]|\+OK|-ERR|\* |\+ |\+$|[A-Za-z]+\d+ (OK|NO|BAD)\b", text)
+        return Kind.SERVER if isAnswer else Kind.TYPED
 
     def _type(self, text: str) -> None:
         if self.owed > 0:
@@ -86,9 +83,7 @@ class _Talk:
             return
         self.typed = text
         self.isText = text.upper() == "DATA"
-        tagged = re.match(r"([A-Za-z]+\d+) [A-Za-z]", text)
-        if tagged:
-            self.tags.add(tagged[1])
+        if re.match(r"[A-Za-z]+\d+ [A-Za-z]", text):
             literal = re.search(r"\{(\d+)\+?\}$", text)
             self.owed = int(literal[1]) if literal else 0
             self.isAsking = literal is not None
@@ -108,22 +103,24 @@ class _Talk:
         self.octets = int(literal[1]) if literal else 0
         self.isOpen = False
         self.isListing = text.startswith("+OK") and bool(re.match(r"(?i)(retr|top|capa)\b|(list|uidl)$", self.typed))
-        self.tags.discard(text.partition(" ")[0])
 
 
 def lines(text: str | Iterable[str], isTalking: bool = False) -> Iterator[Line]:
     """Every line of a block. :param isTalking: the block goes on with a conversation of one before it."""
     talk = _Talk() if isTalking else None
+    isOpen = False
     for each in text.splitlines() if isinstance(text, str) else text:
         if re.match(r"[$#] ", each) and not (talk is not None and (talk.octets > 0 or talk.isListing or talk.isText)):
             talk = _Talk() if TALKERS.match(each[2:]) else None
             yield Line(Kind.COMMAND, each[2:])
-        elif each.startswith("> ") and talk is None:
+        elif talk is None and isOpen and (each == ">" or each.startswith("> ")):
             yield Line(Kind.COMMAND, each)
+            continue
         elif talk is None:
             yield Line(Kind.OUTPUT, each)
         else:
             yield Line(talk.kind(each), each)
+        isOpen = each.startswith(("$ ", "# "))
 
 
 class TranscriptLexer(Lexer):
@@ -137,7 +134,7 @@ class TranscriptLexer(Lexer):
         place = 0
         isTalking = not re.match(r"[$#] ", text)
         for line, raw in zip(lines(text, isTalking), text.splitlines(keepends=True), strict=True):
-            if line.kind is Kind.COMMAND and not raw.startswith("> "):
+            if line.kind is Kind.COMMAND and not raw.startswith(">"):
                 yield place, Generic.Prompt, raw[:2]
                 yield place + 2, Generic.Strong, raw[2:]
             elif line.kind is Kind.COMMAND or line.kind is Kind.TYPED:

@@ -14,20 +14,22 @@ _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 
 PLACEHOLDERS = {
-    "moment": r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:[+-]\d{4}|Z)?",
+    "moment": r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?:[+-]\d{4}|Z)?",
     "mail date": rf"{_DAY}, +\d{{1,2}} {_MONTH} \d{{4}} \d\d:\d\d:\d\d [+-]\d{{4}}",
     "mbox date": rf"{_DAY} {_MONTH} +\d{{1,2}} \d\d:\d\d:\d\d \d{{4}}",
     "internal date": rf"[ \d]\d-{_MONTH}-\d{{4}} \d\d:\d\d:\d\d [+-]\d{{4}}",
     "id": r"\b[0-9a-f]{8}-[0-9a-f]{12}\b",
-    "message id": r"<[0-9A-Za-z.+-]*\d{4}[0-9A-Za-z.+-]*@[^<>\s]+>",
-    "validity": r"(?<=UIDVALIDITY )\d+",
+    "message id": r"<[0-9a-f]{16,}@[^<>\s]+>|<[0-9A-Za-z.+-]*\d{4}[0-9A-Za-z.+-]*@[^<>\s]+>",
+    "validity": r"(?<=UIDVALIDITY )\d+|(?<=COPYUID )\d+",
+    "unique id": r"\b[0-9a-f]{40}\.\d+\b",
+    "swaks": r"\bswaks v[\d.]+",
     "version": r"\bmailfw \d+\.\d[\w.]*",
     "process": r"\bpid \d+",
     "job": r"^\[1\] \d+$",
     "age": r"\b\d+ (?:s|min)\b",
     "uptime": r"\bup \d+:\d\d:\d\d",
     "peer": r"(?<=127\.0\.0\.1:)\d{5}\b",
-    "boundary": r"={10,}\d+==",
+    "boundary": r"={10,}\d+==|_MIME_BOUNDARY_\d+_\d+|\breport-[0-9a-f]{32}",
     "time": r"\b\d+(?:\.\d+)?s\b",
 }
 """By the name of each: what it looks like."""
