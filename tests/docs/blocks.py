@@ -20,7 +20,10 @@ DOCS = ROOT / "docs"
 
 PLAYED = ("console", "sh")
 CHECKED = ("python", "toml", "json", "zone", "ini", "tree")
-KINDS = (*PLAYED, *CHECKED)
+NEVER = ("text",)
+"""What is shown, and has to say why nothing is done with it."""
+
+KINDS = (*PLAYED, *CHECKED, *NEVER)
 """What can be run, or compared."""
 
 _COMMENT = re.compile(r"<!-- (not run|first): (.*?) -->")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import shlex
 import shutil
@@ -31,6 +32,7 @@ SOON = 5.0
 _STAYING = re.compile(r"twistd -n |.* &$", re.DOTALL)
 _SERVED = re.compile(r"telnet|nc|curl|swaks|openssl s_client|mailfw (?!plugin|check-config)")
 _LOOKING = re.compile(r"cat|ls|head|tail|grep|mailfw (queue (list|show)|trace|status|mailbox)|curl.*(imap|pop3)")
+_OF_THE_SYSTEM = re.compile(r"(?<![\w./-])/(?:(?:etc|run|var/lib|var/log)/mailfw|usr/local/bin/)")
 _MESSAGE_ID = "<20261124012315.004151@client.example>"
 _QUIET = 0.4
 
@@ -127,9 +129,14 @@ class Player:
             "COLUMNS": "120",
         }
 
-    def write(self, block: Block) -> None:
-        """Make the file that a block is."""
-        path = self.where / block.fileName
+    def begin(self, block: Block) -> None:
+        """Do what has to be done before a block, and make the file that it is, where it is one."""
+        for command in block.first:
+            self._command(command, [])
+        if not block.fileName:
+            return
+        path = self.where / self.real(block.fileName)
+        assert self.directory in path.parents, block.place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.real(block.text))
 
@@ -138,8 +145,6 @@ class Player:
 
         :raises Mismatch: something else happens.
         """
-        for command in block.first:
-            self._command(command, [])
         if block.kind == "sh":
             self._command(block.text.rstrip("\n"), [])
             return block.text.splitlines()
@@ -332,7 +337,7 @@ class Player:
     def real(self, text: str) -> str:
         """A page's words as they are run: other ports, and files of the system's below the page's own directory."""
         text = re.sub(r"(?<![\w.])\d{4,5}(?![\w.]\w)", lambda match: str(self.ports.get(int(match[0]), match[0])), text)
-        return re.sub(r"(?<![\w.])/(etc|var|run)/(?=mailfw)", lambda match: f"{self.directory}/{match[1]}/", text)
+        return _OF_THE_SYSTEM.sub(lambda match: f"{self.directory}{match[0]}", text)
 
     def shown(self, text: str) -> str:
         """What happened, as a page has it."""
@@ -364,20 +369,15 @@ def _dataOf(command: str) -> str:
 
 
 def _freePorts() -> dict[int, int]:
-    """A free port for each that pages speak of."""
-    sockets = {}
-    for port in PORTS:
-        sockets[port] = socket.socket()
-        sockets[port].bind(("127.0.0.1", 0))
-    found = {port: each.getsockname()[1] for port, each in sockets.items()}
-    for each in sockets.values():
-        each.close()
-    return found
+    """A free port for each that pages speak of, below those that the system gives to whoever connects."""
+    free = (port for port in random.sample(range(15000, 32000), 2000) if not _isTaken(port))
+    return dict(zip(PORTS, free, strict=False))
 
 
 def _isTaken(port: int) -> bool:
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
         with socket.socket(socket.AF_INET, kind) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 trial.bind(("127.0.0.1", port))
             except OSError:

@@ -61,7 +61,9 @@ def block(text: str, **words: object) -> Block:
 
 def test_a_page_that_is_wrong_is_found(player: Player) -> None:
     player.play(block("$ echo one; echo two\none\ntwo\n"))
-    player.play(block("$ cat made\nsomething\n", first=("echo something > made",)))
+    prepared = block("$ cat made\nsomething\n", first=("echo something > made",))
+    player.begin(prepared)
+    player.play(prepared)
     for text, told in {
         "$ echo one\ntwo\n": "index.md:1: echo one",
         "$ echo one; echo two\none\n": "what happens\n  | one\n  | two",

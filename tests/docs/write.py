@@ -23,9 +23,10 @@ def rewrite(page: Path) -> None:
         grown = 0
         try:
             for block in blocks(page):
-                if block.fileName and not block.excuse:
-                    player.write(block)
-                elif block.kind in PLAYED and not block.excuse:
+                if block.excuse:
+                    continue
+                player.begin(block)
+                if block.kind in PLAYED:
                     written = player.play(block)
                     start = block.line + grown
                     length = len(block.text.splitlines())
