@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
 
 KINDS = {"feature": "New", "bugfix": "Mended", "doc": "Documentation"}
@@ -12,22 +11,26 @@ KINDS = {"feature": "New", "bugfix": "Mended", "doc": "Documentation"}
 
 
 def standards(root: Path) -> str:
-    """`docs/rfcs.tsv` as tables, one for each RFC."""
+    """`docs/rfcs.tsv` as one table, the number once for all rows of an RFC."""
     _, *lines = (root / "docs" / "rfcs.tsv").read_text().splitlines()
-    rows = [line.split("\t") for line in lines]
-    written: list[str] = []
-    for number, group in groupby(rows, key=lambda row: row[0]):
-        name = f"[RFC {number}](https://www.rfc-editor.org/rfc/rfc{number}.html)" if number.isdigit() else number
-        written += [f"## {name}", "", "| section or extension | how much | room |", "| --- | --- | --- |"]
-        written += [f"| {' | '.join(_cell(cell) for cell in row[1:4])} |" for row in group]
-        written.append("")
+    written = ["| RFC | section or extension | how much | room |", "| --- | --- | --- | --- |"]
+    before = ""
+    for number, *cells in (line.split("\t") for line in lines):
+        link = f"[{number}](https://www.rfc-editor.org/rfc/rfc{number}.html)" if number.isdigit() else number
+        written.append(f"| {' | '.join([link if number != before else '', *(_cell(cell, root) for cell in cells[:3])])} |")
+        before = number
     return "\n".join(written)
 
 
-def _cell(text: str) -> str:
-    """Decisions are linked; what is Markdown by accident is text."""
+def _cell(text: str, root: Path) -> str:
+    """What is Markdown by accident is text; decisions are linked."""
     text = re.sub(r"([*_<|\[])", r"\\\1", text)
-    return re.sub(r"\bdocs/decisions/(\d+)\b", r"decision \1", text)
+    return re.sub(r"\bdocs/decisions/(\d+)\b", lambda match: _decision(match[1], root), text)
+
+
+def _decision(number: str, root: Path) -> str:
+    (page,) = (root / "docs" / "decisions").glob(f"{number}-*.md")
+    return f"[decision {number}](../decisions/{page.name})"
 
 
 def news(root: Path) -> str:

@@ -63,10 +63,18 @@ def outdated(app: Sphinx, env: Any, added: set[str], changed: set[str], removed:
     return [name for name in env.found_docs if _MARK.search(Path(env.doc2path(name)).read_text())]
 
 
+def punctuate(app: Sphinx, doctree: nodes.document) -> None:
+    """Between a field and what it means Sphinx writes two hyphens, and leaves the rest to quotes that we do not want changed."""
+    for text in doctree.findall(nodes.Text):
+        if str(text) == " -- ":
+            text.parent.replace(text, nodes.Text(" – "))
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Sphinx's door."""
     app.connect("source-read", generate)
     app.connect("env-get-outdated", outdated)
+    app.connect("doctree-read", punctuate)
     app.add_directive_to_domain("py", "interface", PyInterface)
     app.add_lexer("console", TranscriptLexer)
     for plain in ("tree", "zone"):

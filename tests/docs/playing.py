@@ -197,19 +197,20 @@ class Player:
             if line is not None and line.kind is Kind.SERVER:
                 expected.append(line.text)
                 continue
-            isLast = line is None
-            written += self._hear(expected, isLast)
+            written += self._hear(expected)
             expected = []
             if line is not None:
                 self.talk.say(line.text)
                 written.append(line.text)
         return written
 
-    def _hear(self, expected: list[str], isLast: bool) -> list[str]:
+    def _hear(self, expected: list[str]) -> list[str]:
+        """What the server says until it is the person's turn."""
         assert self.talk is not None
         heard: list[str] = []
-        while self.isWriting or "..." in expected or len(heard) < len(expected):
-            said = self.talk.hear(_QUIET if self.isWriting or "..." in expected else PATIENCE)
+        while not self._isEnough(expected, heard):
+            isOpen = self.isWriting or expected[-1] == "..."  # nothing but silence says that it has come to its end
+            said = self.talk.hear(_QUIET if isOpen and heard else PATIENCE if expected else _QUIET)
             if said is None:
                 break
             heard.append(self.shown(said))
@@ -217,6 +218,13 @@ class Player:
         if differs and not self.isWriting:
             raise Mismatch(differs)
         return heard if differs or (self.isWriting and not _isLoose(expected)) else expected
+
+    def _isEnough(self, expected: list[str], heard: list[str]) -> bool:
+        if self.isWriting:
+            return False
+        if "..." not in expected:
+            return len(heard) == len(expected)
+        return expected[-1] != "..." and not difference(expected, heard)
 
     # --- Commands ---
 
