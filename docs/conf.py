@@ -49,5 +49,7 @@ html_copy_source = False
 html_theme_options = {"navigation_with_keys": True}
 
 # A command is copied without its prompt and without what it answered.
-copybutton_prompt_text = r"\$ |# "
+copybutton_prompt_text = r"\$ |# |> ?"
 copybutton_prompt_is_regexp = True
+copybutton_line_continuation_character = "\\"
+copybutton_here_doc_delimiter = "END"

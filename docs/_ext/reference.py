@@ -34,6 +34,7 @@ MAKERS = {
     "commands": lambda _: commands.chapter(),
     "twistd": lambda _: commands.twistd(),
     "settings": lambda _: settings.chapter(),
+    "plugins": lambda _: settings.plugins(),
     "standards": lambda _: listings.standards(ROOT),
     "news": lambda _: listings.news(ROOT),
 }

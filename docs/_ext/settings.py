@@ -11,10 +11,12 @@ from docstrings import markdown, read
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from mailfw.app import sections
+from mailfw.app import catalogue, sections
+from mailfw.app.catalogue import BUILT_IN
 from mailfw.app.quantities import sizeText
 from mailfw.interfaces import IOptions
 from mailfw.net.limits import Limits
+from mailfw.plugins import Kind
 
 _TIMES = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
@@ -56,11 +58,29 @@ def chapter() -> str:
     return "\n".join(line for table in tables() for line in _lines(table))
 
 
-def _plugins() -> Iterator[tuple[str, type[BaseModel]]]:
-    from mailfw.app.catalogue import plugins
-    from mailfw.plugins import Kind
+PLACES = {
+    Kind.STORE: "store",
+    Kind.AUTHENTICATOR: "[auth] sources",
+    Kind.ROUTE: "[[route]] via",
+    Kind.HOOK: "[[hook]] plugin",
+    Kind.SERVICE: "[[listen]] service",
+}
+"""Where a plugin of each kind is named."""
 
-    found = plugins()
+
+def plugins() -> str:
+    """Markdown for what comes with the server and can be named."""
+    lines = ["| where | word | what it is |", "| --- | --- | --- |"]
+    before = None
+    for each in BUILT_IN:
+        place = f"`{PLACES[each.kind]}`" if each.kind is not before else ""
+        before = each.kind
+        lines.append(f"| {place} | `{each.word}` | {markdown(each.summary)} |")
+    return "\n".join(lines)
+
+
+def _plugins() -> Iterator[tuple[str, type[BaseModel]]]:
+    found = catalogue.plugins()
     for kind in Kind:
         for prefix in sorted(found.words(kind)):
             plugin = found.find(kind, prefix) if found.isBuiltIn(kind, prefix) else None

@@ -72,3 +72,9 @@ def test_listings_have_every_row() -> None:
     fragments = list((DOCS / "newsfragments").glob("*.md"))
     assert listings.news(ROOT).count("\n- ") >= len(fragments)
     assert {path.name.split(".")[-2] for path in fragments} <= set(listings.KINDS)
+
+
+def test_every_plugin_is_listed() -> None:
+    table = settings.plugins()
+    assert all(f"| `{each.word}` |" in table for each in settings.BUILT_IN)
+    assert set(settings.PLACES) == set(settings.Kind)
