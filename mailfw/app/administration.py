@@ -6,12 +6,14 @@ Arguments and results are what JSON can say, because they may cross the control 
 
 from __future__ import annotations
 
+import base64
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 from attrs import asdict
+from twisted.logger import Logger
 
 from mailfw import __version__
 from mailfw.app.problem import Problem
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 Operation = Callable[..., Coroutine[Any, Any, Any]]
 _operations: dict[str, Operation] = {}
+_log = Logger("mailfw.app")
 
 
 def _operation(name: str) -> Callable[[Operation], Operation]:
@@ -184,6 +187,22 @@ class Administration:
             "workers": self._system.outgoing.crew.names(),
             "sessions": [asdict(each) for each in self._system.context.sessions.infos()],
         }
+
+    @_operation("console")
+    async def console(self, key: str, who: str) -> dict[str, Any]:
+        """Let the holder of a key into the manhole, once; where the socket for that is, and its own key.
+
+        :param key: the public key, in base64, as SSH sends it. :param who: what he is called in the log.
+        """
+        server = self._server
+        if server is None:
+            raise Problem("no server runs with this data directory: the console is a prompt inside a running one")
+        from mailfw.app.shell.entrance import hostKey
+
+        server.door.invitations.add(base64.b64decode(key), who)
+        _log.info("{who} opens the console", who=who)
+        public = hostKey(server.data.file("manhole_host_key")).public().blob()
+        return {"socket": server.door.open(), "hostKey": base64.b64encode(public).decode("ascii")}
 
     def _canonical(self, address: str) -> str:
         try:

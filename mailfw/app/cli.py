@@ -24,6 +24,7 @@ _COMMANDS = {
     "trace": "What became of mail from or to an address, as the log tells it.",
     "plugin": "What can be named in the configuration.",
     "check-config": "Show every mistake in a configuration file.",
+    "console": "A Python prompt inside the running server.",
     "status": "How the running server is.",
 }
 

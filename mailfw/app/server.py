@@ -35,6 +35,7 @@ from mailfw.app.datadir import DataDirectory
 from mailfw.app.endpoints import isFamilyMissing, obstacle
 from mailfw.app.listener import Listener, cannotListen
 from mailfw.app.logs import LineObserver, LogFile, Output, StandardOutput, renderer, syslogOutput
+from mailfw.app.manhole import Door
 from mailfw.app.outgoing import RelayService
 from mailfw.app.problem import Problem
 from mailfw.app.sections import Configuration
@@ -92,6 +93,7 @@ class Server(MultiService):
         self.certificates: Certificates | None = None
         self.listeners: list[Listener] = []
         self.system: System | None = None
+        self.door = Door(data.file("console"), self, reactor)
         self._reactor = reactor
         self._runner = runner
         self._isTwistd = "nodaemon" in runner
@@ -203,6 +205,7 @@ class Server(MultiService):
             administration = Administration(self.system, self)
             control = ControlSocket(self.data.file("control"), administration.perform, self._reactor, self.system.outgoing.crew)
             control.setServiceParent(self)
+            self.door.setServiceParent(self)
             super().startService()
         except Problem as problem:
             self._giveUp(problem)

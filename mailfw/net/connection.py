@@ -37,6 +37,7 @@ from mailfw.net.begun import begun
 from mailfw.net.deflate import BrokenStream, Deflate
 from mailfw.net.output import Output
 from mailfw.net.peer import peerOf
+from mailfw.net.tap import Taps
 from mailfw.values import Peer
 
 if TYPE_CHECKING:
@@ -94,13 +95,17 @@ class Connection(TwistedProtocol):
 
     :cvar lineLimit: octets that a line may have, its end not counted.
     :cvar lineTolerance: octets of a longer line that are read past, with nothing kept but where it began and ended.
+    :cvar protocol: what people call the protocol.
     :ivar id: names the connection in logs and in `sessions()`.
     :ivar account: whose session it is, once that is known.
     :ivar state: one word for people: what the session is at.
+    :ivar taps: who listens; None: nobody.
     """
 
     lineLimit = 4096
     lineTolerance = 0
+    protocol = ""
+    taps: Taps | None = None
 
     def __init__(self, context: ServiceContext, listener: Listener) -> None:
         self.context = context
@@ -185,6 +190,8 @@ class Connection(TwistedProtocol):
         """Send octets. Never blocks; whoever sends much awaits `drain` in between."""
         if not self._isLost:
             self.octetsOut += len(data)
+            if self.taps is not None:
+                self.taps.told(data)
             if self._deflate is not None:
                 data = self._deflate.compress(data)
                 self._flushCall = self._flushCall or self.context.reactor.callLater(0, self._flush)
@@ -311,6 +318,11 @@ class Connection(TwistedProtocol):
         """The client's certificate, in DER, if it has shown one that an authority of ours issued."""
         beneath = tls.tlsOf(self.transport)
         return tls.verifiedCertificate(beneath) if beneath is not None else None
+
+    @property
+    def mailbox(self) -> str:
+        """The mailbox that the session is in, for people; empty: none."""
+        return ""
 
     @property
     def peerHost(self) -> str:
@@ -538,6 +550,8 @@ class Connection(TwistedProtocol):
             self._buffer, self._at = b"", 0
             self._isSinkNew = False
             rest = self._sink.feed(data)
+            if self.taps is not None:
+                self.taps.readPast(len(data) - len(rest or b""))
             if rest is not None:
                 self._buffer = rest
                 sink, self._sink = self._sink, None
@@ -545,6 +559,8 @@ class Connection(TwistedProtocol):
             return
         line = self._nextLine()
         if line is not None:
+            if self.taps is not None:
+                self.taps.heard(line)
             self._handle(self.lineReceived, line)
 
     def _nextLine(self) -> bytes | None:
@@ -568,6 +584,8 @@ class Connection(TwistedProtocol):
             line, size = line[:-1], size - 1
         if size <= self.lineLimit:
             return line
+        if self.taps is not None:
+            self.taps.readPast(size)
         if size <= self.lineTolerance:
             self._handle(partial(self.longLineReceived, line[:LINE_ENDS]), line[-LINE_ENDS:])
         else:

@@ -30,6 +30,7 @@ class SMTPServer(Connection):
     """One SMTP or LMTP connection; a subclass for each role."""
 
     lineLimit = AUTH_LIMIT
+    protocol = "SMTP"
     role = MTA
 
     def __init__(self, context: ServiceContext, listener: Listener) -> None:
@@ -200,6 +201,7 @@ class LMTPServer(SMTPServer):
     """Mail from a queue beside us."""
 
     role = LMTP
+    protocol = "LMTP"
 
 
 @implementer(IMailService)

@@ -86,7 +86,7 @@ def list_(ctx: click.Context, /, ids: tuple[int, ...], limit: int, asJSON: bool,
             each["recipient"],
             sizeText(each["size"]),
             spanText(now - each["arrived"]),
-            _when(each, now),
+            when(each, now),
             each["attempts"],
             _reply(each),
         )
@@ -98,7 +98,7 @@ def list_(ctx: click.Context, /, ids: tuple[int, ...], limit: int, asJSON: bool,
         click.echo(f"and {more} more: --limit 0 shows all")
 
 
-def _when(entry: dict[str, Any], now: float) -> str:
+def when(entry: dict[str, Any], now: float) -> str:
     """When it is tried next, in words."""
     if entry["state"] == "held":
         return "held"
@@ -111,7 +111,7 @@ def describe(entry: dict[str, Any], now: float) -> str:
     """One recipient in one line."""
     sender, age = entry["sender"], spanText(now - entry["arrived"])
     return (
-        f"{entry['id']} from <{sender}> to <{entry['recipient']}>, {age} old, next {_when(entry, now)} {_reply(entry)}".rstrip()
+        f"{entry['id']} from <{sender}> to <{entry['recipient']}>, {age} old, next {when(entry, now)} {_reply(entry)}".rstrip()
     )
 
 
@@ -152,7 +152,7 @@ def _show(found: dict[str, Any], now: float) -> None:
     for each in found["recipients"]:
         click.echo("")
         click.echo(f"{'to':>12}  {_printable(each['recipient'])}{' in ' + each['mailbox'] if each['mailbox'] else ''}")
-        click.echo(f"{'next':>12}  {_when(each, now)}, by {each['lane']}")
+        click.echo(f"{'next':>12}  {when(each, now)}, by {each['lane']}")
         if each["attempts"]:
             click.echo(f"{'tried':>12}  {each['attempts']} times, last {moment(each['tried'])}")
         if each["reply"]:
