@@ -4,6 +4,8 @@ A comment before a block says what a test cannot see by itself:
 
 - `<!-- not run: WHY -->`: no test can run it. These are counted.
 - `<!-- first: COMMAND -->`: what has to be done before, and is not worth a reader's time.
+
+Anywhere on a page `<!-- played by TEST: KINDS -->` says that its blocks of these kinds are a matter of a test of their own.
 """
 
 from __future__ import annotations
@@ -20,20 +22,25 @@ DOCS = ROOT / "docs"
 
 PLAYED = ("console", "sh")
 CHECKED = ("python", "toml", "json", "zone", "ini", "tree")
+ELSEWHERE = ("pycon",)
+"""What only a test of its own can play."""
+
 NEVER = ("text",)
 """What is shown, and has to say why nothing is done with it."""
 
-KINDS = (*PLAYED, *CHECKED, *NEVER)
+KINDS = (*PLAYED, *CHECKED, *ELSEWHERE, *NEVER)
 """What can be run, or compared."""
 
 _COMMENT = re.compile(r"<!-- (not run|first): (.*?) -->")
+
+_PLAYED_BY = re.compile(r"^<!-- played by (\S+): (.*?) -->", re.MULTILINE)
 
 
 @frozen
 class Block:
     """:ivar line: its first line on the page, from 1. :ivar kind: the word after the fence. :ivar first: commands before it.
 
-    :ivar excuse: why it is not run; empty: it is.
+    :ivar excuse: why it is not run; empty: it is. :ivar test: that plays it instead of those here.
     """
 
     page: Path
@@ -42,6 +49,7 @@ class Block:
     text: str
     excuse: str = ""
     first: tuple[str, ...] = ()
+    test: str = ""
 
     @property
     def place(self) -> str:
@@ -68,7 +76,9 @@ def blocks(page: Path) -> list[Block]:
 
 def _blocks(page: Path) -> Iterator[Block]:
     marks: dict[str, list[str]] = {}
-    for token in MarkdownIt().parse(page.read_text()):
+    text = page.read_text()
+    elsewhere = {kind: test for test, kinds in _PLAYED_BY.findall(text) for kind in kinds.split()}
+    for token in MarkdownIt().parse(text):
         if token.type == "html_block":
             for kind, text in _COMMENT.findall(token.content):
                 marks.setdefault(kind, []).append(text)
@@ -76,7 +86,8 @@ def _blocks(page: Path) -> Iterator[Block]:
             kind = token.info.strip() if token.type == "fence" else "indented"
             if not kind.startswith("{"):
                 excuse = " ".join(marks.get("not run", []))
-                yield Block(page, token.map[0] + 1, kind, token.content, excuse, tuple(marks.get("first", [])))
+                first = tuple(marks.get("first", []))
+                yield Block(page, token.map[0] + 1, kind, token.content, excuse, first, elsewhere.get(kind, ""))
             marks = {}
         elif token.type.endswith("_open"):
             marks = {}
