@@ -35,6 +35,7 @@ class Line:
 
     kind: Kind
     text: str
+    prompt: str = ""
 
 
 @define
@@ -112,7 +113,7 @@ def lines(text: str | Iterable[str], isTalking: bool = False) -> Iterator[Line]:
     for each in text.splitlines() if isinstance(text, str) else text:
         if re.match(r"[$#] ", each) and not (talk is not None and (talk.octets > 0 or talk.isListing or talk.isText)):
             talk = _Talk() if TALKERS.match(each[2:]) else None
-            yield Line(Kind.COMMAND, each[2:])
+            yield Line(Kind.COMMAND, each[2:], each[:2])
         elif talk is None and isOpen and (each == ">" or each.startswith("> ")):
             yield Line(Kind.COMMAND, each)
             continue

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 PLAYED = ("console", "sh")
-CHECKED = ("python", "toml", "json", "zone", "ini", "tree")
+CHECKED = ("python", "toml", "json", "yaml", "zone", "ini", "tree")
 ELSEWHERE = ("pycon",)
 """What only a test of its own can play."""
 

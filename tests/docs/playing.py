@@ -135,8 +135,10 @@ class Player:
             self._command(command, [])
         if not block.fileName:
             return
-        path = self.where / self.real(block.fileName)
-        assert self.directory in path.parents, block.place
+        name = self.real(block.fileName)
+        path = self.where / name
+        if self.directory not in path.parents:
+            path = self.directory / name.lstrip("/")  # of the system's: it is made where it harms nobody
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.real(block.text))
 
@@ -163,7 +165,7 @@ class Player:
         if group[0].kind is Kind.COMMAND:
             commands = [line for line in group if line.kind is Kind.COMMAND]
             words = "\n".join(re.sub("^> ?", "", line.text) for line in commands)
-            written = [f"$ {commands[0].text}", *(line.text for line in commands[1:])]
+            written = [f"{group[0].prompt}{commands[0].text}", *(line.text for line in commands[1:])]
             if not TALKERS.match(words):
                 return written + self._command(words, [line.text for line in group[len(commands) :]])
             self._connect(words)

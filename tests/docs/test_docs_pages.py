@@ -156,6 +156,10 @@ def _ini(block: Block, player: Player) -> None:
     assert reader.sections(), block.place
 
 
+def _yaml(block: Block, player: Player) -> None:
+    pytest.importorskip("yaml").safe_load(block.text)
+
+
 def _json(block: Block, player: Player) -> None:
     json.loads(block.text)
 
@@ -175,5 +179,5 @@ def _tree(block: Block, player: Player) -> None:
                 parents.append((indent, path))
 
 
-CHECKS = {"toml": _toml, "zone": _zone, "ini": _ini, "json": _json, "tree": _tree}
+CHECKS = {"toml": _toml, "zone": _zone, "ini": _ini, "json": _json, "yaml": _yaml, "tree": _tree}
 """How each kind of block is compared that is neither played nor Python."""
