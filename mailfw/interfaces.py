@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, TypeVar
 from zope.interface import Attribute, Interface
 
 from mailfw.stages import Decision, Event, Stage
+from mailfw.tally import Health
 from mailfw.values import (
     MX,
     TLSA,
@@ -413,6 +414,19 @@ class IClosable(Interface):
         """Finish what is under way, and let go of files and threads."""
 
 
+class IHealth(Interface):
+    """What keeps data and can say how it is: a store, a source of accounts, the queue. None of them has to."""
+
+    async def health() -> Sequence[Health]:
+        """One for each file, or whatever it keeps data in. Cheap: asked every few seconds while somebody looks.
+
+        :raises Unavailable: it cannot even tell.
+        """
+
+    async def prove() -> None:
+        """Write something that changes nothing, durably. :raises Unavailable: nothing can be written now."""
+
+
 class IDirectory(Interface):
     """What addresses lead to."""
 
@@ -596,3 +610,10 @@ class IMailService(Interface):
 
     def factory(context: Any) -> Any:
         """A Twisted `IProtocolFactory` for one listener. `context` is a `mailfw.net.context.ServiceContext`."""
+
+
+class IInsideService(IMailService):
+    """A service for those who look inside the server: `context` is the server itself, `mailfw.app.server.Server`.
+
+    It listens on loopback unless told otherwise, and while the server stops it is the last that goes.
+    """

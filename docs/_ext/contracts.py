@@ -13,7 +13,7 @@ from pathlib import Path
 
 from docstrings import Docstring, markdown, read
 
-MODULES = ("values", "errors", "stages", "interfaces")
+MODULES = ("values", "errors", "stages", "tally", "interfaces")
 """Modules of mailfw that have a chapter, so that their names can be linked."""
 
 _HEADING = re.compile(r"^# --- (.*?) -+$", re.MULTILINE)

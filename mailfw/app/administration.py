@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from mailfw import __version__
 from mailfw.app.problem import Problem
 from mailfw.errors import NoPermission
+from mailfw.net.sessions import SessionInfo
 from mailfw.values import Identity, SetQuota, accountName
 
 if TYPE_CHECKING:
@@ -25,6 +26,16 @@ if TYPE_CHECKING:
     from mailfw.app.server import Server
 
 Operation = Callable[..., Coroutine[Any, Any, Any]]
+
+ORDERS: dict[str, Callable[[SessionInfo], Any]] = {
+    "account": lambda each: (each.account, each.since),
+    "age": lambda each: each.since,
+    "peer": lambda each: (each.peer, each.since),
+    "service": lambda each: (each.service, each.since),
+    "traffic": lambda each: -each.octetsIn - each.octetsOut,
+}
+"""How sessions can be sorted."""
+
 _operations: dict[str, Operation] = {}
 _log = Logger("mailfw.app")
 
@@ -185,6 +196,8 @@ class Administration:
             "store": server.configuration.store,
             "listeners": [{"service": each.service, "address": each.address} for each in server.listeners if each.address],
             "workers": self._system.outgoing.crew.names(),
+            **await self._health(server),
+            "figures": await server.figures.gather(),
             "sessions": [asdict(each) for each in self._system.context.sessions.infos()],
         }
 
@@ -203,6 +216,27 @@ class Administration:
         _log.info("{who} opens the console", who=who)
         public = hostKey(server.data.file("manhole_host_key")).public().blob()
         return {"socket": server.door.open(), "hostKey": base64.b64encode(public).decode("ascii")}
+
+    @_operation("top")
+    async def top(self, sort: str = "age", limit: int = 100) -> dict[str, Any]:
+        """What changes about it, and so many of its sessions. :param sort: one of `ORDERS`."""
+        server = self._server
+        if server is None:
+            raise Problem("no server runs with this data directory")
+        sessions = self._system.context.sessions.infos()
+        sessions.sort(key=ORDERS[sort])
+        return {
+            "version": __version__,
+            "uptime": time.time() - server.since,
+            **await self._health(server),
+            "figures": await server.figures.gather(),
+            "sessions": [asdict(each) for each in sessions[:limit]],
+        }
+
+    @staticmethod
+    async def _health(server: Server) -> dict[str, Any]:
+        reasons = await server.readiness.reasons()
+        return {"isReady": not reasons, "reasons": reasons}
 
     def _canonical(self, address: str) -> str:
         try:

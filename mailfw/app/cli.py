@@ -26,6 +26,7 @@ _COMMANDS = {
     "check-config": "Show every mistake in a configuration file.",
     "console": "A Python prompt inside the running server.",
     "status": "How the running server is.",
+    "top": "Watch the running server: sessions, mail, queue, latency, databases.",
 }
 
 

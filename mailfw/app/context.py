@@ -42,9 +42,11 @@ from mailfw.net.context import ServiceContext
 from mailfw.net.peer import Networks
 from mailfw.net.sessions import SessionRegistry
 from mailfw.net.spool import SpoolDirectory
+from mailfw.net.watchdog import Watchdog
 from mailfw.plugins import BrokenPlugin, Kind, PluginError, check
 from mailfw.sasl.exchange import Logins, Masters
 from mailfw.sql.schema import SchemaMismatch
+from mailfw.tally import Tally
 from mailfw.values import Create, SpecialUse, accountName
 
 if TYPE_CHECKING:
@@ -99,6 +101,7 @@ class System:
     """Accounts, and when they are asked for the store and all that listeners need.
 
     :param isLoopback: nobody outside this machine can reach any listener.
+    :ivar tally: what is counted. :ivar watchdog: of the reactor, started by whoever runs a server.
     :raises Problem: something that the configuration names cannot be opened.
     """
 
@@ -107,6 +110,9 @@ class System:
         self.isLoopback = isLoopback
         self.data = data
         self._reactor = reactor
+        self.tally = Tally()
+        self.watchdog = Watchdog(configuration.netLimits().stallTime, self.tally, plugins().nameOf)
+        self._sourceNames = list(configuration.auth.sources)
         self._sources = [self._openSource(each) for each in configuration.auth.sources]
         self._chain = chain(self._sources)
         self._closing: list[Callable[[], Any]] = []
@@ -120,6 +126,11 @@ class System:
             if isinstance(source, Accounts):
                 return source
         raise Problem('accounts are kept elsewhere: "accounts:" is not among the sources of [auth]')
+
+    @property
+    def sources(self) -> list[tuple[str, IAuthenticator]]:
+        """Sources of accounts, as the configuration named them at the start, in its order."""
+        return list(zip(self._sourceNames, self._sources, strict=True))
 
     async def hasAccount(self, name: str) -> bool:
         """Whether any source lists that canonical name."""
@@ -216,7 +227,7 @@ class System:
 
         configuration, directory = self.configuration, self._directory()
         srs: SRS = self._opened("srs", lambda: SRS.open(self.data.file("srs"), configuration.domains[0]))
-        outgoing = Outgoing(configuration, self.queue, srs, self.resolver, self.store, directory, self._reactor)
+        outgoing = Outgoing(configuration, self.queue, srs, self.resolver, self.store, directory, self._reactor, self.tally)
         self._closing.append(outgoing.stop)
         return outgoing
 
@@ -227,7 +238,7 @@ class System:
         """What opens hooks."""
         from mailfw.app.hooking import Hooking
 
-        hooking = Hooking(self._reactor, self.data.file("spool"), lambda: self.resolver)
+        hooking = Hooking(self._reactor, self.data.file("spool"), lambda: self.resolver, self.watchdog, self.tally)
         self._closing.append(hooking.close)
         return hooking
 
@@ -244,6 +255,7 @@ class System:
         self.outgoing.router.hooks = self.outgoing.relay.hooks = hooks
         return ServiceContext(
             hooks=hooks,
+            tally=self.tally,
             hostname=configuration.hostname,
             domains=tuple(configuration.domains),
             store=self.store,
@@ -276,7 +288,7 @@ class System:
             masters=Masters(frozenset(accountName(name, domain) for name in auth.masters), auth.masterSeparator),
             domain=domain,
             secret=self._secret(),
-            guard=LoginGuard(self._reactor, domain),
+            guard=LoginGuard(self._reactor, domain, tally=self.tally),
         )
 
     def _secret(self) -> bytes:
@@ -332,3 +344,4 @@ class System:
         for close in reversed(self._closing):
             await close()
         await self._chain.close()
+        self.watchdog.close()

@@ -33,6 +33,7 @@ PORTS = {
     "imap": 1143,
     "imaps": 1993,
     "manhole": 1022,
+    "metrics": 9025,
 }
 
 

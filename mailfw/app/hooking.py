@@ -6,6 +6,7 @@ those that are gone are closed at the end, for a session that began with them go
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,12 +20,19 @@ from mailfw.app.configuration import optionsModel
 from mailfw.app.problem import Problem
 from mailfw.app.sections import Configuration
 from mailfw.hooks.runner import Attached, Hooks
-from mailfw.hooks.watchdog import Watchdog
 from mailfw.interfaces import IClosable, IHookContext, IOptionsContext, IResolver
+from mailfw.net.watchdog import Watchdog
 from mailfw.plugins import Kind, PluginError
 from mailfw.stages import Stage
+from mailfw.tally import Tally
 
 _log = Logger("mailfw.app")
+
+_USER_INFO = re.compile(r"//[^/@]*@")
+"""Of a URL: a password, which is for no log."""
+
+_QUERY = re.compile(r"\?.*", re.DOTALL)
+"""Of a specification: what may be secret, and is for no figure."""
 
 
 @implementer(IHookContext, IOptionsContext)
@@ -47,15 +55,19 @@ class Hooking:
     """All hooks that were opened since the start.
 
     :param resolver: the DNS; only asked for where there is a hook.
+    :param watchdog: of the process, which is closed by whoever made it. :param tally: where calls are counted.
     """
 
-    def __init__(self, reactor: Any, spool: str, resolver: Callable[[], IResolver]) -> None:
+    def __init__(
+        self, reactor: Any, spool: str, resolver: Callable[[], IResolver], watchdog: Watchdog, tally: Tally | None = None
+    ) -> None:
         self._reactor = reactor
         self._spool = spool
         self._resolver = resolver
         self._opened: dict[tuple[str, str], Any] = {}  # by specification and options
         self._runners: list[Hooks] = []
-        self._watchdog = Watchdog()
+        self._watchdog = watchdog
+        self._tally = tally or Tally()
 
     def hooks(self, configuration: Configuration) -> Hooks | None:
         """The runner for that configuration; None where it names no hook.
@@ -65,7 +77,8 @@ class Hooking:
         chains: dict[Stage, list[Attached]] = {}
         for entry in configuration.hook:
             plugin, hook = self._open(entry.plugin, configuration)
-            attached = Attached(entry.plugin, hook, entry.deadline, entry.onFailure == "accept")
+            name = _USER_INFO.sub("//", entry.plugin)
+            attached = Attached(name, hook, entry.deadline, entry.onFailure == "accept", self._tally.hook(_QUERY.sub("", name)))
             for stage in entry.stages(plugin):
                 chains.setdefault(stage, []).append(attached)
         if not chains:

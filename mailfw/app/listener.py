@@ -73,11 +73,15 @@ class Listener(Service):
 
     :param service: the configuration's word.
     :param binding: where.
+    :ivar isInside: it is for those who look inside the server (IInsideService).
     :param proxies: whom connections are taken from, where they come by way of a proxy.
     """
 
-    def __init__(self, service: str, binding: Binding, reactor: Any, proxies: Networks = NOBODY) -> None:
+    def __init__(
+        self, service: str, binding: Binding, reactor: Any, proxies: Networks = NOBODY, isInside: bool = False
+    ) -> None:
         self.service = service
+        self.isInside = isInside
         self.proxies = proxies
         self.binding = binding
         self.gate = Gate()

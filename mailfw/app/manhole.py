@@ -3,7 +3,6 @@ imported beside the running server, or with the first client: conch would cost a
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -11,19 +10,22 @@ from typing import TYPE_CHECKING, Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IListeningPort
+from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.python.log import callWithContext
 from zope.interface import implementer
 
+from mailfw.app.late import LateFactory
 from mailfw.app.logs import QUIET
 from mailfw.app.problem import Problem
 from mailfw.app.remote import Reachable
-from mailfw.interfaces import IMailService
+from mailfw.interfaces import IInsideService
 
 if TYPE_CHECKING:
     from mailfw.app.server import Server
 
+
+ENTRANCE = "mailfw.app.shell.entrance"
 
 INVITED = 30.0
 """Seconds in which somebody who was announced has to come."""
@@ -60,31 +62,6 @@ class Invitations:
         return who
 
 
-class _LateFactory(Factory):
-    """An SSH factory that is made in a thread once the reactor runs, or else when the first client comes."""
-
-    noisy = False
-
-    def __init__(self, server: Server, reactor: Any) -> None:
-        self._server = server
-        self._reactor = reactor
-        self._inner: Any = None
-
-    def doStart(self) -> None:
-        """Begin to import, where clients may come at any time."""
-        super().doStart()
-        self._reactor.callWhenRunning(self._reactor.callInThread, importlib.import_module, "mailfw.app.shell.entrance")
-
-    def buildProtocol(self, addr: IAddress | None) -> Any:
-        """One SSH connection."""
-        if self._inner is None:
-            from mailfw.app.shell.entrance import makeFactory
-
-            self._inner = makeFactory(self._server, self._reactor)
-            self._inner.doStart()
-        return self._inner.buildProtocol(addr)
-
-
 class Door(Service):
     """A way in for whoever may open files in the data directory: a Unix socket there, which is made when `mailfw console` first
     asks for it. So there is a console whatever the configuration says of a manhole.
@@ -108,7 +85,7 @@ class Door(Service):
             try:
                 if os.path.lexists(self._path):
                     os.unlink(self._path)  # of a server that was killed: whoever holds the lock may
-                listen, factory = self._reactor.listenUNIX, _LateFactory(self._server, self._reactor)
+                listen, factory = self._reactor.listenUNIX, LateFactory(ENTRANCE, self._server, self._reactor)
                 self._port = callWithContext({QUIET: True}, listen, self._reachable.__enter__(), factory, mode=0o600)
             except (OSError, CannotListenError) as error:
                 raise Problem(f"the socket {self._path} cannot be made: {error}") from None
@@ -126,7 +103,7 @@ class Door(Service):
         self._reachable.__exit__()
 
 
-@implementer(IMailService)
+@implementer(IInsideService)
 class Manhole:
     """A Python prompt inside the server."""
 
@@ -135,10 +112,10 @@ class Manhole:
     isTLS = False
 
     def factory(self, context: Any) -> Factory:
-        """:param context: the `Server`; alone of all services this one is given the whole house."""
+        """:param context: the `Server`."""
         from twisted.internet import reactor
 
-        return _LateFactory(context, reactor)
+        return LateFactory(ENTRANCE, context, reactor)
 
 
 manhole = Manhole()

@@ -21,6 +21,7 @@ from mailfw.app.quantities import octets, seconds
 from mailfw.delivery.schedule import Schedule, parseIntervals
 from mailfw.errors import InvalidName
 from mailfw.imap.settings import OWN_NAME, Settings, Workaround
+from mailfw.interfaces import IInsideService
 from mailfw.net.limits import Limits
 from mailfw.net.peer import Networks
 from mailfw.plugins import Kind, PluginError, didYouMean, prefixed
@@ -76,8 +77,6 @@ def _specification(kind: Kind) -> AfterValidator:
 
 
 def _service(value: str, info: ValidationInfo) -> str:
-    if value == "metrics":
-        raise ValueError("the metrics service is not available in this version")
     try:
         _context(info)["plugins"].expect(Kind.SERVICE, value)
     except PluginError as error:
@@ -198,14 +197,10 @@ class TLS(Section):
     clientCA: ReadablePath | None = None
 
 
-LOOPBACK_SERVICES = ("manhole",)
-"""Services that listen on loopback, on their own port, unless told otherwise."""
-
-
 class Listen(Section):
     """`[[listen]]`: one service on one endpoint.
 
-    :ivar service: `smtp`, `submission`, `submissions`, `lmtp`, `pop3`, `pop3s`, `imap`, `imaps`, `manhole`, or a plugin's own.
+    :ivar service: `smtp`, `submission`, `submissions`, `lmtp`, `pop3`, `pop3s`, `imap`, `imaps`, `manhole`, `metrics`, or a plugin's own.
     :ivar endpoint: a port (IPv4 and IPv6, everywhere), `HOST:PORT`, or any endpoint string of Twisted's.
     :ivar proxy: from whom connections come with a PROXY header, and from nobody else: addresses, networks, `unix`.
     """
@@ -220,10 +215,11 @@ class Listen(Section):
         """Without an endpoint: the service's own port, for what only administrators use on loopback."""
         if isinstance(value, dict) and "endpoint" not in value and isinstance(value.get("service"), str):
             try:
-                port = _context(info)["plugins"].find(Kind.SERVICE, value["service"]).port
+                service = _context(info)["plugins"].find(Kind.SERVICE, value["service"])
             except PluginError:
                 return value  # the field's own validator says so
-            return {**value, "endpoint": f"localhost:{port}" if value["service"] in LOOPBACK_SERVICES else str(port)}
+            isInside = IInsideService.providedBy(service)
+            return {**value, "endpoint": f"localhost:{service.port}" if isInside else str(service.port)}
         return value
 
     def bindings(self) -> list[Binding]:

@@ -19,6 +19,7 @@ import itertools
 import socket
 from collections.abc import Callable, Coroutine
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from attrs import frozen
@@ -100,6 +101,7 @@ class Connection(TwistedProtocol):
     :ivar account: whose session it is, once that is known.
     :ivar state: one word for people: what the session is at.
     :ivar taps: who listens; None: nobody.
+    :ivar tally: what is counted of the service.
     """
 
     lineLimit = 4096
@@ -117,6 +119,7 @@ class Connection(TwistedProtocol):
         self.peer = Peer("")
         self.since = 0.0
         self.octetsIn = self.octetsOut = 0
+        self.tally = context.tally.service(listener.service)
         module = type(self).__module__
         self.log = Logger(module.rpartition(".")[0] or module, source=self)
         self.lineEndedByCRLF = True
@@ -130,6 +133,7 @@ class Connection(TwistedProtocol):
         self._isSinkNew = False  # one that wants no octets at all is done before any come
         self._isGreeted = False
         self._isBusy = False
+        self._commandBegan = 0.0  # by `perf_counter`; 0: none waits
         self._isPaused = False
         self._isStopping = False
         self._isClosing = False
@@ -466,6 +470,7 @@ class Connection(TwistedProtocol):
             self._transport.setTcpNoDelay(True)
         self._transport.registerProducer(self._output, True)
         self.context.sessions.add(self)
+        self.tally.begun += 1
         if tls.tlsOf(self.transport) is None:
             self.handshakeCompleted()
         else:
@@ -519,6 +524,9 @@ class Connection(TwistedProtocol):
             self._flushCall = None
         self._forgetInput()
         self.context.sessions.discard(self)
+        self.tally.ended += 1
+        self.tally.octetsIn += self.octetsIn
+        self.tally.octetsOut += self.octetsOut
         self._output.resumeProducing()
         if self._pausing is not None:
             self._pausing.cancel()
@@ -561,7 +569,16 @@ class Connection(TwistedProtocol):
         if line is not None:
             if self.taps is not None:
                 self.taps.heard(line)
+            began = perf_counter()
             self._handle(self.lineReceived, line)
+            if self._isBusy:
+                self._commandBegan = began
+            else:
+                self.tally.commands.add(perf_counter() - began)
+
+    def _commandEnded(self) -> None:
+        self.tally.commands.add(perf_counter() - self._commandBegan)
+        self._commandBegan = 0.0
 
     def _nextLine(self) -> bytes | None:
         end = self._buffer.find(b"\n", self._at)
@@ -634,9 +651,11 @@ class Connection(TwistedProtocol):
 
     def _freed(self, _: object) -> None:
         self._isBusy = False
+        if self._commandBegan:
+            self._commandEnded()
 
     def _freedByFailure(self, failure: Failure) -> None:
-        self._isBusy = False
+        self._freed(None)
         self._fail(failure)
 
     def _goOn(self, _: object) -> None:

@@ -65,6 +65,7 @@ class MailFactory(Factory):
         peer = peerOf(addr)
         reason = self.refusing or self.context.sessions.refuses(peer, self.context.limits)
         if reason:
+            self.context.tally.service(self.listener.service).refused += 1
             self._log(reason, str(peer))
             return _Refused(self.connection.refusal(reason), self.context.reactor, self._refused)
         return self.connection(self.context, self.listener)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -35,6 +35,7 @@ from mailfw.storage.place import Rows
 from mailfw.storage.rows import Reading, Source, Stale, Tables
 from mailfw.storage.sharing import Sharing
 from mailfw.storage.transaction import OWN_WORK, Caches, IPlace, Terms, Transaction, bounded
+from mailfw.tally import Health
 from mailfw.values import Create, Fate, MessageSource, Operation, Outcome, Result, Target, UIDSet
 
 T = TypeVar("T")
@@ -354,6 +355,16 @@ class Engine:
         """How many emails there are. Walks over all of them."""
         row = await self.database.read(lambda connection: connection.execute(_COUNT).fetchone())
         return int(row[0])
+
+    async def health(self) -> Health:
+        """How the file is, and how far its index is behind."""
+        health, indexer = self.database.health(), self._indexer
+        if indexer is None:
+            return health
+        try:
+            return evolve(health, unindexed=await self.database.read(indexer.behind))
+        except Refusal as refusal:
+            return evolve(health, trouble=health.trouble or str(refusal.__cause__ or refusal))
 
     async def unindexed(self, mark: int, thread: Thread) -> tuple[list[Loaded], int]:
         """The next emails for the index, read in its thread."""

@@ -10,17 +10,18 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mailfw.errors import NoPermission
-from mailfw.interfaces import IMailStore
+from mailfw.interfaces import IHealth, IMailStore
 from mailfw.storage import rights
 from mailfw.storage.account import Account
 from mailfw.storage.across import Across
 from mailfw.storage.engine import AccountRef, Engine
 from mailfw.storage.serverentries import ServerEntries
 from mailfw.storage.transaction import Terms
+from mailfw.tally import Health
 from mailfw.values import Identity, MessageSource, Outcome, Target
 
 
-@implementer(IMailStore)
+@implementer(IMailStore, IHealth)
 class Store:
     """Accounts over some engines.
 
@@ -86,6 +87,15 @@ class Store:
     async def mustHaveRoom(self, account: str, octets: int) -> None:
         """:raises OverQuota: a message of that size does not fit into the account."""
         await self._engineOf(account).mustHaveRoom(account, octets)
+
+    async def health(self) -> list[Health]:
+        """How each engine's file is."""
+        return [await engine.health() for engine in self._engines]
+
+    async def prove(self) -> None:
+        """:raises Unavailable: one of the files takes no change."""
+        for engine in self._engines:
+            await engine.database.prove()
 
     async def close(self) -> None:
         """Finish what is under way."""

@@ -13,7 +13,7 @@ from blocks import DOCS, ROOT
 from docstrings import read
 from zope.interface.interface import InterfaceClass
 
-from mailfw import errors, interfaces, stages, values
+from mailfw import errors, interfaces, stages, tally, values
 
 KEYS = [(table.heading, key) for table in settings.tables() for key in table.keys]
 
@@ -32,7 +32,7 @@ def test_settings_are_as_people_write_them() -> None:
     assert keys["hostname"].meaning.endswith("Must be said.")
 
 
-@pytest.mark.parametrize("module", [interfaces, values, errors, stages], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [interfaces, values, errors, stages, tally], ids=lambda module: module.__name__)
 def test_every_public_class_has_its_place(module) -> None:
     chapter = contracts.chapter(ROOT, module.__name__)
     for name, thing in inspect.getmembers(module):
