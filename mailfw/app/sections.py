@@ -200,7 +200,8 @@ class TLS(Section):
 class Listen(Section):
     """`[[listen]]`: one service on one endpoint.
 
-    :ivar service: `smtp`, `submission`, `submissions`, `lmtp`, `pop3`, `pop3s`, `imap`, `imaps`, `manhole`, `metrics`, or a plugin's own.
+    :ivar service: `smtp`, `submission`, `submissions`, `lmtp`, `pop3`, `pop3s`, `imap`, `imaps`, `manhole`, `metrics`,
+        or a plugin's own.
     :ivar endpoint: a port (IPv4 and IPv6, everywhere), `HOST:PORT`, or any endpoint string of Twisted's.
     :ivar proxy: from whom connections come with a PROXY header, and from nobody else: addresses, networks, `unix`.
     """
