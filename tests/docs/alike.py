@@ -38,6 +38,10 @@ _ANY = re.compile("|".join(f"(?P<p{number}>{pattern})" for number, pattern in en
 _NAMES = list(PLACEHOLDERS)
 
 
+class Mismatch(AssertionError):
+    """A page tells something else than what happens."""
+
+
 def alike(line: str) -> str:
     """A line as it is compared: with names for what differs, without blanks at its end."""
     return _ANY.sub(lambda match: f"<{_NAMES[int((match.lastgroup or 'p0')[1:])]}>", line).rstrip()

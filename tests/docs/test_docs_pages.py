@@ -89,10 +89,10 @@ for place, text in json.load(sys.stdin):
 
 def _execute(snippets: Sequence[Block], player: Player) -> None:
     """Snippets that are no files, one after another in one namespace; classes have every method of the interfaces they name."""
-    shown = json.dumps([(block.place, "\n" * block.line + player.real(block.text)) for block in snippets])
-    environment = player.environment | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'etc' / 'examples'}"}
+    shown = json.dumps([(block.place, "\n" * block.line + player.place.real(block.text)) for block in snippets])
+    environment = player.place.environment | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'etc' / 'examples'}"}
     words = [sys.executable, "-c", _RUNNER]
-    place = player.where
+    place = player.place.where
     done = subprocess.run(words, input=shown, env=environment, cwd=place, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -111,8 +111,8 @@ def _runTests(files: Sequence[Block], player: Player) -> None:
         options = ["-q", "-p", "no:cacheprovider", *_TRAP, *([] if kind else ["-p", "no:twisted"])]
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *options, *names],
-            cwd=player.where,
-            env=player.environment,
+            cwd=player.place.where,
+            env=player.place.environment,
             capture_output=True,
             text=True,
             timeout=120,
@@ -127,20 +127,20 @@ def _runTests(files: Sequence[Block], player: Player) -> None:
 
 def _toml(block: Block, player: Player) -> None:
     """The reader of the configuration finds no mistake in it; what every file has to say is added where it is a part of one."""
-    text = player.real(block.text)
+    text = player.place.real(block.text)
     whole = "" if re.search(r"^domains *=", text, re.MULTILINE) else 'hostname = "mail.example.org"\ndomains = ["example.org"]\n'
     if "[[listen]]" not in text:
         text += '\n[[listen]]\nservice = "smtp"\nendpoint = "localhost:1025"\n'
     for name in re.findall(r'"(/[\w./-]+\.pem)"', text):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).touch()
-    for name in re.findall(rf"pipe:({player.directory}/[\w./-]+)", text):
+    for name in re.findall(rf"pipe:({player.place.directory}/[\w./-]+)", text):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).touch(mode=0o755)
-    path = player.directory / "checked.toml"
+    path = player.place.directory / "checked.toml"
     path.write_text(whole + text)
     try:
-        Source(str(path), {("data",): str(player.where)}).read(plugins())
+        Source(str(path), {("data",): str(player.place.where)}).read(plugins())
     except ConfigurationError as error:
         pytest.fail(f"{block.place}: {error}")
 

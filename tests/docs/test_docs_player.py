@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from alike import alike, difference
+from alike import Mismatch, alike, difference
 from blocks import DOCS, Block
-from playing import Mismatch, Player
+from playing import Player
 from transcript import Kind, lines
 
 
