@@ -27,6 +27,7 @@ from mailfw.values import (
     Column,
     Create,
     Credentials,
+    Damage,
     Entry,
     Envelope,
     Identity,
@@ -109,6 +110,20 @@ class IMailStore(Interface):
 
     async def close() -> None:
         """Finish what is under way, and let go of files and threads."""
+
+
+class IStoreAccounts(Interface):
+    """A store that can say whose mail it keeps. Whoever moves all of it asks; of other stores accounts are named one by one."""
+
+    async def accounts() -> list[str]:
+        """Canonical names of all accounts that are there, sorted."""
+
+
+class ICheckedStore(Interface):
+    """A store that can look whether it is whole."""
+
+    async def check() -> list[Damage]:
+        """What is wrong; nothing is changed. Sessions go on meanwhile; it may take as long as reading all there is."""
 
 
 class IAccount(Interface):
@@ -269,6 +284,13 @@ class ISimpleFolders(Interface):
 
     def deleteFolder(account: str, folder: str) -> None:
         """Remove it with its messages, but not its children; no error when it is not there. Never INBOX."""
+
+
+class ISimpleAccounts(Interface):
+    """A simple store that can say whose folders it keeps; of others the engine knows the accounts that were opened before."""
+
+    def accounts() -> Iterable[str]:
+        """Canonical names of accounts that have an INBOX."""
 
 
 class ISimpleStream(Interface):

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from mailfw import __version__
 from mailfw.app.problem import Problem
+from mailfw.app.tasks import Tasks
 from mailfw.errors import NoPermission
 from mailfw.net.sessions import SessionInfo
 from mailfw.values import Identity, SetQuota, accountName
@@ -57,6 +58,7 @@ class Administration:
     def __init__(self, system: System, server: Server | None = None) -> None:
         self._system = system
         self._server = server
+        self._tasks = Tasks(system)
 
     async def perform(self, operation: str, arguments: dict[str, Any]) -> Any:
         """Do it. :raises Problem: :raises Refusal: it cannot be done."""
@@ -64,6 +66,8 @@ class Administration:
             from mailfw.app.desk import Desk
 
             return await Desk(self._system, self._server is not None).perform(operation, arguments)
+        if operation.startswith("task "):
+            return await self._tasks.perform(operation, arguments)
         method = _operations.get(operation)
         if method is None:
             raise Problem(f'this server knows no operation "{operation}": are server and command of the same version?')

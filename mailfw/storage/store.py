@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mailfw.errors import NoPermission
-from mailfw.interfaces import IHealth, IMailStore
+from mailfw.interfaces import ICheckedStore, IHealth, IMailStore, IStoreAccounts
 from mailfw.storage import rights
 from mailfw.storage.account import Account
 from mailfw.storage.across import Across
@@ -18,10 +18,10 @@ from mailfw.storage.engine import AccountRef, Engine
 from mailfw.storage.serverentries import ServerEntries
 from mailfw.storage.transaction import Terms
 from mailfw.tally import Health
-from mailfw.values import Identity, MessageSource, Outcome, Target
+from mailfw.values import Damage, Identity, MessageSource, Outcome, Target
 
 
-@implementer(IMailStore, IHealth)
+@implementer(IMailStore, IStoreAccounts, ICheckedStore, IHealth)
 class Store:
     """Accounts over some engines.
 
@@ -58,6 +58,15 @@ class Store:
         """Owners of mailboxes that the identity may look up, but its own account."""
         asked = [each.database.read(lambda connection: rights.sharing(connection, identity.account)) for each in self._engines]
         return sorted(owner for owners in await gatherResults(asked) for owner in owners)
+
+    async def accounts(self) -> list[str]:
+        """Canonical names of all accounts, sorted."""
+        asked = [Deferred.fromCoroutine(each.accountNames()) for each in self._engines]
+        return sorted(name for names in await gatherResults(asked) for name in names)
+
+    async def check(self) -> list[Damage]:
+        """What is wrong in any of the files."""
+        return [damage for engine in self._engines for damage in await engine.check()]
 
     async def deliver(self, message: MessageSource, targets: Sequence[Target]) -> list[Outcome]:
         """Put a message into each target; outcomes in their order."""
