@@ -1,6 +1,6 @@
 # Nothing but Python 3.11 or newer (with its venv module) and make is needed; everything is kept in .venv.
-#   make run      start in development mode           make test     all tests, the long loops short
-#   make check    tests, ruff, mypy, import-linter, book  make prove    the long loops in full
+#   make run      start in development mode                 make test     all tests, the long loops short
+#   make check    tests, ruff, mypy, import-linter, the book   make prove    the long loops in full
 #   make docs     the book, in docs/_build/html
 #   make bench    what single rooms can do, and how long one client keeps another waiting
 # Another Python: make run PYTHON=python3.12
