@@ -282,7 +282,7 @@ class Hook(Section):
 class Addresses(Section):
     """`[addresses]`: what local parts mean beside accounts and aliases.
 
-    :ivar postmaster: who gets the mail for postmaster and abuse; otherwise the first account made with `--admin`.
+    :ivar postmaster: who gets the mail for postmaster; otherwise the first account made with `--admin`.
     :ivar catchAll: by domain, who gets mail for addresses that nobody else has.
     :ivar tagDelimiter: `user+anything@` is `user@`; empty: it is not.
     """
