@@ -126,7 +126,8 @@ def _broken(name: str, error: BaseException) -> Broken:
 
 
 def _isMachinery(filename: str) -> bool:
-    return filename.startswith("<frozen importlib") or filename in (__file__, importlib.__file__)
+    ours = Path(__file__).parent  # such as the decorator
+    return filename.startswith("<frozen importlib") or filename == importlib.__file__ or Path(filename).parent == ours
 
 
 def exceptionLine(error: BaseException, within: str = "") -> str:
@@ -134,11 +135,11 @@ def exceptionLine(error: BaseException, within: str = "") -> str:
 
     :param within: the last of its frames in this file is named, where there is one, for what lies deeper is a library.
     """
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if not _isMachinery(each.filename)]
     where = next((each for each in reversed(frames) if each.filename == within), frames[-1] if frames else None)
     said, file, line = str(error), where.filename if where is not None else "", where.lineno if where is not None else 0
     if isinstance(error, SyntaxError) and error.filename:
         said, file, line = error.msg, error.filename, error.lineno or 0
-    place = "" if not file or _isMachinery(file) else f" ({Path(file).name}:{line})"
+    place = "" if not file else f" ({Path(file).name}:{line})"
     text = oneLine(said)[:300]
     return f"{type(error).__name__}{text and f': {text}'}{place}"

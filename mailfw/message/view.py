@@ -12,11 +12,10 @@ from contextlib import suppress
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from functools import cached_property
-from html.parser import HTMLParser
 
 from attrs import field, frozen
 
-from mailfw.message import decoding, mime, parameter, structure, words
+from mailfw.message import decoding, markup, mime, parameter, structure, words
 from mailfw.message.charset import decode
 from mailfw.message.header import values
 from mailfw.message.mime import Part
@@ -34,6 +33,7 @@ _BULK = ("bulk", "list", "junk")
 _NOBODY = re.compile(r"(?:mailer-daemon|postmaster|no-?reply|do-?not-?reply|owner-.*|.*-request|.*-owner)\Z", re.IGNORECASE)
 _LONGEST_SUBJECT = 400
 _REFERENCES = 20
+_SHOWN_CODES = 10
 
 
 @frozen
@@ -202,7 +202,7 @@ class Message:
 
         :param containing: only those with this text in them.
         """
-        found = [url for url in _read(self.html).links if url.lower().startswith(("http://", "https://"))]
+        found = [url for url in markup.read(self.html).links if url.lower().startswith(("http://", "https://"))]
         found += [_trimmed(match[0]) for match in _URL.finditer(self.text)]
         return [url for url in dict.fromkeys(found) if containing in url]
 
@@ -213,13 +213,14 @@ class Message:
         :param length: digits that it has; 0: any number.
         :raises LookupError: there is none, or there are several that nothing tells apart; says which.
         """
-        text = _URL.sub(" ", self.text or _read(self.html).text)
+        text = _URL.sub(" ", self.text or markup.read(self.html).text)
         matches = [match for match in _CODE.finditer(text) if not length or len(_digits(match[0])) == length]
         announced = [match for match in matches if _ANNOUNCED.search(text, max(0, match.start() - 80), match.start())]
         alone = [match for match in matches if _isAlone(text, match)]
         codes = list(dict.fromkeys(_digits(match[0]) for match in announced or alone or matches))
         if len(codes) != 1:
-            reason = f"one of {', '.join(codes)}, and nothing tells which" if codes else "none"
+            shown = f"{', '.join(codes[:_SHOWN_CODES])}{' …' * (len(codes) > _SHOWN_CODES)}"
+            reason = f"one of {shown}, and nothing tells which" if codes else "none"
             raise LookupError(f'the one-time code in "{self.subject}" is {reason}')
         return codes[0]
 
@@ -275,50 +276,13 @@ class Message:
         return subject if subject[:3].lower() == "re:" else f"Re: {subject}".strip()
 
 
-class _Reader(HTMLParser):
-    """:ivar links: where anchors lead. :ivar text: what a person reads."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.links: list[str] = []
-        self.pieces: list[str] = []
-        self._hidden = 0
-
-    @property
-    def text(self) -> str:
-        return "".join(self.pieces)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in ("script", "style"):
-            self._hidden += 1
-        elif tag in ("br", "p", "div", "td", "tr", "li", "h1", "h2", "h3"):
-            self.pieces.append("\n")
-        self.links += [value.strip() for name, value in attrs if name == "href" and value and tag in ("a", "area")]
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("script", "style"):
-            self._hidden = max(0, self._hidden - 1)
-        elif tag in ("p", "div", "td", "tr", "li", "h1", "h2", "h3"):
-            self.pieces.append("\n")
-
-    def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self.pieces.append(data)
-
-
-def _read(html: str) -> _Reader:
-    reader = _Reader()
-    with suppress(AssertionError):  # what it says of a declaration that is none; what came before that was read
-        reader.feed(html)
-        reader.close()
-    return reader
-
-
 def _trimmed(url: str) -> str:
     """A URL without the punctuation of the sentence it stands in; a bracket that it opened itself is its own."""
-    while url[-1] in _AFTER_URL and not (url[-1] == ")" and url.count("(") >= url.count(")")):
-        url = url[:-1]
-    return url
+    end, unopened = len(url), url.count(")") - url.count("(")
+    while url[end - 1] in _AFTER_URL and not (url[end - 1] == ")" and unopened <= 0):
+        end -= 1
+        unopened -= url[end] == ")"
+    return url[:end]
 
 
 def _digits(code: str) -> str:
@@ -326,8 +290,12 @@ def _digits(code: str) -> str:
 
 
 def _isAlone(text: str, match: re.Match[str]) -> bool:
-    start = text.rfind("\n", 0, match.start()) + 1
-    return text[start:].partition("\n")[0].strip() == match[0]
+    start, end = match.span()
+    while start and text[start - 1] in " \t":
+        start -= 1
+    while end < len(text) and text[end] in " \t\r":
+        end += 1
+    return (not start or text[start - 1] == "\n") and (end == len(text) or text[end] == "\n")
 
 
 def _isAttachment(part: Part) -> bool:
