@@ -612,6 +612,17 @@ class IHookPlugin(Interface):
         """
 
 
+class IHookMark(Interface):
+    """Of a hook plugin whose hooks can become others while the configuration stays as it is: those that are read from files."""
+
+    def mark(argument: str, data: str) -> str:
+        """What changes whenever the hook would be another one if it were opened again: a reload opens it then.
+
+        :param data: where relative paths begin.
+        :raises OSError: it cannot be told.
+        """
+
+
 class IHookContext(IPluginContext):
     """What a hook is given when it is opened. It provides IOptionsContext where the plugin provides IOptions."""
 
