@@ -537,6 +537,14 @@ class IRoute(Interface):
         """
 
 
+class IQueuedRoute(IRoute):
+    """A route that has to know one message of the queue from another with the same envelope."""
+
+    def beginQueued(envelope: Envelope, id: int, arrived: float) -> IDelivery:
+        """As `begin`. :param id: of the message, and :param arrived: when it was accepted: together they are nobody else's,
+        ever."""
+
+
 class IRoutePlugin(Interface):
     """How a route is named in `[[route]] via`: `prefix:rest`."""
 
