@@ -252,14 +252,14 @@ class Message:
     def reply(self, text: str = "", *, html: str = "", subject: str = "", sender: str = "", to: str = "") -> EmailMessage:
         """An answer, in the same thread, that can be changed before it is sent: `mail.Reply(message.reply(…))`.
 
-        :param subject: unless said, the message's with `Re:` before it.
+        :param subject: made one printable line; unless said, the message's with `Re:` before it.
         :param sender: who it is from, `Support <support@example.org>`; the address that the message came to unless said.
         :param to: unless said, the envelope's sender (RFC 3834 §4), which nobody can make anybody else but by forging all of it.
         """
         answer = EmailMessage(policy=policy.SMTPUTF8 if not (self.sender + self.recipient).isascii() else policy.SMTP)
         answer["From"] = sender or self.recipient
         answer["To"] = to or self.sender
-        answer["Subject"] = subject or self._answering()
+        answer["Subject"] = _oneLine(subject) or self._answering()
         answer["Auto-Submitted"] = "auto-replied"
         if ids := [each for each in (*self.references, self.messageId) if each and each.isascii() and each.isprintable()]:
             answer["References"] = " ".join(f"<{each}>" for each in ids[:1] + ids[1:][-_REFERENCES:])
@@ -272,8 +272,13 @@ class Message:
 
     def _answering(self) -> str:
         """The subject of an answer, in one printable line."""
-        subject = "".join(each if each.isprintable() else " " for each in self.subject[:_LONGEST_SUBJECT]).strip()
+        subject = _oneLine(self.subject)
         return subject if subject[:3].lower() == "re:" else f"Re: {subject}".strip()
+
+
+def _oneLine(text: str) -> str:
+    """What a header field can say of it."""
+    return "".join(each if each.isprintable() else " " for each in text[:_LONGEST_SUBJECT]).strip()
 
 
 def _trimmed(url: str) -> str:
