@@ -79,7 +79,7 @@ class Manifest:
             isWhole = digest == _digest(content)
         except OSError as error:
             raise BackupError(f"{directory} is no backup: {path}: {error.strerror}") from None
-        except (ValueError, KeyError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             isWhole = False
         if not isWhole:
             raise BackupError(f"{path} is damaged: nothing can be said about this backup")

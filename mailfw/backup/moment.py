@@ -22,6 +22,7 @@ MAGIC = b"SQLite format 3\0"
 PATIENCE = 10.0
 """Seconds for which an instant is looked for."""
 
+_PAUSE = 0.0005
 _PAGES = 128  # copied at a time
 
 
@@ -67,8 +68,10 @@ class Pinned:
         """Kind and version of its schema; empty and 0 where it has none of ours."""
         try:
             name, version = self.connection.execute("SELECT name, version FROM schema_version").fetchone()
-        except (sqlite3.OperationalError, TypeError, ValueError):
-            return "", 0
+        except (sqlite3.OperationalError, TypeError, ValueError) as error:
+            if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+                raise
+            return "", 0  # no such table, or another
         return str(name), int(version)
 
     def copy(self, target: str, tell: Tell) -> None:
@@ -105,7 +108,7 @@ class Pinned:
 
 def _connect(path: str) -> Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    for pragma in "query_only = ON", "busy_timeout = 2000", "cache_size = -1024":
+    for pragma in "query_only = ON", "busy_timeout = 50", "cache_size = -1024":
         connection.execute(f"PRAGMA {pragma}").fetchall()
     return connection
 
@@ -117,12 +120,17 @@ def pin(databases: Sequence[Pinned], now: Callable[[], float] = time.time) -> fl
     """
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        before = [database.stand() for database in databases]
-        moment = now()
-        for database in databases:
-            database.pin()
-        if before == [database.stand() for database in databases]:
-            return moment
+        try:
+            before = [database.stand() for database in databases]
+            moment = now()
+            for database in databases:
+                database.pin()
+            if before == [database.stand() for database in databases]:
+                return moment
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise  # busy: of a file in which a writer holds up readers
         for database in databases:
             database.release()
+        time.sleep(_PAUSE)
     raise BackupError(f"for {PATIENCE:.0f} seconds there was no instant without a change: try again when there is less to do")
