@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import asdict
 
+from mailfw.app.backing import backUp
 from mailfw.app.datadir import DataDirectory
 from mailfw.app.problem import Problem
 from mailfw.interfaces import ICheckedStore, IMailStore, IStoreAccounts
@@ -144,4 +145,8 @@ async def checkStore(system: System, progress: Progress) -> list[dict[str, Any]]
     return [asdict(damage) for damage in await ICheckedStore(store).check()]
 
 
-OPERATIONS: dict[str, Callable[..., Coroutine[Any, Any, Any]]] = {"store check": checkStore, "store copy": copyStore}
+OPERATIONS: dict[str, Callable[..., Coroutine[Any, Any, Any]]] = {
+    "backup": backUp,
+    "store check": checkStore,
+    "store copy": copyStore,
+}
