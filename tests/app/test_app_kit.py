@@ -1,4 +1,4 @@
-"""The plugin kit: what `mailfw plugin new` makes is installed as it stands, and keeps its contract (test_app_wheels: serves)."""
+"""The plugin kit: what `mailfw plugin new` makes can be installed as it stands, and keeps its contract."""
 
 from __future__ import annotations
 
