@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from attrs import asdict
+from twisted.internet.threads import deferToThreadPool
 
 from mailfw.app.datadir import DataDirectory
 from mailfw.app.problem import Problem
 from mailfw.interfaces import ICheckedStore, IMailStore, IStoreAccounts
-from mailfw.moving import Carrier, Journal, Progress, Summary
+from mailfw.moving import Carrier, Files, Folder, Importer, Journal, Progress, Summary, Variant
 from mailfw.values import Identity, accountName
 
 if TYPE_CHECKING:
@@ -136,6 +137,61 @@ def _owned(system: System, specification: str) -> Iterator[None]:
         directory.release()
 
 
+async def importMail(
+    system: System, progress: Progress, account: str, sources: Sequence[str], mailbox: str = "", variant: str = ""
+) -> dict[str, Any]:
+    """Bring mail from files and directories into an account; a summary.
+
+    :param sources: absolute paths.
+    :param mailbox: where all of it goes; empty: where names of files and directories say.
+    :param variant: of mbox files; empty: as their contents say.
+    :raises Problem:
+    """
+    name = await _existing(system, account)
+    progress.account = name
+
+    def inThread(work: Callable[[], Any]) -> Any:
+        return deferToThreadPool(system.reactor, system.reactor.getThreadPool(), work)
+
+    begun, summary = time.monotonic(), Summary()
+    found = [Files(source, mailbox, Variant(variant) if variant else None) for source in sources]
+    folders = [await _looked(files, inThread) for files in found]
+    for some in folders:
+        for folder in some:
+            progress.check()
+            progress.total += await inThread(folder.count)
+    journal = Journal(system.data.file("moving.sqlite"), system.reactor)
+    try:
+        theirs = await system.store.openAccount(Identity(name, isAdmin=True), name)
+        importer = Importer(theirs, f"{system.configuration.store} {name}", journal, progress, inThread)
+        for files, some in zip(found, folders, strict=True):
+            one = await importer.bring(files.path, some)
+            one.losses += [f"{path} is no mail" for path in files.passed]
+            summary.accounts.append(one)
+    finally:
+        await journal.close()
+    summary.seconds = time.monotonic() - begun
+    return asdict(summary)
+
+
+async def _existing(system: System, account: str) -> str:
+    """The canonical name of an account. :raises Problem: nobody is called so."""
+    name = _canonical(system, account)
+    if not await system.hasAccount(name):
+        raise Problem(f"there is no account {name}: add it with mailfw user add {name}")
+    return name
+
+
+async def _looked(files: Files, inThread: Callable[[Callable[[], Any]], Any]) -> list[Folder]:
+    try:
+        folders: list[Folder] = await inThread(files.folders)
+    except OSError as error:
+        raise Problem(f"{files.path} cannot be read: {os.strerror(error.errno or 0)}") from None
+    if not folders:
+        raise Problem(f"{files.path} has no mail in it: name an mbox file, a Maildir, .eml files, or a directory of these")
+    return folders
+
+
 async def checkStore(system: System, progress: Progress) -> list[dict[str, Any]]:
     """What is wrong in the system's store. :raises Problem: the store cannot tell."""
     store = system.store
@@ -144,4 +200,8 @@ async def checkStore(system: System, progress: Progress) -> list[dict[str, Any]]
     return [asdict(damage) for damage in await ICheckedStore(store).check()]
 
 
-OPERATIONS: dict[str, Callable[..., Coroutine[Any, Any, Any]]] = {"store check": checkStore, "store copy": copyStore}
+OPERATIONS: dict[str, Callable[..., Coroutine[Any, Any, Any]]] = {
+    "store check": checkStore,
+    "store copy": copyStore,
+    "store import": importMail,
+}

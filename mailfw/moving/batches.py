@@ -11,7 +11,7 @@ from typing import IO
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 
-from mailfw.interfaces import IMailbox, Row
+from mailfw.interfaces import IContent, IMailbox, Row
 from mailfw.values import Column, MessageSource, NewMessage, UIDSet
 
 BATCH = 500  # messages
@@ -48,6 +48,39 @@ class Batch:
 def digestOf(content: bytes) -> bytes:
     """What a content is known by across stores, of which some keep line ends in their own way."""
     return hashlib.sha256(content.replace(b"\r\n", b"\n").rstrip()).digest()
+
+
+class Digest:
+    """`digestOf`, piece by piece."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._held: list[bytes] = []  # white space, which counts only where more follows
+
+    def feed(self, piece: bytes) -> None:
+        """Some more octets."""
+        end = len(piece.rstrip())
+        if not end:
+            self._held.append(piece)
+            return
+        self._hash.update(b"".join([*self._held, piece[:end]]).replace(b"\r\n", b"\n"))
+        self._held = [piece[end:]]
+
+    def finish(self) -> bytes:
+        """What the content is known by."""
+        return self._hash.digest()
+
+
+def contentDigests(rows: Sequence[Row]) -> list[bytes]:
+    """Of rows of `Column.CONTENT`, without having large ones in memory."""
+    return [_digestIn(content) for (content,) in rows]
+
+
+def _digestIn(content: IContent) -> bytes:
+    digest = Digest()
+    for start in range(0, content.size, SPOOL_FROM):
+        digest.feed(content.read(start, SPOOL_FROM))
+    return digest.finish()
 
 
 class Batches:

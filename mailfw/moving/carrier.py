@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from attrs import define, evolve
 
 from mailfw.errors import NotSupported, Refusal, UIDValidityChanged
-from mailfw.interfaces import IAccount, IMailbox, Row
-from mailfw.moving.batches import Batch, Batches, Carried, digestOf
+from mailfw.interfaces import IAccount, IMailbox
+from mailfw.moving.batches import Batch, Batches, Carried, contentDigests
 from mailfw.moving.journal import Journal, Note
 from mailfw.moving.summary import AccountSummary, MailboxSummary
 from mailfw.values import (
@@ -169,7 +169,7 @@ class Carrier:
         found: Counter[bytes] = Counter()
         if first < now.uidNext:
             uids = UIDSet(((first, now.uidNext - 1),))
-            async for digests in target.rows(uids, (Column.CONTENT,), _digests):
+            async for digests in target.rows(uids, (Column.CONTENT,), contentDigests):
                 found.update(digests)
         return found
 
@@ -233,7 +233,3 @@ def _isThere(carried: Carried, tail: Counter[bytes]) -> bool:
         return False
     tail[carried.digest] -= 1
     return True
-
-
-def _digests(rows: Sequence[Row]) -> list[bytes]:
-    return [digestOf(content.read()) for (content,) in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -48,13 +49,49 @@ def copy(ctx: click.Context, origin: str, target: str, accounts: tuple[str, ...]
       mailfw store copy sqlite:mail textfile:text --account jsmith@example.org
       mailfw store copy sqlite:/backup/mail sqlite:mail --account jsmith=old.jsmith --json
     """
-    with _Bar() as bar:
+    with _Bar("copying") as bar:
         arguments = {"origin": origin, "target": target, "accounts": list(accounts)}
         summary = access(ctx).follow("store copy", bar.tell, **arguments)
     if asJSON:
         printJSON(summary)
     else:
         _show(summary)
+
+
+@command.command("import")
+@click.argument("account")
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
+@click.option("--mailbox", default="", help="Put all of it there, instead of where names of files and directories say.")
+@click.option(
+    "--mbox-format",
+    "variant",
+    type=click.Choice(["mboxrd", "mboxo", "mboxcl", "mboxcl2"]),
+    help="How mbox files are quoted, where their contents do not tell.",
+)
+@asJSON
+@click.pass_context
+def importMail(
+    ctx: click.Context, account: str, sources: tuple[str, ...], mailbox: str, variant: str | None, asJSON: bool
+) -> None:
+    """Bring mail from each SOURCE into an ACCOUNT.
+
+    A SOURCE is an mbox file, a Maildir (with the folders of Maildir++), a message in a file, or a directory with any of these
+    below it. Flags, keywords and dates come along. Give the same command again whenever you like: only what is new is brought.
+
+    \b
+    Examples:
+      mailfw store import jsmith /var/mail/jsmith
+      mailfw store import jsmith ~/Mail/archive.mbox --mailbox Archive
+      mailfw store import jsmith ~/Maildir --json
+    """
+    with _Bar("importing") as bar:
+        paths = [os.path.abspath(source) for source in sources]
+        arguments = {"account": account, "sources": paths, "mailbox": mailbox, "variant": variant or ""}
+        summary = access(ctx).follow("store import", bar.tell, **arguments)
+    if asJSON:
+        printJSON(summary)
+    else:
+        _show(summary, "FROM", "there was nothing to import")
 
 
 @command.command("check")
@@ -83,10 +120,11 @@ def check(ctx: click.Context, asJSON: bool) -> None:
 class _Bar:
     """How far it is: a bar on a terminal, a line for each account elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, doing: str) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        self._doing = doing
         self._isTerminal = sys.stderr.isatty()
         columns = (
             TextColumn("{task.description}"),
@@ -111,7 +149,7 @@ class _Bar:
         """Show how far it is."""
         account = progress["account"]
         if not self._isTerminal and account and account != self._account:
-            click.echo(f"copying {account}", err=True)
+            click.echo(f"{self._doing} {account}", err=True)
         self._account = account
         elapsed = self._progress.tasks[0].elapsed or 0.0
         rate = f"{progress['messages'] / elapsed:.0f}/s" if elapsed > 1 else ""
@@ -125,14 +163,14 @@ class _Bar:
         )
 
 
-def _show(summary: dict[str, Any]) -> None:
+def _show(summary: dict[str, Any], first: str = "ACCOUNT", nothing: str = "there was nothing to copy") -> None:
     rows = []
     for account in summary["accounts"]:
         boxes = account["mailboxes"]
         name = account["account"] if account["account"] == account["target"] else f"{account['account']} → {account['target']}"
         copied, octets, already = (sum(box[key] for box in boxes) for key in ("copied", "octets", "already"))
         rows.append((name, len(boxes), copied, already, sizeText(octets)))
-    printTable(("ACCOUNT", "MAILBOXES#", "COPIED#", "THERE BEFORE#", "SIZE#"), rows, "there was nothing to copy")
+    printTable((first, "MAILBOXES#", "COPIED#", "THERE BEFORE#", "SIZE#"), rows, nothing)
     for account in summary["accounts"]:
         for loss in account["losses"]:
-            click.echo(f"{account['target']} could not keep {loss}")
+            click.echo(f"{account['target']} could not keep {loss}" if first == "ACCOUNT" else loss)

@@ -1,0 +1,119 @@
+"""Mail that lies in files: what a source of it says, and how it is read in threads, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
+from tempfile import NamedTemporaryFile
+from typing import IO, TypeVar
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+
+from mailfw.moving.batches import BATCH, BATCH_OCTETS, SPOOL_FROM, Batch, Carried, Digest
+from mailfw.values import MessageSource, NewMessage
+
+T = TypeVar("T")
+
+MAX_MESSAGE = 256 << 20
+"""Octets of a message: whatever is larger is no mail, and a store would hold it in memory."""
+
+InThread = Callable[[Callable[[], T]], Awaitable[T]]
+"""Does what blocks, elsewhere."""
+
+
+@frozen
+class Found:
+    """A message. :ivar content: its octets in pieces, to be walked once. :ivar place: names it, for people."""
+
+    content: Iterable[bytes]
+    flags: frozenset[str]
+    date: float | None
+    place: str
+
+
+@frozen
+class Folder:
+    """Messages that belong together. `read` and `count` block.
+
+    :ivar name: where they go.
+    :ivar read: walks over them; what cannot be read it says in `losses`.
+    :ivar count: how many there are, about.
+    """
+
+    name: str
+    read: Callable[[], Iterator[Found]]
+    count: Callable[[], int]
+    isSubscribed: bool = True
+    losses: list[str] = field(factory=list)
+
+
+class Gathered:
+    """The messages of a folder in batches, the next being read while the last is written."""
+
+    def __init__(self, folder: Folder, inThread: InThread[Batch]) -> None:
+        self._folder = folder
+        self._found = folder.read()
+        self._inThread = inThread
+
+    async def __aiter__(self) -> AsyncIterator[Batch]:
+        reading = self._begin()
+        try:
+            while (batch := await reading).messages:
+                reading = self._begin()
+                yield batch
+        finally:
+            reading.addCallbacks(lambda batch: batch.close() if batch is not None else None, lambda failure: None)
+
+    def _begin(self) -> Deferred[Batch]:
+        async def read() -> Batch:
+            return await self._inThread(self._next)
+
+        return Deferred.fromCoroutine(read())
+
+    def _next(self) -> Batch:
+        batch = Batch()
+        while len(batch.messages) < BATCH and batch.octets < BATCH_OCTETS:
+            found = next(self._found, None)
+            if found is None:
+                break
+            try:
+                carried, file = spooled(found)
+            except (OSError, ValueError) as error:
+                self._folder.losses.append(f"{found.place}: {error}")
+                continue
+            batch.messages.append(carried)
+            batch.octets += carried.message.source.size
+            batch.files += [file] if file is not None else []
+        return batch
+
+
+def spooled(found: Found) -> tuple[Carried, IO[bytes] | None]:
+    """A message ready to go, in memory or in a file. :raises ValueError: it is too large for mail."""
+    digest, size = Digest(), 0
+    pieces: list[bytes] = []
+    file: IO[bytes] | None = None
+    try:
+        for piece in found.content:
+            size += len(piece)
+            if size > MAX_MESSAGE:
+                raise ValueError(f"what is larger than {MAX_MESSAGE >> 20} MiB is no mail")
+            digest.feed(piece)
+            if file is None and size > SPOOL_FROM:
+                file = NamedTemporaryFile(prefix="mailfw-")  # noqa: SIM115 - the batch closes it
+                file.write(b"".join(pieces))
+                pieces = []
+            if file is None:
+                pieces.append(piece)
+            else:
+                file.write(piece)
+    except BaseException:
+        if file is not None:
+            with suppress(OSError):
+                file.close()
+        raise
+    source = MessageSource(b"".join(pieces))
+    if file is not None:
+        file.flush()
+        source = MessageSource(path=file.name, length=size)
+    return Carried(0, NewMessage(source, found.flags, found.date), digest.finish()), file
