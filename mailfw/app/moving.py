@@ -12,9 +12,11 @@ from attrs import asdict
 from twisted.internet.threads import deferToThreadPool
 
 from mailfw.app.datadir import DataDirectory
+from mailfw.app.faraway import RemotePlace, logIn
 from mailfw.app.problem import Problem
+from mailfw.errors import Refusal
 from mailfw.interfaces import ICheckedStore, IMailStore, IStoreAccounts
-from mailfw.moving import Carrier, Files, Folder, Importer, Journal, Progress, Summary, Variant
+from mailfw.moving import Carrier, Files, Folder, Importer, Journal, Progress, RemoteAccount, Summary, Variant
 from mailfw.values import Identity, accountName
 
 if TYPE_CHECKING:
@@ -174,6 +176,55 @@ async def importMail(
     return asdict(summary)
 
 
+async def importRemote(
+    system: System,
+    progress: Progress,
+    account: str,
+    url: str,
+    password: str,
+    folders: Sequence[str] = (),
+    mailbox: str = "",
+    isInsecure: bool = False,
+) -> dict[str, Any]:
+    """Bring mail from another server's IMAP account; a summary.
+
+    :param folders: only these, by their names there.
+    :param mailbox: where all of it goes; empty: to each its own.
+    :raises Problem:
+    """
+    name = await _existing(system, account)
+    place = RemotePlace.parse(url)
+    progress.account = name
+    begun, summary = time.monotonic(), Summary()
+    client = await logIn(system.reactor, place, password, isInsecure)
+    journal = Journal(system.data.file("moving.sqlite"), system.reactor)
+    try:
+        theirs = await system.store.openAccount(Identity(name, isAdmin=True), name)
+        origin = RemoteAccount(client, str(place), await theirs.mailboxes(), folders, mailbox)
+        await _measure(origin, progress)
+        carrier = Carrier(origin, theirs, str(place), f"{system.configuration.store} {name}", journal, progress)
+        one = await carrier.carry()
+        one.losses += origin.losses
+        summary.accounts.append(one)
+        await client.logOut()
+    except ConnectionError as error:
+        raise Problem(f"{place.host}: {error}; give the command again to go on from there") from None
+    finally:
+        await client.connection.close(ConnectionError("all is done"))
+        await journal.close()
+    summary.seconds = time.monotonic() - begun
+    return asdict(summary)
+
+
+async def _measure(origin: RemoteAccount, progress: Progress) -> None:
+    """Count what there is to bring. :raises Problem: a folder that was asked for is not there."""
+    try:
+        for info in await origin.mailboxes():
+            progress.total += await origin.size(info)
+    except Refusal as refusal:
+        raise Problem(f"{origin.owner}: {refusal.text}") from None
+
+
 async def _existing(system: System, account: str) -> str:
     """The canonical name of an account. :raises Problem: nobody is called so."""
     name = _canonical(system, account)
@@ -204,4 +255,5 @@ OPERATIONS: dict[str, Callable[..., Coroutine[Any, Any, Any]]] = {
     "store check": checkStore,
     "store copy": copyStore,
     "store import": importMail,
+    "store import remote": importRemote,
 }

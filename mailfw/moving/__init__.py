@@ -19,6 +19,7 @@ from mailfw.moving.folder import Folder
 from mailfw.moving.importer import Importer
 from mailfw.moving.journal import Journal
 from mailfw.moving.mbox import Variant
+from mailfw.moving.remote import RemoteAccount
 from mailfw.moving.summary import AccountSummary, MailboxSummary, Summary
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Journal",
     "MailboxSummary",
     "Progress",
+    "RemoteAccount",
     "Stopped",
     "Summary",
     "Variant",

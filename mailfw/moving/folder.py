@@ -90,30 +90,50 @@ class Gathered:
 
 def spooled(found: Found) -> tuple[Carried, IO[bytes] | None]:
     """A message ready to go, in memory or in a file. :raises ValueError: it is too large for mail."""
-    digest, size = Digest(), 0
-    pieces: list[bytes] = []
-    file: IO[bytes] | None = None
+    spool = Spool()
     try:
         for piece in found.content:
-            size += len(piece)
-            if size > MAX_MESSAGE:
-                raise ValueError(f"what is larger than {MAX_MESSAGE >> 20} MiB is no mail")
-            digest.feed(piece)
-            if file is None and size > SPOOL_FROM:
-                file = NamedTemporaryFile(prefix="mailfw-")  # noqa: SIM115 - the batch closes it
-                file.write(b"".join(pieces))
-                pieces = []
-            if file is None:
-                pieces.append(piece)
-            else:
-                file.write(piece)
+            spool.feed(piece)
     except BaseException:
-        if file is not None:
-            with suppress(OSError):
-                file.close()
+        spool.close()
         raise
-    source = MessageSource(b"".join(pieces))
-    if file is not None:
-        file.flush()
-        source = MessageSource(path=file.name, length=size)
-    return Carried(0, NewMessage(source, found.flags, found.date), digest.finish()), file
+    source, file = spool.finish()
+    return Carried(0, NewMessage(source, found.flags, found.date), spool.digest.finish()), file
+
+
+class Spool:
+    """A message that comes in pieces. :ivar digest: of what has come."""
+
+    def __init__(self) -> None:
+        self.digest = Digest()
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._file: IO[bytes] | None = None
+
+    def feed(self, piece: bytes) -> None:
+        """Some more octets. :raises ValueError: they are more than mail has."""
+        self._size += len(piece)
+        if self._size > MAX_MESSAGE:
+            raise ValueError(f"what is larger than {MAX_MESSAGE >> 20} MiB is no mail")
+        self.digest.feed(piece)
+        if self._file is None and self._size > SPOOL_FROM:
+            self._file = NamedTemporaryFile(prefix="mailfw-")  # noqa: SIM115 - whoever has the message closes it
+            self._file.write(b"".join(self._pieces))
+            self._pieces = []
+        if self._file is None:
+            self._pieces.append(piece)
+        else:
+            self._file.write(piece)
+
+    def finish(self) -> tuple[MessageSource, IO[bytes] | None]:
+        """The message, and the file that it is in, if it is in one."""
+        if self._file is None:
+            return MessageSource(b"".join(self._pieces)), None
+        self._file.flush()
+        return MessageSource(path=self._file.name, length=self._size), self._file
+
+    def close(self) -> None:
+        """It comes to nothing."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()

@@ -10,7 +10,10 @@ import click
 
 from mailfw.app.cli import access
 from mailfw.app.commands.listing import printJSON, printTable
+from mailfw.app.problem import Problem
 from mailfw.app.quantities import sizeText
+
+SCHEMES = ("imap://", "imaps://")
 
 asJSON = click.option("--json", "asJSON", is_flag=True, help="Print the summary as JSON.")
 
@@ -61,37 +64,77 @@ def copy(ctx: click.Context, origin: str, target: str, accounts: tuple[str, ...]
 @command.command("import")
 @click.argument("account")
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
-@click.option("--mailbox", default="", help="Put all of it there, instead of where names of files and directories say.")
+@click.option("--mailbox", default="", help="Put all of it there, instead of where names of files and mailboxes say.")
 @click.option(
     "--mbox-format",
     "variant",
     type=click.Choice(["mboxrd", "mboxo", "mboxcl", "mboxcl2"]),
     help="How mbox files are quoted, where their contents do not tell.",
 )
+@click.option("--folder", "folders", multiple=True, help="Of an IMAP account only this mailbox; as often as you like.")
+@click.option("--password-stdin", "isStdin", is_flag=True, help="Read an IMAP account's password from standard input.")
+@click.option("--password-file", type=click.Path(exists=True, dir_okay=False), help="Or from the first line of a file.")
+@click.option(
+    "--insecure", "isInsecure", is_flag=True, help="Believe any certificate; show the password in the clear if there is no TLS."
+)
 @asJSON
 @click.pass_context
 def importMail(
-    ctx: click.Context, account: str, sources: tuple[str, ...], mailbox: str, variant: str | None, asJSON: bool
+    ctx: click.Context,
+    account: str,
+    sources: tuple[str, ...],
+    mailbox: str,
+    variant: str | None,
+    folders: tuple[str, ...],
+    isStdin: bool,
+    password_file: str | None,
+    isInsecure: bool,
+    asJSON: bool,
 ) -> None:
     """Bring mail from each SOURCE into an ACCOUNT.
 
-    A SOURCE is an mbox file, a Maildir (with the folders of Maildir++), a message in a file, or a directory with any of these
-    below it. Flags, keywords and dates come along. Give the same command again whenever you like: only what is new is brought.
+    A SOURCE is an mbox file, a Maildir (with the folders of Maildir++), a message in a file, a directory with any of these below
+    it; or another server's IMAP account, imaps://user@host/ or imap://user@host/ (with STARTTLS). Flags, keywords and dates come
+    along. Give the same command again whenever you like: only what is new is brought.
 
     \b
     Examples:
       mailfw store import jsmith /var/mail/jsmith
       mailfw store import jsmith ~/Mail/archive.mbox --mailbox Archive
       mailfw store import jsmith ~/Maildir --json
+      mailfw store import jsmith imaps://jsmith@imap.example.net/
+      mailfw store import jsmith imaps://jsmith%40example.net@imap.example.net/ --folder '[Gmail]/All Mail' --mailbox Archive
     """
+    remote = [source for source in sources if source.startswith(SCHEMES)]
+    if remote and len(sources) > 1:
+        raise Problem("an IMAP account comes alone: give one command for each")
+    password = _password(remote[0], isStdin, password_file) if remote else ""
     with _Bar("importing") as bar:
-        paths = [os.path.abspath(source) for source in sources]
-        arguments = {"account": account, "sources": paths, "mailbox": mailbox, "variant": variant or ""}
-        summary = access(ctx).follow("store import", bar.tell, **arguments)
+        if remote:
+            arguments = {"account": account, "url": remote[0], "password": password, "folders": list(folders), "mailbox": mailbox}
+            summary = access(ctx).follow("store import remote", bar.tell, **arguments, isInsecure=isInsecure)
+        else:
+            paths = [os.path.abspath(source) for source in sources]
+            arguments = {"account": account, "sources": paths, "mailbox": mailbox, "variant": variant or ""}
+            summary = access(ctx).follow("store import", bar.tell, **arguments)
     if asJSON:
         printJSON(summary)
     else:
         _show(summary, "FROM", "there was nothing to import")
+
+
+def _password(url: str, isStdin: bool, path: str | None) -> str:
+    """The password, from where it is safe."""
+    if isStdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    elif path:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            password = file.readline().rstrip("\r\n")
+    else:
+        password = click.prompt(f"Password for {url}", hide_input=True, err=True)
+    if not password:
+        raise Problem("there is no password")
+    return password
 
 
 @command.command("check")
