@@ -130,7 +130,7 @@ class Carrier:
                 except InvalidName as refusal:
                     summary.losses.append(f"{info.name!r}, for no mailbox can be called so: {refusal}")
                     continue
-                there[info.name] = info
+                there[info.name] = evolve(info, isSubscribed=False)
             if info.isSubscribed and not (info.name in there and there[info.name].isSubscribed):
                 await self._try(summary, f"{info.name}: the subscription", Subscribe(info.name))
             if info.isSelectable:

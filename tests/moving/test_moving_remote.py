@@ -54,7 +54,10 @@ class Server(LineReceiver):
         self.say(f"* OK [CAPABILITY {self.script.capabilities}] hello")
 
     def say(self, text: str) -> None:
-        self.sendLine(text.encode("latin-1"))
+        self.write(text.encode("latin-1"))
+
+    def write(self, line: bytes) -> None:
+        self.sendLine(line)  # type: ignore[no-untyped-call]
 
     def lineReceived(self, line: bytes) -> None:
         tag, _, command = line.decode("latin-1").partition(" ")
@@ -99,10 +102,10 @@ class Server(LineReceiver):
                 body = "BODY[]" if "BODY" in command.upper() else ""
                 if "<" in command:
                     body = "BODY[]<0>"
-                self.sendLine(_fetched(number, uid, box.mail[uid], body))
+                self.write(_fetched(number, uid, box.mail[uid], body))
         if "INTERNALDATE" in command and "BODY" in command:
             for line in box.extra:
-                self.sendLine(line)
+                self.write(line)
 
 
 def _numbers(text: str) -> set[int]:
@@ -118,7 +121,7 @@ def _fetched(number: int, uid: int, octets: bytes, body: str) -> bytes:
     return head + (b" %s {%d}\r\n%s)" % (body.encode(), len(octets), octets) if body else b")")
 
 
-@pytest_twisted.async_yield_fixture  # type: ignore[misc]
+@pytest_twisted.async_yield_fixture  # type: ignore[untyped-decorator]
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     world = World(tmp_path)
     yield world
@@ -138,8 +141,8 @@ class World:
         self._closing: list[Any] = []
 
     async def client(self, script: Script) -> IMAPClient:
-        factory = Factory.forProtocol(type("Scripted", (Server,), {"script": script}))
-        port: Any = reactor.listenTCP(0, factory, interface="127.0.0.1")  # type: ignore[attr-defined]
+        factory: Any = Factory.forProtocol(type("Scripted", (Server,), {"script": script}))
+        port: Any = reactor.listenTCP(0, factory, interface="127.0.0.1")
         client = await connect(reactor, "127.0.0.1", port.getHost().port, Security.NONE)
         self._closing.append((client, port))
         await client.logIn("jsmith", "x", mayUsePlaintext=True)
