@@ -16,7 +16,7 @@ from mailfw.app.faraway import RemotePlace, logIn
 from mailfw.app.problem import Problem
 from mailfw.errors import Refusal
 from mailfw.interfaces import ICheckedStore, IMailStore, IStoreAccounts
-from mailfw.moving import Carrier, Files, Folder, Importer, Journal, Progress, RemoteAccount, Summary, Variant
+from mailfw.moving import Carrier, Exporter, Files, Folder, Importer, Journal, Progress, RemoteAccount, Summary, Variant
 from mailfw.values import Identity, accountName
 
 if TYPE_CHECKING:
@@ -243,6 +243,37 @@ async def _looked(files: Files, inThread: Callable[[Callable[[], Any]], Any]) ->
     return folders
 
 
+async def exportMail(
+    system: System, progress: Progress, account: str, target: str, kind: str, mailboxes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Write an account's mail into files; a summary.
+
+    :param target: an absolute path, where nothing is.
+    :param kind: of `WRITERS`.
+    :param mailboxes: only these; none: all.
+    :raises Problem:
+    """
+    name = await _existing(system, account)
+    progress.account = name
+    begun, summary = time.monotonic(), Summary()
+    theirs = await system.store.openAccount(Identity(name, isAdmin=True), name)
+    for info in await theirs.mailboxes():
+        if info.isSelectable and (not mailboxes or info.name in mailboxes):
+            progress.total += (await (await theirs.open(info.name)).status()).messages
+
+    def inThread(work: Callable[[], Any]) -> Any:
+        return deferToThreadPool(system.reactor, system.reactor.getThreadPool(), work)
+
+    try:
+        summary.accounts.append(await Exporter(theirs, kind, target, progress, inThread).write(mailboxes))
+    except OSError as error:
+        raise Problem(f"{target} cannot be written: {error.strerror or error}") from None
+    except Refusal as refusal:
+        raise Problem(refusal.text) from None
+    summary.seconds = time.monotonic() - begun
+    return asdict(summary)
+
+
 async def checkStore(system: System, progress: Progress) -> list[dict[str, Any]]:
     """What is wrong in the system's store. :raises Problem: the store cannot tell."""
     store = system.store
@@ -254,6 +285,7 @@ async def checkStore(system: System, progress: Progress) -> list[dict[str, Any]]
 OPERATIONS: dict[str, Callable[..., Coroutine[Any, Any, Any]]] = {
     "store check": checkStore,
     "store copy": copyStore,
+    "store export": exportMail,
     "store import": importMail,
     "store import remote": importRemote,
 }

@@ -14,6 +14,7 @@ Invariants:
 """
 
 from mailfw.moving.carrier import Carrier, Progress, Stopped
+from mailfw.moving.exporter import WRITERS, Exporter
 from mailfw.moving.files import Files
 from mailfw.moving.folder import Folder
 from mailfw.moving.importer import Importer
@@ -23,8 +24,10 @@ from mailfw.moving.remote import RemoteAccount
 from mailfw.moving.summary import AccountSummary, MailboxSummary, Summary
 
 __all__ = [
+    "WRITERS",
     "AccountSummary",
     "Carrier",
+    "Exporter",
     "Files",
     "Folder",
     "Importer",

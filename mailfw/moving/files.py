@@ -18,7 +18,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from mailfw.moving.folder import Folder, Found
+from mailfw.moving.folder import Folder, Found, ours
 from mailfw.moving.mbox import Mbox, Variant, isMbox
 from mailfw.storage.files import openRegular, readAt
 from mailfw.storage.maildir.keywords import Keywords
@@ -33,6 +33,7 @@ _DEPTH = 32  # levels of directories
 _CHUNK = 1 << 18
 _INDEX_OCTETS = 256 << 20
 _SPOOLS = ("/var/mail", "/var/spool/mail")
+_ENCODED = re.compile(r"%([01][0-9A-F]|7F|2[2AEF5]|3[ACEF]|5C|7C|20)")
 _ENDINGS = re.compile(r"\.(?:mbox|mbx|mbxrd|mboxrd)\Z", re.IGNORECASE)
 
 
@@ -138,8 +139,9 @@ class Files:
 
 
 def _named(levels: tuple[str, ...]) -> str:
-    """A folder's name; INBOX for what lies at the top, or is called so."""
-    return INBOX if not levels or (len(levels) == 1 and levels[0].lower() == "inbox") else "/".join(levels)
+    """A folder's name; INBOX for what lies at the top, or is called so. What an export had to encode is decoded."""
+    isInbox = not levels or (len(levels) == 1 and levels[0].lower() == "inbox")
+    return INBOX if isInbox else "/".join(_ENCODED.sub(lambda match: chr(int(match[1], 16)), level) for level in levels)
 
 
 def _beginning(path: str) -> bytes:
@@ -188,7 +190,7 @@ def _maildirMessages(path: str, losses: list[str]) -> Iterator[Found]:
             content = _pieces(descriptor)
             octets = content if described.date is not None else toCRLF(content)
             key = base.partition(",")[0]
-            yield Found(octets, keywords.flags(key, letters), date, file)
+            yield Found(octets, ours(keywords.flags(key, letters)), date, file)
         finally:
             os.close(descriptor)
 
@@ -212,8 +214,8 @@ def _singleMessages(path: str, names: list[str], index: Any, losses: list[str]) 
 def _noted(note: dict[str, Any], date: float) -> tuple[frozenset[str], float]:
     """What our index says of a message, as far as it makes sense."""
     flags, at = note.get("flags"), note.get("date")
-    words = [flag for flag in flags if isinstance(flag, str)] if isinstance(flags, list) else []
-    return frozenset(words), float(at) if isinstance(at, (int, float)) and 0 <= at < 1 << 40 else date
+    isDate = isinstance(at, (int, float)) and 0 <= at < 1 << 40
+    return ours(flags if isinstance(flags, list) else ()), float(at) if isDate else date
 
 
 def _pieces(descriptor: int) -> Iterator[bytes]:

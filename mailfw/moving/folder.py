@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from tempfile import NamedTemporaryFile
@@ -11,7 +12,7 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred
 
 from mailfw.moving.batches import BATCH, BATCH_OCTETS, SPOOL_FROM, Batch, Carried, Digest
-from mailfw.values import MessageSource, NewMessage
+from mailfw.values import Flag, MessageSource, NewMessage
 
 T = TypeVar("T")
 
@@ -20,6 +21,17 @@ MAX_MESSAGE = 256 << 20
 
 InThread = Callable[[Callable[[], T]], Awaitable[T]]
 """Does what blocks, elsewhere."""
+
+
+_BY_FOLDED = {flag.lower(): flag for flag in (Flag.SEEN, Flag.ANSWERED, Flag.FLAGGED, Flag.DELETED, Flag.DRAFT)}
+_KEYWORD = re.compile(r"[^\x00-\x20\x7f-\U0010ffff(){%*\"\\\]]{1,100}")
+
+
+def ours(flags: Iterable[object]) -> frozenset[str]:
+    """Those of somebody else's flags that can be ours, as we spell them."""
+    words = (flag for flag in flags if isinstance(flag, str))
+    spelled = (_BY_FOLDED.get(word.lower(), "") if word.startswith("\\") else word for word in words)
+    return frozenset(word for word in spelled if word in _BY_FOLDED.values() or _KEYWORD.fullmatch(word))
 
 
 @frozen

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 
 from attrs import define, frozen
 
+from mailfw.moving.folder import ours
 from mailfw.storage.textfile.formats import encode, shape, withoutNotes
 from mailfw.storage.textfile.stamp import Stamp, find
 from mailfw.values import Flag
@@ -32,7 +33,6 @@ _LENGTH = re.compile(_FIELD % rb"Content-Length", re.IGNORECASE | re.MULTILINE)
 _FOLDER_DATA = re.compile(rb"^Subject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\r?$", re.MULTILINE)
 _QUOTED_TWICE = re.compile(rb"^>>+From ", re.MULTILINE)
 _UNQUOTED = re.compile(rb"^From ", re.MULTILINE)
-_KEYWORD = re.compile(r"[^\x00-\x20\x7f-\uffff(){%*\"\\\]]{1,100}")
 
 _LETTERS = {"R": Flag.SEEN, "A": Flag.ANSWERED, "F": Flag.FLAGGED, "T": Flag.DRAFT, "D": Flag.DELETED}
 _MOZILLA = {0x1: Flag.SEEN, 0x2: Flag.ANSWERED, 0x4: Flag.FLAGGED, 0x8: Flag.DELETED, 0x1000: Flag.FORWARDED}
@@ -79,7 +79,7 @@ class Entry:
                 number = int(text, 16) if re.fullmatch(r"[0-9A-Fa-f]{1,8}", text) else 0
                 found.update(flag for bit, flag in _MOZILLA.items() if number & bit)
             else:
-                found.update(word for word in text.split() if _KEYWORD.fullmatch(word))
+                found.update(ours(text.split()))
         return frozenset(found)
 
     @property
@@ -255,8 +255,12 @@ def entry(content: Iterable[bytes], again: Iterable[bytes], flags: Iterable[str]
     form = shape(content)
     stamp = Stamp(date, form.isExact, form.isUnended)
     yield f"From MAILER-DAEMON {stamp}\n".encode("ascii")
-    yield _notes(frozenset(flags))
-    yield from encode(again, b"From ", form)
+    notes = _notes(frozenset(flags))
+    for piece in encode(again, b"From ", form):
+        if notes and not piece.startswith((b" ", b"\t")):  # it would go on with them
+            yield notes
+        notes = b""
+        yield piece
 
 
 def _notes(flags: frozenset[str]) -> bytes:

@@ -6,7 +6,6 @@ reads: mailboxes are opened by EXAMINE, and no message becomes seen. While a bat
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 from twisted.internet.defer import Deferred
@@ -20,8 +19,8 @@ from mailfw.imap.grammar.listing import Returned
 from mailfw.imap.grammar.mailboxes import StatusItem
 from mailfw.message.section import Section
 from mailfw.moving.batches import BATCH, BATCH_OCTETS, Batch, Carried
-from mailfw.moving.folder import MAX_MESSAGE, Spool
-from mailfw.values import Flag, MailboxInfo, MailboxStatus, NewMessage, SpecialUse, UIDSet
+from mailfw.moving.folder import MAX_MESSAGE, Spool, ours
+from mailfw.values import MailboxInfo, MailboxStatus, NewMessage, SpecialUse, UIDSet
 
 INBOX = "INBOX"
 LARGE = 4 << 20
@@ -30,9 +29,6 @@ LARGE = 4 << 20
 _MOST = 10_000_000  # messages of a mailbox
 _CONTENT = BodySection(Section(), b"BODY[]", isPeek=True)
 _VIEWS = (SpecialUse.ALL, SpecialUse.FLAGGED, SpecialUse.IMPORTANT)  # they show what other mailboxes hold
-_FLAGS = frozenset((Flag.SEEN, Flag.ANSWERED, Flag.FLAGGED, Flag.DELETED, Flag.DRAFT))
-_BY_FOLDED = {flag.lower(): flag for flag in _FLAGS}
-_KEYWORD = re.compile(r"[^\x00-\x20\x7f-\U0010ffff(){%*\"\\\]]{1,100}")
 
 
 class RemoteAccount:
@@ -221,7 +217,7 @@ class RemoteMailbox:
 
     def _add(self, fetched: Fetched, uid: int, spool: Spool, batch: Batch) -> None:
         source, file = spool.finish()
-        flags = frozenset(filter(None, map(_flag, fetched.flags or ())))
+        flags = ours(fetched.flags or ())
         batch.messages.append(Carried(uid, NewMessage(source, flags, fetched.internalDate), spool.digest.finish()))
         batch.octets += source.size
         batch.files += [file] if file is not None else []
@@ -260,10 +256,3 @@ async def _sizes(mailbox: Mailbox) -> dict[int, int]:
             if fetched.uid is not None and 0 < fetched.uid < 0xFFFFFFFF and len(sizes) <= _MOST:
                 sizes[fetched.uid] = min(fetched.size or 0, MAX_MESSAGE)
     return sizes
-
-
-def _flag(flag: str) -> str:
-    """A flag as we spell it; empty for what can be none of ours."""
-    if flag.startswith("\\"):
-        return _BY_FOLDED.get(flag.lower(), "")
-    return flag if _KEYWORD.fullmatch(flag) else ""

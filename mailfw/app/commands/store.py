@@ -137,6 +137,41 @@ def _password(url: str, isStdin: bool, path: str | None) -> str:
     return password
 
 
+@command.command("export")
+@click.argument("account")
+@click.argument("target")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["mbox", "maildir", "eml"]),
+    default="mbox",
+    show_default=True,
+    help="mbox: an mboxrd file for each mailbox; maildir: Maildir++; eml: a file for each message.",
+)
+@click.option("--mailbox", "mailboxes", multiple=True, help="Only this mailbox; as often as you like.")
+@asJSON
+@click.pass_context
+def exportMail(ctx: click.Context, account: str, target: str, kind: str, mailboxes: tuple[str, ...], asJSON: bool) -> None:
+    """Write an ACCOUNT's mail into a new directory TARGET.
+
+    It is made beside it and gets its name when it is whole. What `mailfw store import` reads from there are the same octets,
+    flags and dates.
+
+    \b
+    Examples:
+      mailfw store export jsmith ~/jsmith.mail
+      mailfw store export jsmith ~/Maildir --format maildir
+      mailfw store export jsmith ~/work --format eml --mailbox Work
+    """
+    with _Bar("exporting") as bar:
+        arguments = {"account": account, "target": os.path.abspath(target), "kind": kind, "mailboxes": list(mailboxes)}
+        summary = access(ctx).follow("store export", bar.tell, **arguments)
+    if asJSON:
+        printJSON(summary)
+    else:
+        _show(summary, "FROM", "there was nothing to export")
+
+
 @command.command("check")
 @click.option("--json", "asJSON", is_flag=True, help="Print what is wrong as JSON.")
 @click.pass_context
