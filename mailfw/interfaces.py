@@ -293,6 +293,20 @@ class ISimpleAccounts(Interface):
         """Canonical names of accounts that have an INBOX."""
 
 
+class ISimplePlaces(Interface):
+    """A simple store that keeps each account's mail in files apart from all others', so that a backup takes them together."""
+
+    def places(account: str) -> Sequence[str]:
+        """Absolute paths of the files and directories in which the account's mail is, whether or not they are there."""
+
+
+class IFiledStore(Interface):
+    """A store whose mail is in files that change under their names."""
+
+    def takeFiles(take: Callable[[Sequence[str]], None]) -> Awaitable[None]:
+        """Call `take`, in a thread, with the paths of one account's files after another, while nobody here changes these."""
+
+
 class ISimpleStream(Interface):
     """A simple store that can read a part of a message without reading all of it."""
 
@@ -617,6 +631,17 @@ class IHookPlugin(Interface):
         every stage that the configuration names. It may provide IClosable.
 
         :raises ValueError: the argument makes no sense; the text says why.
+        """
+
+
+class IHookMark(Interface):
+    """Of a hook plugin whose hooks can become others while the configuration stays as it is: those that are read from files."""
+
+    def mark(argument: str, data: str) -> str:
+        """What changes whenever the hook would be another one if it were opened again: a reload opens it then.
+
+        :param data: where relative paths begin.
+        :raises OSError: it cannot be told.
         """
 
 

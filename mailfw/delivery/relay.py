@@ -27,7 +27,7 @@ from twisted.logger import Logger
 
 from mailfw.delivery.bounce import Bouncer, isAsked
 from mailfw.delivery.lanes import Job, Lane, LaneInfo, Lanes, RelayLimits
-from mailfw.delivery.local import LocalDelivery
+from mailfw.delivery.local import LocalDelivery, expectOutcomes
 from mailfw.delivery.policy import decide, outcomeOf, permitted, tellOf
 from mailfw.delivery.queue import Entry, Filter, Report, Settlement
 from mailfw.delivery.queue.entry import Leasing, Loan
@@ -415,10 +415,7 @@ class Relay:
         if None not in outcomes:
             delivery.abort()
             return [outcome for outcome in outcomes if outcome is not None]
-        brought = await delivery.commit(content)
-        if len(brought) != outcomes.count(None):
-            raise ValueError(f"the route gave {len(brought)} outcomes for {outcomes.count(None)} recipients")
-        found = iter(brought)
+        found = iter(expectOutcomes(await delivery.commit(content), outcomes.count(None)))
         return [outcome or next(found) for outcome in outcomes]
 
     # --- Settling ----------------------------------------------------------------------------------------------------
