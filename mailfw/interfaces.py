@@ -551,6 +551,14 @@ class IRoute(Interface):
         """
 
 
+class IQueuedRoute(IRoute):
+    """A route that has to know one message of the queue from another with the same envelope."""
+
+    def beginQueued(envelope: Envelope, id: int, arrived: float) -> IDelivery:
+        """As `begin`. :param id: of the message, and :param arrived: when it was accepted: together they are nobody else's,
+        ever."""
+
+
 class IRoutePlugin(Interface):
     """How a route is named in `[[route]] via`: `prefix:rest`."""
 
@@ -623,6 +631,17 @@ class IHookPlugin(Interface):
         every stage that the configuration names. It may provide IClosable.
 
         :raises ValueError: the argument makes no sense; the text says why.
+        """
+
+
+class IHookMark(Interface):
+    """Of a hook plugin whose hooks can become others while the configuration stays as it is: those that are read from files."""
+
+    def mark(argument: str, data: str) -> str:
+        """What changes whenever the hook would be another one if it were opened again: a reload opens it then.
+
+        :param data: where relative paths begin.
+        :raises OSError: it cannot be told.
         """
 
 

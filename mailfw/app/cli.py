@@ -22,6 +22,7 @@ _COMMANDS = {
     "store": "All the mail: copy it from one store to another, check that it is whole.",
     "backup": "Make a backup of all of it, or verify one.",
     "restore": "Make a data directory of a backup.",
+    "code": "Functions that addresses belong to: list, match.",
     "queue": "Mail that waits to leave: list, show, retry, hold, release, cancel, bounce, flush, top.",
     "relay": "Relay mail in a process of its own, beside the server.",
     "trace": "What became of mail from or to an address, as the log tells it.",

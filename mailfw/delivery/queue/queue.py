@@ -37,7 +37,7 @@ from mailfw.sql import Connection, Database
 from mailfw.sql.blobs import FileBlobs, IBlobStore, MemoryBlobs, drop
 from mailfw.sql.sqlite import MEMORY
 from mailfw.tally import Health
-from mailfw.values import Address, MessageSource, Target
+from mailfw.values import Address, Consequence, Envelope, MessageSource, Target
 
 BLOB_FROM = 256 * 1024
 """Octets from which on a content is a file."""
@@ -46,7 +46,7 @@ ORPHAN_AGE = 3600.0
 """Seconds after which a blob that no content names can belong to no transaction any more."""
 
 LOCAL_LANE = "local:"
-"""The lane of recipients that are places in our own store; no domain has a colon in it."""
+"""The lane of recipients that are places in our own store; no domain has a colon in it. Lanes of functions begin with it."""
 
 CREW_MARK = "/"
 """What divides, in the token of a worker in another process, the worker's name from what nobody else uses."""
@@ -101,6 +101,11 @@ class _Loans:
 def laneOf(address: Address, target: Target | None) -> str:
     """The lane of a recipient, unless routes say otherwise: its domain."""
     return LOCAL_LANE if target is not None else address.domain
+
+
+def _submission(envelope: Envelope, target: Target | None) -> Submission:
+    count = len(envelope.recipients) if target is not None else 0
+    return Submission(envelope, {position: target for position in range(count) if target is not None})
 
 
 @implementer(IHealth)
@@ -274,12 +279,20 @@ class Queue:
             self._ring()
         return len(entries)
 
-    async def settle(self, owner: str, settlements: Sequence[Settlement], reports: Sequence[Report] = ()) -> bool:
-        """Write down what became of leased recipients, and put the reports about it into the queue, in one transaction.
+    async def settle(
+        self,
+        owner: str,
+        settlements: Sequence[Settlement],
+        reports: Sequence[Report] = (),
+        consequences: Sequence[Consequence] = (),
+    ) -> bool:
+        """Write down what became of leased recipients, and put the reports about it, and what else follows from it, into the
+        queue, in one transaction.
 
         :returns: whether it was ours to say; if not (the lease was lost, or the recipients were cancelled), nobody is told.
         """
         adding = [(await self._prepared([submission], content))[0] for submission, content in reports]
+        adding += [(await self._prepared([_submission(*way) for way in each.ways], each.message))[0] for each in consequences]
         now = self._now()
 
         def job(connection: Connection) -> tuple[bool, list[str]]:
