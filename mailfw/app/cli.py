@@ -19,7 +19,7 @@ _COMMANDS = {
     "user": "Accounts: add, passwd, app-password, suspend, resume, list, remove, import.",
     "alias": "Addresses that lead to others: add, list, remove.",
     "mailbox": "An account's mailboxes.",
-    "store": "All the mail: copy it from one store to another, check that it is whole.",
+    "store": "All the mail: copy, import, export it; check and repair the store.",
     "queue": "Mail that waits to leave: list, show, retry, hold, release, cancel, bounce, flush, top.",
     "relay": "Relay mail in a process of its own, beside the server.",
     "trace": "What became of mail from or to an address, as the log tells it.",
