@@ -303,6 +303,20 @@ class ISimpleAccounts(Interface):
         """Canonical names of accounts that have an INBOX."""
 
 
+class ISimplePlaces(Interface):
+    """A simple store that keeps each account's mail in files apart from all others', so that a backup takes them together."""
+
+    def places(account: str) -> Sequence[str]:
+        """Absolute paths of the files and directories in which the account's mail is, whether or not they are there."""
+
+
+class IFiledStore(Interface):
+    """A store whose mail is in files that change under their names."""
+
+    def takeFiles(take: Callable[[Sequence[str]], None]) -> Awaitable[None]:
+        """Call `take`, in a thread, with the paths of one account's files after another, while nobody here changes these."""
+
+
 class ISimpleStream(Interface):
     """A simple store that can read a part of a message without reading all of it."""
 
@@ -547,6 +561,14 @@ class IRoute(Interface):
         """
 
 
+class IQueuedRoute(IRoute):
+    """A route that has to know one message of the queue from another with the same envelope."""
+
+    def beginQueued(envelope: Envelope, id: int, arrived: float) -> IDelivery:
+        """As `begin`. :param id: of the message, and :param arrived: when it was accepted: together they are nobody else's,
+        ever."""
+
+
 class IRoutePlugin(Interface):
     """How a route is named in `[[route]] via`: `prefix:rest`."""
 
@@ -619,6 +641,17 @@ class IHookPlugin(Interface):
         every stage that the configuration names. It may provide IClosable.
 
         :raises ValueError: the argument makes no sense; the text says why.
+        """
+
+
+class IHookMark(Interface):
+    """Of a hook plugin whose hooks can become others while the configuration stays as it is: those that are read from files."""
+
+    def mark(argument: str, data: str) -> str:
+        """What changes whenever the hook would be another one if it were opened again: a reload opens it then.
+
+        :param data: where relative paths begin.
+        :raises OSError: it cannot be told.
         """
 
 

@@ -1,7 +1,7 @@
 """Hooks, wired: what `[[hook]]` says, made into the runner that rooms ask.
 
-A reload makes a new runner. Hooks whose entry has not changed are the same objects in both, so that what they remember stays;
-those that are gone are closed at the end, for a session that began with them goes on with them.
+A reload makes a new runner. Hooks whose entry has not changed, nor the file that they are in, are the same objects in both, so
+that what they remember stays; those that are gone are closed at the end, for a session that began with them goes on with them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mailfw.app.configuration import optionsModel
 from mailfw.app.problem import Problem
 from mailfw.app.sections import Configuration
 from mailfw.hooks.runner import Attached, Hooks
-from mailfw.interfaces import IClosable, IHookContext, IOptionsContext, IResolver
+from mailfw.interfaces import IClosable, IHookContext, IHookMark, IOptionsContext, IResolver
 from mailfw.net.watchdog import Watchdog
 from mailfw.plugins import Kind, PluginError
 from mailfw.stages import Stage
@@ -64,7 +64,7 @@ class Hooking:
         self._reactor = reactor
         self._spool = spool
         self._resolver = resolver
-        self._opened: dict[tuple[str, str], Any] = {}  # by specification and options
+        self._opened: dict[tuple[str, str], Any] = {}  # by specification, options and mark
         self._runners: list[Hooks] = []
         self._watchdog = watchdog
         self._tally = tally or Tally()
@@ -98,7 +98,8 @@ class Hooking:
         try:
             plugin, argument = plugins().open(Kind.HOOK, specification)
             options = configuration.plugin.get(plugin.prefix, {})
-            key = (specification, repr((options, configuration.hostname, configuration.domains, configuration.data)))
+            mark = plugin.mark(argument, configuration.data) if IHookMark.providedBy(plugin) else ""
+            key = (specification, repr((mark, options, configuration.hostname, configuration.domains, configuration.data)))
             if key not in self._opened:
                 self._opened[key] = self._made(plugin, argument, options, configuration)
             return plugin, self._opened[key]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import asdict
 from twisted.internet.threads import deferToThreadPool
 
+from mailfw.app.backing import backUp
 from mailfw.app.datadir import DataDirectory
 from mailfw.app.faraway import RemotePlace, logIn
 from mailfw.app.problem import Problem
@@ -291,6 +292,7 @@ async def repairStore(system: System, progress: Progress, isRehearsal: bool = Tr
 
 
 OPERATIONS: dict[str, Callable[..., Coroutine[Any, Any, Any]]] = {
+    "backup": backUp,
     "store check": checkStore,
     "store copy": copyStore,
     "store export": exportMail,
