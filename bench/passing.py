@@ -1,10 +1,11 @@
 """Measures mail that passes through a whole server, for mailfw and, with `--postfix`, for Postfix in turn.
 
-    python bench/passing.py --messages 5000 --rounds 3 --postfix [--held]
+    python bench/passing.py --messages 5000 --rounds 3 --postfix [--held] [--workers 1]
 
 Messages of 4 KiB come from Postfix's smtp-source over ten connections and go to its smtp-sink as the smart host (`relayhost`);
 the time is from the first message in to the end of the queue. With `--held` all of them are in the queue first, and the time is
-from their release on. CPU is that of all the server's processes, from /proc. Prints each round, and the medians.
+from their release on. With `--workers` mailfw's server leaves relaying to so many processes beside it (`mailfw relay`). CPU is
+that of all the server's processes, from /proc. Prints each round, and the medians.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,14 @@ TICKS = os.sysconf("SC_CLK_TCK")
 MAILFW = """
 hostname = "mail.bench.test"
 domains = ["bench.test"]
+data = "{base}/data"
 [auth]
 sources = ["passwd:{base}/users"]
 [relay]
 networks = ["127.0.0.0/8"]
 smarthost = "smtp://127.0.0.1:{sink}"
 hold = {isHeld}
+{workers}
 """
 
 POSTFIX = """
@@ -68,13 +71,21 @@ notify_classes =
 class Server:
     """One of the two.
 
-    :ivar port: where it takes mail. :ivar root: pid of the process above all others. :ivar isEmpty: whether its queue is.
-    :ivar release: lets what is held in it go.
+    :ivar port: where it takes mail. :ivar roots: pids of the processes above all others. :ivar waiting: how many are held in its
+        queue. :ivar isEmpty: whether nothing at all is in it. :ivar release: lets what is held go.
     """
 
-    def __init__(self, port: int, root: int, isEmpty: Callable[[], bool], release: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        port: int,
+        roots: Sequence[int],
+        waiting: Callable[[], int],
+        isEmpty: Callable[[], bool],
+        release: Callable[[bool], None],
+    ) -> None:
         self.port = port
-        self.root = root
+        self.roots = roots
+        self.waiting = waiting
         self.isEmpty = isEmpty
         self.release = release
 
@@ -88,7 +99,7 @@ class Server:
                 pid = int(stat.parent.name)
                 children.setdefault(int(fields[1]), []).append(pid)
                 used[pid] = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
-        waiting, found, ended = [self.root], 0, used[self.root][1]
+        waiting, found, ended = list(self.roots), 0, sum(used[root][1] for root in self.roots)
         while waiting:
             pid = waiting.pop()
             found += used.get(pid, (0, 0))[0]
@@ -103,10 +114,11 @@ class _Mailfw(ServerProcess):
 
 
 @contextlib.contextmanager
-def mailfw(base: Path, sink: int, isHeld: bool) -> Iterator[Server]:
-    """A server as `twistd mailfw` starts it."""
+def mailfw(base: Path, sink: int, isHeld: bool, workers: int) -> Iterator[Server]:
+    """A server as `twistd mailfw` starts it, and its workers."""
     (base / "users").write_text("me@bench.test:{PLAIN}x\n")
-    (base / "mailfw.toml").write_text(MAILFW.format(base=base, sink=sink, isHeld=str(isHeld).lower()))
+    leaves = "deliveries = 0" if workers else ""
+    (base / "mailfw.toml").write_text(MAILFW.format(base=base, sink=sink, isHeld=str(isHeld).lower(), workers=leaves))
     server = _Mailfw(base / "data", services=("smtp",), options=("--config", str(base / "mailfw.toml")))
     server.start()
     assert server.process is not None
@@ -119,18 +131,29 @@ def mailfw(base: Path, sink: int, isHeld: bool) -> Iterator[Server]:
         finally:
             remote.close()
 
+    def waiting() -> int:
+        return int(perform("queue overview")["recipients"])
+
     def release(isOver: bool) -> None:
         if not isOver:
             perform("queue release")
 
+    program = [sys.executable, "-c", "from mailfw.app.cli import main; main()"]
+    words = [*program, "--config", str(base / "mailfw.toml"), "relay", "--name"]
+    running = [subprocess.Popen([*words, str(number)], stdout=subprocess.DEVNULL) for number in range(workers)]
     try:
-        yield Server(server.ports["smtp"], server.process.pid, lambda: not perform("queue overview")["recipients"], release)
+        waitFor(lambda: len(perform("status")["workers"]) == workers, "the workers")
+        roots = [process.pid for process in (server.process, *running)]
+        yield Server(server.ports["smtp"], roots, waiting, lambda: not waiting(), release)
     finally:
+        for process in running:
+            process.terminate()
+            process.wait(timeout=30)
         server.stop()
 
 
 @contextlib.contextmanager
-def postfix(base: Path, sink: int, isHeld: bool) -> Iterator[Server]:
+def postfix(base: Path, sink: int, isHeld: bool, _workers: int) -> Iterator[Server]:
     """Debian's Postfix, with its own configuration and spool; it takes root to start it."""
     port = _freePort()
     for name in ("etc", "spool", "data"):
@@ -150,6 +173,9 @@ def postfix(base: Path, sink: int, isHeld: bool) -> Iterator[Server]:
     waitFor(lambda: _answers(port), "Postfix")
     queues = [base / "spool" / name for name in ("maildrop", "incoming", "active", "deferred")]
 
+    def waiting() -> int:
+        return sum(len(files) for _, _, files in os.walk(queues[-1]))
+
     def isEmpty() -> bool:
         return not any(files for queue in queues for _, _, files in os.walk(queue))
 
@@ -164,7 +190,7 @@ def postfix(base: Path, sink: int, isHeld: bool) -> Iterator[Server]:
             subprocess.run([_program(words[0]), "-c", base / "etc", *words[1:]], check=True, capture_output=True)
 
     try:
-        yield Server(port, int((base / "spool" / "pid" / "master.pid").read_text()), isEmpty, release)
+        yield Server(port, [int((base / "spool" / "pid" / "master.pid").read_text())], waiting, isEmpty, release)
     finally:
         subprocess.run([_program("postfix"), "-c", base / "etc", "stop"], check=False, capture_output=True)
 
@@ -193,7 +219,7 @@ def passing(server: Server, messages: int, connections: int, isHeld: bool) -> tu
     subprocess.run([*source, "-f", "me@bench.test", "-t", "u@far.example", f"{HOST}:{server.port}"], check=True)
     accepted = time.perf_counter() - begin
     if isHeld:
-        time.sleep(2.0)  # what is still on its way into Postfix's queue arrives there
+        waitFor(lambda: server.waiting() >= messages, "all of them to be held")
         used, begin = server.cpu(), time.perf_counter()
         server.release(False)
     while not server.isEmpty():
@@ -212,6 +238,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--postfix", action="store_true", help="measure Postfix too, in turn")
+    parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--held", action="store_true", help="measure only the way out of the queue")
     options = parser.parse_args()
     sink = _freePort()
@@ -224,7 +251,7 @@ def main() -> None:
             for start in (mailfw, postfix) if options.postfix else (mailfw,):
                 base = Path(running.enter_context(tempfile.TemporaryDirectory(dir=".")))
                 base.chmod(0o755)
-                servers[start.__name__] = running.enter_context(start(base.resolve(), sink, options.held))
+                servers[start.__name__] = running.enter_context(start(base.resolve(), sink, options.held, options.workers))
             for _ in range(options.rounds):
                 for name, server in servers.items():
                     found.setdefault(name, []).append(passing(server, options.messages, options.connections, options.held))

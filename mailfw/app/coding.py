@@ -27,6 +27,7 @@ from mailfw.delivery.queue.queue import LOCAL_LANE
 from mailfw.delivery.router import Router
 from mailfw.delivery.routes import Own
 from mailfw.delivery.schedule import Schedule, parseIntervals
+from mailfw.net.watchdog import Watchdog
 from mailfw.storage.names import mailboxName
 from mailfw.values import Address
 
@@ -47,11 +48,13 @@ class OwnFunctions(Functions):
 class Coding:
     """The functions of a system.
 
+    :param watchdog: names those that hold the reactor.
     :ivar current: those in use. :ivar failures: of modules, when they were imported last.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, watchdog: Watchdog) -> None:
         self._reactor = reactor
+        self._watchdog = watchdog
         self._runner: Runner | None = None
         self._loaded = Loaded()
         self.current = Table()
@@ -101,7 +104,7 @@ class Coding:
     def own(self, configuration: Configuration, table: Table, directory: Directory) -> Callable[[Router], Own]:
         """Makes the routes of functions for a router."""
         if self._runner is None:
-            self._runner = Runner(self._reactor)
+            self._runner = Runner(self._reactor, self._watchdog)
         runner = self._runner
 
         def made(router: Router) -> Own:

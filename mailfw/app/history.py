@@ -1,7 +1,8 @@
 """The lives of messages, read from the lines that the server logs about them. Pure.
 
 Two lines tell of a message, and both name what follows: `smtp.server` says when one was accepted, for whom, and under which
-number each part of it is in the queue; `delivery.relay` says of each attempt what came of it. Text and JSON are read alike. A
+number each part of it is in the queue; `delivery.relay` says of each attempt what came of it. A third, of `smtp.server` too, says
+what was refused. Text and JSON are read alike. A
 line that a client's words made look like one of these is told apart by its beginning, which the server writes.
 """
 
@@ -17,7 +18,9 @@ from attrs import asdict, define, field, frozen
 _TEXT = re.compile(r"(\S+) (debug|info|warn|error|critical) \[([^\]]*)\] (.*)")
 _ACCEPTED = re.compile(r"message (?P<messageId>\S+) from <(?P<sender>.*?)>, (?P<size>\d+) octets: (?P<fates>.*)")
 _ATTEMPT = re.compile(r"queue (?P<queueId>\d+) from <(?P<sender>.*?)> to <(?P<recipient>.*?)>: (?P<what>.*)")
+_REFUSED = re.compile(r"refused from (?P<peer>\S+), <(?P<sender>.*?)> to (?P<people>nobody yet|<.*?>): (?P<said>\d{3} .*)")
 _RECIPIENT = re.compile(r"(?:^|, )<(.*?)> (?:delivered|queued|deferred|failed)\b")
+_NAMED = re.compile(r"(?:^|, )<(.*?)>(?=, |$)")
 _QUEUED = re.compile(r"queued \(queue ([\d, ]+)\)")
 
 
@@ -33,7 +36,7 @@ class Event:
 class Life:
     """What is known of one message.
 
-    :ivar messageId: of the line that accepted it; empty: the server itself made it, or the line is not in this log.
+    :ivar messageId: of the line that accepted it; empty: we made it ourselves, the line is not in this log, or it was refused.
     :ivar queued: its numbers in the queue.
     """
 
@@ -46,8 +49,10 @@ class Life:
     @property
     def title(self) -> str:
         """Which message it is, in one line."""
-        name = f"message {self.messageId}" if self.messageId else f"queue {', '.join(map(str, self.queued))}"
-        return f"{name} from <{self.sender}> to {', '.join(f'<{each}>' for each in self.people)}"
+        number = f"queue {', '.join(map(str, self.queued))}" if self.queued else "not taken:"
+        name = f"message {self.messageId}" if self.messageId else number
+        people = ", ".join(f"<{each}>" for each in self.people)
+        return f"{name} from <{self.sender}>{people and f' to {people}'}"
 
     def concerns(self, address: str) -> bool:
         """Whether it is from or to that address."""
@@ -81,6 +86,10 @@ def livesOf(lines: Iterable[str], address: str) -> list[Life]:
             if match["recipient"] not in found.people:
                 found.people.append(match["recipient"])
             found.events.append(Event(moment, f"<{match['recipient']}> {match['what']}"))
+        elif match := _REFUSED.fullmatch(text):
+            life = Life(sender=match["sender"], people=_NAMED.findall(match["people"]))
+            life.events.append(Event(moment, f"refused from {match['peer']}: {match['said']}"))
+            lives.append(life)
     return [life for life in lives if life.concerns(address)]
 
 

@@ -26,16 +26,18 @@ from mailfw.app.sections import Configuration
 from mailfw.delivery.bounce import Bouncer
 from mailfw.delivery.destination import isLoopback
 from mailfw.delivery.directory import Directory
+from mailfw.delivery.lanes import RelayLimits
 from mailfw.delivery.queue import Queue
 from mailfw.delivery.queue.entry import OWN_LANES
 from mailfw.delivery.rates import Rates
-from mailfw.delivery.relay import Relay, RelayLimits
+from mailfw.delivery.relay import Relay
 from mailfw.delivery.router import LocalRoute, Outbound, Router
 from mailfw.delivery.routes import DomainTable, HostRoute, Own, Routes, sessionsOf, smarthost
 from mailfw.delivery.schedule import Schedule
 from mailfw.delivery.srs import SRS
 from mailfw.interfaces import IMailStore, IOptionsContext, IResolver, IRoute, IRouteContext
 from mailfw.plugins import BrokenPlugin, Kind, PluginError, check
+from mailfw.tally import Tally
 from mailfw.values import Address, Target
 
 HELD = "[relay] hold is set: `mailfw queue release` lets it go"
@@ -69,13 +71,15 @@ class Outgoing:
 
     :param srs: rewrites the senders of what aliases send on.
     :param own: makes the routes of functions.
+    :param tally: where deliveries to our own store are counted.
     :raises Problem: a route cannot be opened.
     """
 
     def __init__(
         self, configuration: Configuration, queue: Queue, srs: SRS, resolver: IResolver, store: IMailStore, directory: Directory,
-        reactor: Any, own: Callable[[Router], Own],
+        reactor: Any, own: Callable[[Router], Own], tally: Tally | None = None,
     ) -> None:  # fmt: skip
+        self._tally = tally or Tally()
         self.queue = queue
         self._srs = srs
         self._resolver = resolver
@@ -138,7 +142,7 @@ class Outgoing:
             lambda domain: bool(accepted.find(domain)),
             configuration.queue.schedule(),
         )
-        return Router(directory, self._store, outbound, self._rates)
+        return Router(directory, self._store, outbound, self._rates, self._tally)
 
     def _makeRoutes(
         self, configuration: Configuration, router: Router, directory: Directory, own: Callable[[Router], Own]

@@ -17,8 +17,8 @@ from twisted.logger import Logger
 
 from mailfw.auth.claims import Claims
 from mailfw.auth.sharing import UnderWay
-from mailfw.auth.web import Web, WebTrouble
 from mailfw.errors import AuthenticationUnavailable, TokenRefused
+from mailfw.net.web import Web, WebTrouble
 
 CAPACITY = 10_000
 """Good tokens remembered at once."""

@@ -24,8 +24,8 @@ from twisted.logger import Logger
 
 from mailfw.auth.claims import Claims
 from mailfw.auth.sharing import UnderWay
-from mailfw.auth.web import Web, WebTrouble
 from mailfw.errors import AuthenticationUnavailable, TokenRefused
+from mailfw.net.web import Web, WebTrouble
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
 """All that can be configured."""

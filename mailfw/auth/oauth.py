@@ -18,9 +18,9 @@ from zope.interface import implementer
 from mailfw.auth.claims import Demands
 from mailfw.auth.introspection import Endpoint, Introspection
 from mailfw.auth.jwt import ALGORITHMS, JWTs, KeyFile, KeySource, KeyURL
-from mailfw.auth.web import Web, checkURL
 from mailfw.errors import AuthenticationFailed, TokenRefused
 from mailfw.interfaces import IAuthenticator, IAuthenticatorPlugin, ICredentialKinds, IOptions
+from mailfw.net.web import Web, checkURL
 from mailfw.values import Credentials, Identity, TokenCredentials, accountName
 
 
@@ -50,6 +50,7 @@ class OAuthOptions(BaseModel):
     :ivar userClaim: names the account. :ivar scope: what a token must allow.
     :ivar discovery: URL of the provider's openid-configuration, which clients are told.
     :ivar authorities: PEM file of certificates to trust for `https`, in place of the system's.
+    :ivar algorithms: with which a JWT may be signed. :ivar clientId: :ivar clientSecret: what we are at the provider.
     :ivar timeout, leeway, remember: seconds, for an answer, between clocks, and for what introspection said.
     """
 

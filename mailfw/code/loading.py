@@ -90,8 +90,8 @@ def _digest(path: str, names: Sequence[str]) -> bytes:
 
 
 def _forget(path: str, names: Sequence[str]) -> dict[str, ModuleType]:
-    """Take out of `sys.modules` what is from files below the directory, and those of the names that now mean such a file. → what it
-    was."""
+    """Take out of `sys.modules` what is from files below the directory, and those of the names that now mean such a file. →
+    what it was."""
     if not path:
         return {}
     inside = Path(path).resolve()

@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred
 from mailfw.code.routing import Match, Route
 from mailfw.hooks.deadline import Late, within
 from mailfw.hooks.threads import Busy, Threads
-from mailfw.hooks.watchdog import Watchdog
 from mailfw.message.view import Message
+from mailfw.net.watchdog import Watchdog
 
 T = TypeVar("T")
 
@@ -28,13 +28,13 @@ class Runner:
     """One for all functions of a process.
 
     :param reactor: IReactorTime, and IReactorFromThreads; without the latter all is done at once (tests).
-    :param isWatched: functions that hold the reactor are named.
+    :param watchdog: names functions that hold the reactor, and is closed by whoever made it; None: nobody does.
     """
 
-    def __init__(self, reactor: Any, isWatched: bool = True) -> None:
+    def __init__(self, reactor: Any, watchdog: Watchdog | None = None) -> None:
         self.reactor = reactor
         self._threads = Threads(reactor)
-        self._watchdog = Watchdog(what="function") if isWatched else None
+        self._watchdog = watchdog
         self._atWork: dict[tuple[str, str], int] = {}  # plain functions, by name and message: some were given up, and work on
 
     async def call(self, match: Match, message: Message, seconds: float, calls: set[Deferred[Any]]) -> Any:
@@ -50,7 +50,9 @@ class Runner:
             if route.isAsync:
                 await self._within(self._threads.run(message.prepare), seconds, calls)
                 work = route.function(message, **match.values)
-                calling = Deferred.fromCoroutine(self._watchdog.watched(route.name, work) if self._watchdog else work)
+                if self._watchdog is not None:
+                    work = self._watchdog.watched(route.name, work, "function")
+                calling = Deferred.fromCoroutine(work)
             else:
                 calling = self._threads.run(self._counted(route, message, lambda: route.function(message, **match.values)))
             return await self._within(calling, seconds, calls)
@@ -93,5 +95,3 @@ class Runner:
     def close(self) -> None:
         """Let go of threads that are not at work."""
         self._threads.close()
-        if self._watchdog is not None:
-            self._watchdog.close()

@@ -1,8 +1,7 @@
 """Takes from the queue what is due and brings it on its way, and writes down what became of it.
 
-Recipients of one message in one lane go together. A lane – one destination – has so many deliveries under way at a time as it has
-shown to bear: one more with each success, half as many when it cannot be reached; and then it rests, and what is due for it
-meanwhile is put off with the same words, without another try.
+Recipients of one message in one lane – one destination – go together; `lanes` says how many at a time. What is due for a lane
+that rests is put off with the words that made it rest, without another try.
 
 Invariants:
 
@@ -16,17 +15,18 @@ from __future__ import annotations
 import random as randomness
 import secrets
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from mailfw.delivery.bounce import Bouncer, isAsked
+from mailfw.delivery.lanes import Job, Lane, LaneInfo, Lanes, RelayLimits
 from mailfw.delivery.local import LocalDelivery
 from mailfw.delivery.policy import decide, outcomeOf, permitted, tellOf
 from mailfw.delivery.queue import Entry, Filter, Report, Settlement
@@ -46,65 +46,6 @@ AT_ONCE, EACH = 500, 200
 
 RECORD_AGAIN = 10.0
 """Seconds after which it is tried again to write down what became of a message."""
-
-
-@frozen
-class RelayLimits:
-    """:ivar lease: seconds of a lease; it is renewed thrice in that time.
-    :ivar deliveries: under way at a time, all lanes together.
-    :ivar perLane: of one lane; it begins with `initial`.
-    :ivar leased: recipients that are taken from the queue at a time.
-    :ivar rest: seconds that a lane rests when it cannot be reached the first time; twice as many each time, up to `longestRest`.
-    :ivar only: the one lane that is served, or with a `*` at its end all that begin so; empty: all.
-    """
-
-    lease: float = 900.0
-    deliveries: int = 100
-    perLane: int = 20
-    initial: int = 5
-    leased: int = 1000
-    rest: float = 30.0
-    longestRest: float = 600.0
-    only: str = ""
-
-
-@define(eq=False)
-class _Job:
-    """Recipients of one message in one lane."""
-
-    entries: list[Entry]
-
-
-@define(eq=False)
-class _Lane:
-    limit: int
-    active: int = 0
-    promised: int = 0
-    isBehind: bool = False  # something may wait for it in the queue
-    failures: int = 0
-    restsUntil: float = 0.0
-    trouble: Unreachable | None = None
-    waiting: deque[_Job] = field(factory=deque)
-
-    @property
-    def isBusy(self) -> bool:
-        return bool(self.waiting) or self.active + self.promised >= self.limit
-
-
-@frozen
-class LaneInfo:
-    """A destination at this moment, for people.
-
-    :ivar active: deliveries under way; :ivar limit: how many there may be; :ivar waiting: messages that wait for a place.
-    :ivar restsUntil: seconds since the epoch, UTC; 0: it does not rest. :ivar trouble: why it rests.
-    """
-
-    name: str
-    active: int
-    limit: int
-    waiting: int
-    restsUntil: float = 0.0
-    trouble: str = ""
 
 
 class Relay:
@@ -141,11 +82,10 @@ class Relay:
         self.bouncer = bouncer
         self._reactor = reactor
         self._local = local
-        self.limits = limits or RelayLimits()
         self._now = now
         self._random = random
         self._owner = (crew and crew + CREW_MARK) + secrets.token_hex(8)
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes = Lanes(limits or RelayLimits(), now, lambda lane: self.routes.most(lane))
         self._taken: dict[int, Entry] = {}  # leased, by id
         self._running: set[Deferred[None]] = set()
         self._timer: IDelayedCall | None = None
@@ -159,9 +99,16 @@ class Relay:
         self._renewing = LoopingCall(self.renew)
         self._renewing.clock = reactor
         self._promised = 0  # recipients that are on loan, and not yet on disk
-        self._active = 0  # deliveries under way
-        self._waiting: dict[str, _Lane] = {}  # lanes in which something waits for its turn
         queue.enlist(self, self.laneOf)
+
+    @property
+    def limits(self) -> RelayLimits:
+        """What it keeps to; may be replaced."""
+        return self._lanes.limits
+
+    @limits.setter
+    def limits(self, limits: RelayLimits) -> None:
+        self._lanes.limits = limits
 
     @property
     def hooks(self) -> IHooks | None:
@@ -203,10 +150,7 @@ class Relay:
         self._sleep()
         for pause in list(self._pauses):
             pause.reset(0)
-        idle = [entry for lane in self._lanes.values() for job in lane.waiting for entry in job.entries]
-        for lane in self._lanes.values():
-            lane.waiting.clear()
-        await self._giveBack(idle)
+        await self._giveBack(self._lanes.clear())
         cut = self._reactor.callLater(seconds, self.cutOff)
         while self._running:
             await DeferredList(list(self._running))
@@ -229,24 +173,11 @@ class Relay:
 
     def forgive(self) -> None:
         """No destination rests any longer: somebody knows that it can be reached."""
-        for lane in self._lanes.values():
-            lane.restsUntil, lane.trouble = 0.0, None
+        self._lanes.forgive()
 
     def lanes(self) -> list[LaneInfo]:
         """Destinations that something happens in, or that rest."""
-        now = self._now()
-        return [
-            LaneInfo(
-                name,
-                lane.active,
-                lane.limit,
-                len(lane.waiting),
-                lane.restsUntil if lane.restsUntil > now else 0.0,
-                lane.trouble.text if lane.trouble is not None and lane.restsUntil > now else "",
-            )
-            for name, lane in self._lanes.items()
-            if lane.active or lane.waiting or lane.restsUntil > now
-        ]
+        return self._lanes.infos()
 
     async def bounce(self, filter: Filter, text: str = "returned by the administrator") -> int:
         """Return what the filter means to its senders, now, whatever its state. → how many recipients."""
@@ -263,11 +194,11 @@ class Relay:
 
     def lend(self, lane: str, count: int) -> Loan | None:
         """A promise, where so many more can be begun with at once."""
-        there = self._lane(lane)
+        there = self._lanes[lane]
         isFull = (
             not isServed(lane, self.limits.only)
             or len(self._taken) + self._promised + count > self.limits.leased
-            or self._active + self._promised >= self.limits.deliveries
+            or self._lanes.active + self._promised >= self.limits.deliveries
         )
         isReady = self._renewing.running and not (isFull or there.isBusy or there.isBehind or there.restsUntil > self._now())
         if not isReady:
@@ -279,14 +210,14 @@ class Relay:
 
     def taken(self, loan: Loan, count: int, entries: Sequence[Entry]) -> None:
         """Begin with them."""
-        there = self._lane(loan.lane)
+        there = self._lanes[loan.lane]
         there.promised -= 1
         self._promised -= count
         if self._isStopping and entries:
             self._launch(self._giveBack(entries))
         elif entries:
             self._taken |= {entry.id: entry for entry in entries}
-            self._await(loan.lane, _Job(list(entries)))
+            self._lanes.add(loan.lane, Job(list(entries)))
             self._begin()
 
     # --- Taking what is due ------------------------------------------------------------------------------------------
@@ -320,76 +251,35 @@ class Relay:
         """Lease what there is room for, and begin with it."""
         room = self.limits.leased - len(self._taken)
         while room > 0 and not self._isStopping:
-            busy = self._busy()
+            busy = self._lanes.busy()
             until = self._now() + self.limits.lease
             entries = await self._queue.lease(self._owner, until, min(room, AT_ONCE), EACH, busy, self.limits.only)
             if self._isStopping:
                 await self._giveBack(entries)
             if not entries or self._isStopping:
-                self._caughtUp(busy)
+                self._lanes.caughtUp(busy)
                 break
-            jobs: dict[tuple[int, str, bool], _Job] = {}
+            jobs: dict[tuple[int, str, bool], Job] = {}
             for entry in entries:
                 if entry.id in self._taken:
                     continue  # its lease ran out under our hands; now it has a new one
                 self._taken[entry.id] = entry
                 key = (entry.message.id, entry.lane, entry.target is None)
-                jobs.setdefault(key, _Job([])).entries.append(entry)
+                jobs.setdefault(key, Job([])).entries.append(entry)
             for (_, name, _), job in jobs.items():
-                self._await(name, job)
+                self._lanes.add(name, job)
             self._begin()
             room = self.limits.leased - len(self._taken)
-        self._isMore = room <= 0 or bool(self._busy())
-
-    def _caughtUp(self, busy: Collection[str]) -> None:
-        """Nothing is due but in those lanes."""
-        for name, lane in self._lanes.items():
-            if name not in busy:
-                lane.isBehind = False
-
-    def _busy(self) -> set[str]:
-        return {name for name, lane in self._lanes.items() if lane.isBusy}
-
-    def _lane(self, name: str) -> _Lane:
-        lane = self._lanes.get(name)
-        if lane is None:
-            if len(self._lanes) > 10_000:
-                self._forget()
-            lane = self._lanes[name] = _Lane(min(self.limits.initial, self._most(name)))
-        return lane
-
-    def _most(self, name: str) -> int:
-        """Deliveries of a lane that there may be at a time."""
-        return self.routes.most(name) or self.limits.perLane
-
-    def _forget(self) -> None:
-        """Lanes that nothing happens in, and that do not rest."""
-        now = self._now()
-        self._lanes = {
-            name: lane
-            for name, lane in self._lanes.items()
-            if lane.isBusy or lane.isBehind or lane.active or lane.promised or lane.restsUntil > now
-        }
-
-    def _await(self, name: str, job: _Job) -> None:
-        """Let a job wait for its turn in its lane."""
-        lane = self._lane(name)
-        lane.waiting.append(job)
-        self._waiting[name] = lane
+        self._isMore = room <= 0 or bool(self._lanes.busy())
 
     def _begin(self) -> None:
-        """Begin with jobs that wait, as far as limits allow. Lanes that keep some waiting go to the end of the row."""
-        for name, lane in list(self._waiting.items()):
-            while lane.waiting and lane.active < lane.limit and self._active < self.limits.deliveries and not self._isStopping:
-                lane.active += 1
-                self._active += 1
-                self._launch(self._work(lane, lane.waiting.popleft()))
-            self._waiting.pop(name, None)
-            if lane.waiting:
-                self._waiting[name] = lane
+        """Begin with jobs whose turn it is."""
+        if not self._isStopping:
+            for lane, job in self._lanes.turns():
+                self._launch(self._work(lane, job))
 
     async def _setTimer(self) -> None:
-        due = await self._queue.nextDue(self._busy(), self.limits.only)
+        due = await self._queue.nextDue(self._lanes.busy(), self.limits.only)
         if due is not None and not self._isStopping and len(self._taken) < self.limits.leased:
             self._wakeIn(due - self._now())
 
@@ -424,15 +314,14 @@ class Relay:
 
     # --- Bringing ----------------------------------------------------------------------------------------------------
 
-    async def _work(self, lane: _Lane, job: _Job) -> None:
+    async def _work(self, lane: Lane, job: Job) -> None:
         """One job, from its content to its settlement. The lane is free for another as soon as the hop has had its say."""
         try:
             try:
                 content = await self._queue.content(job.entries[0].message)
                 outcomes = await self._bring(lane, job.entries, content)
             finally:
-                lane.active -= 1
-                self._active -= 1
+                self._lanes.ended(lane)
                 self._begin()
             await self._conclude(job.entries, outcomes, content)
         except Vanished:
@@ -445,16 +334,16 @@ class Relay:
             if self._isMore:
                 self.wake()
 
-    async def _bring(self, lane: _Lane, entries: Sequence[Entry], content: MessageSource) -> list[Outcome]:
+    async def _bring(self, lane: Lane, entries: Sequence[Entry], content: MessageSource) -> list[Outcome]:
         if lane.restsUntil > self._now() and lane.trouble is not None:
             return [_unreached(lane.trouble)] * len(entries)
         try:
             outcomes = await self._attempt(entries, content)
         except Unreachable as error:
-            self._rest(lane, error)
+            if error.isTemporary and not self._isStopping:
+                self._lanes.rest(lane, error)
             return [_unreached(error)] * len(entries)
-        lane.failures, lane.trouble = 0, None
-        lane.limit = min(lane.limit + 1, self._most(entries[0].lane))
+        self._lanes.reached(lane)
         return outcomes
 
     async def _conclude(self, entries: Sequence[Entry], outcomes: Sequence[Outcome], content: MessageSource) -> None:
@@ -469,17 +358,6 @@ class Relay:
         pairs = [(entry, outcome) for entry, outcome in pairs if not outcome.consequences]
         if pairs:
             await self._settle([entry for entry, _ in pairs], [outcome for _, outcome in pairs], content)
-
-    def _rest(self, lane: _Lane, error: Unreachable) -> None:
-        if not error.isTemporary or self._isStopping:
-            return
-        lane.trouble = error
-        if lane.restsUntil > self._now():
-            return  # deliveries that were under way together fail together
-        lane.failures += 1
-        seconds = min(self.limits.rest * 2 ** min(lane.failures - 1, 10), self.limits.longestRest)
-        lane.restsUntil = self._now() + seconds
-        lane.limit = max(1, lane.limit // 2)
 
     async def _attempt(self, entries: Sequence[Entry], content: MessageSource) -> list[Outcome]:
         """One outcome for each. :raises Unreachable:"""

@@ -12,14 +12,7 @@ from typing import Any
 
 from attrs import frozen
 from pydantic import BaseModel, ConfigDict, Field
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectError, DNSLookupError
-from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.threads import deferToThreadPool
-from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
-from twisted.web.http_headers import Headers
-from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
 from mailfw.hooks.failure import Unanswered
@@ -27,6 +20,7 @@ from mailfw.hooks.runner import Hook
 from mailfw.interfaces import IClosable, IHookContext, IHookPlugin, IOptions, IOptionsContext
 from mailfw.message.header import scan
 from mailfw.message.source import headerOf, without
+from mailfw.net.web import Web, WebTrouble
 from mailfw.stages import (
     AddHeader,
     AddRecipient,
@@ -207,78 +201,26 @@ def _edit(said: _Modification) -> Edit:
 # --- HTTP ------------------------------------------------------------------------------------------------------------
 
 
-@implementer(IBodyProducer)
-class _Body:
-    """The octets of a request."""
-
-    def __init__(self, octets: bytes) -> None:
-        self.length = len(octets)
-        self._octets = octets
-
-    def startProducing(self, consumer: Any) -> Deferred[None]:
-        """Write all of it."""
-        consumer.write(self._octets)
-        done: Deferred[None] = Deferred()
-        done.callback(None)
-        return done
-
-    def pauseProducing(self) -> None:
-        """There is nothing to pause."""
-
-    def resumeProducing(self) -> None:
-        """Nor to resume."""
-
-    def stopProducing(self) -> None:
-        """Nor to stop."""
-
-
-class _Collector(Protocol):
-    """Collects an answer, within bounds."""
-
-    def __init__(self, done: Deferred[bytes]) -> None:
-        self._done = done
-        self._pieces: list[bytes] = []
-        self._size = 0
-
-    def dataReceived(self, data: bytes) -> None:
-        """Some of it."""
-        self._pieces.append(data)
-        self._size += len(data)
-        if self._size > LIMIT and not self._done.called:
-            self._done.errback(HTTPError("an endless answer"))
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """All of it, or no more of it."""
-        if not self._done.called:
-            self._done.callback(b"".join(self._pieces))
-
-
 @implementer(IClosable)
 class HTTPHook:
     """:param url: what is POSTed to."""
 
     def __init__(self, url: str, options: HTTPOptions, reactor: Any) -> None:
-        self._url = url.encode("ascii")
+        self._url = url
         self._options = options
         self._reactor = reactor
-        self._pool = HTTPConnectionPool(reactor)  # type: ignore[no-untyped-call]
-        self._agent = Agent(reactor, pool=self._pool)  # type: ignore[no-untyped-call]
-        self._headers = {b"Content-Type": [b"application/json"], b"Accept": [b"application/json"], b"User-Agent": [b"mailfw"]}
+        self._web = Web(reactor, None, limit=LIMIT, isKept=True)  # the runner knows the deadline
+        self._headers = {b"Content-Type": b"application/json"}
         if options.authorization:
-            self._headers[b"Authorization"] = [options.authorization.encode("utf-8")]
+            self._headers[b"Authorization"] = options.authorization.encode("utf-8")
 
     async def __call__(self, event: Event) -> Result:
         """What the program says."""
         octets = await self._inThread(lambda: request(event, self._options.max_size))
         try:
-            answer: Any = await self._agent.request(b"POST", self._url, Headers(self._headers), _Body(octets))
-        except (ConnectError, DNSLookupError, ResponseFailed) as error:
-            raise HTTPError(f"nobody answers: {error}") from None
-        done: Deferred[bytes] = Deferred()
-        answer.deliverBody(_Collector(done))
-        said = await done
-        if answer.code != 200:
-            raise HTTPError(f"HTTP status {answer.code}")
+            said = await self._web.send(self._url, octets, self._headers)
+        except WebTrouble as error:
+            raise HTTPError(str(error)) from None
         result: Result = await self._inThread(lambda: meaning(said))
         return result
 
@@ -287,7 +229,7 @@ class HTTPHook:
 
     async def close(self) -> None:
         """Let go of connections."""
-        await self._pool.closeCachedConnections()  # type: ignore[no-untyped-call]
+        await self._web.close()
 
 
 @implementer(IHookPlugin, IOptions)

@@ -148,12 +148,16 @@ class PolicyConnection(Protocol):
         return waiting
 
     def dataReceived(self, data: bytes) -> None:
-        """Some of it."""
+        """Some of it. A service that speaks unasked would be taken at its word by whoever asks next."""
+        if self._waiting is None:
+            transport: Any = self.transport
+            transport.abortConnection()
+            return
         self._data += data
         end = max(self._data.find(b"\n\n"), self._data.find(b"\n\r\n"))
         if end >= 0 or len(self._data) > LIMIT:
             waiting, self._waiting = self._waiting, None
-            if waiting is not None and not waiting.called:
+            if not waiting.called:
                 waiting.callback(self._data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -7,7 +7,6 @@ decoded it is what the client sent, octet for octet. Whatever holds none is not 
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Iterator
 
 from mailfw.message import structure
@@ -15,12 +14,10 @@ from mailfw.message.decoding import IDENTITY, UnknownEncoding
 from mailfw.message.edit import hasField
 from mailfw.message.header import withoutFields
 from mailfw.message.mime import Part, scan
+from mailfw.message.sevenbit import BASE64_LINE, inBase64
 
-_LINE = 57
-"""Octets that make a line of 76 characters (RFC 2045 §6.8)."""
-
-_LINES = 1000
-"""Lines that are made at a time."""
+_STEP = 1000 * BASE64_LINE
+"""Octets that are encoded at a time."""
 
 _ENCODING = b"Content-Transfer-Encoding"
 
@@ -57,8 +54,7 @@ def _header(part: Part, content: bytes, isRoot: bool) -> bytes:
 def _body(part: Part, content: bytes) -> Iterator[bytes]:
     """Base64 in lines; the last line break of a part in a multipart belongs to the delimiter behind it."""
     body = memoryview(content)[part.bodyStart : part.end]
-    for start in range(0, len(body), _LINE * _LINES):
-        some = body[start : start + _LINE * _LINES]
-        lines = [binascii.b2a_base64(some[at : at + _LINE], newline=False) for at in range(0, len(some), _LINE)]
+    for start in range(0, len(body), _STEP):
+        some = body[start : start + _STEP]
         isLast = start + len(some) == len(body)
-        yield b"\r\n".join(lines if isLast and part.end < len(content) else [*lines, b""])
+        yield inBase64(some).removesuffix(b"\r\n" if isLast and part.end < len(content) else b"")

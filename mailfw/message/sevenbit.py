@@ -14,7 +14,9 @@ from mailfw.message.header import scan as scanFields
 from mailfw.message.mime import Part, scan
 
 _AS_IT_IS = (b"", b"7bit", b"8bit", b"binary")
-_LINE = 57  # octets that make a line of 76 in base64
+
+BASE64_LINE = 57
+"""Octets that make a line of 76 characters (RFC 2045 §6.8)."""
 
 Edit = tuple[int, int, bytes]
 
@@ -70,6 +72,6 @@ def _quoted(body: bytes) -> bytes:
     return binascii.b2a_qp(body.replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n")
 
 
-def inBase64(body: bytes) -> bytes:
+def inBase64(body: bytes | memoryview) -> bytes:
     """Octets in lines of base64 (RFC 2045 §6.8)."""
-    return b"".join(base64.b64encode(body[at : at + _LINE]) + b"\r\n" for at in range(0, len(body), _LINE))
+    return b"".join(base64.b64encode(body[at : at + BASE64_LINE]) + b"\r\n" for at in range(0, len(body), BASE64_LINE))

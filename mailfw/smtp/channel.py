@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
-from mailfw.values import Envelope, Outcome, Peer
+from mailfw.smtp.reply import Reply
+from mailfw.values import Address, Envelope, Outcome, Peer
 
 T = TypeVar("T")
 
@@ -53,7 +54,11 @@ class Channel(Protocol):
     def faulted(self, what: str) -> None:
         """Log the exception being handled."""
 
-    def accepted(
-        self, messageId: str, envelope: Envelope, names: Sequence[str], size: int, outcomes: Sequence[Outcome]
-    ) -> None:
+    def accepted(self, messageId: str, envelope: Envelope, names: Sequence[str], size: int, outcomes: Sequence[Outcome]) -> None:
         """Log what became of a message."""
+
+    def refused(self, answer: Reply, sender: Address | None, names: Sequence[str] = ()) -> None:
+        """Log that mail from that sender, to those recipients, is not taken."""
+
+    def answered(self, answers: Sequence[Reply]) -> None:
+        """A message that came in whole gets these replies; none: something went wrong here."""

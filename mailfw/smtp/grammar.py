@@ -206,9 +206,7 @@ class Xclient:
         return b"XCLIENT" + "".join(pairs).encode()
 
 
-Command = (
-    Hello | Mail | Rcpt | Data | Bdat | Rset | Noop | Quit | Help | Vrfy | Expn | Verb | StartTLS | Auth | Xclient | Foreign
-)
+Command = Hello | Mail | Rcpt | Data | Bdat | Rset | Noop | Quit | Help | Vrfy | Expn | Verb | StartTLS | Auth | Xclient | Foreign
 
 # --- Lines -----------------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import perf_counter
 from typing import Any
 
 from attrs import frozen
@@ -17,21 +18,27 @@ from mailfw.smtp.grammar import AUTH_LIMIT, COMMAND_LIMIT
 from mailfw.smtp.reply import Reply, reply
 from mailfw.smtp.role import LMTP, MTA, SUBMISSION
 from mailfw.smtp.session import Expects, Session
-from mailfw.values import Envelope, Outcome
+from mailfw.values import Address, Envelope, Outcome
 
 LOGGED = 100
 """Recipients that the line about a message names."""
+
+REFUSALS = 20
+"""Refusals of one session that have lines of their own, so that whoever guesses addresses does not fill the log."""
 
 
 class SMTPServer(Connection):
     """One SMTP or LMTP connection; a subclass for each role."""
 
     lineLimit = AUTH_LIMIT
+    protocol = "SMTP"
     role = MTA
 
     def __init__(self, context: ServiceContext, listener: Listener) -> None:
         super().__init__(context, listener)
         self._stopsAfterBody = False
+        self._bodyEnded = 0.0  # by `perf_counter`
+        self._refusals = 0
         self._session = Session(self, context, self.role)
 
     # --- What the session asks -------------------------------------------------------------------------------------
@@ -49,21 +56,37 @@ class SMTPServer(Connection):
         """Log the exception being handled."""
         self.log.failure(what, session=self.id)
 
-    def accepted(
-        self, messageId: str, envelope: Envelope, names: Sequence[str], size: int, outcomes: Sequence[Outcome]
-    ) -> None:
+    def accepted(self, messageId: str, envelope: Envelope, names: Sequence[str], size: int, outcomes: Sequence[Outcome]) -> None:
         """Log what became of a message: the first line of its life, as `mailfw trace` tells it."""
         told = [f"<{name}> {_told(outcome)}" for name, outcome in zip(names[:LOGGED], outcomes, strict=False)]
-        if len(names) > LOGGED:
-            told.append(f"and {len(names) - LOGGED} more")
         self.log.info(
             "message {messageId} from <{sender}>, {size} octets: {fates}",
             messageId=messageId,
             sender=str(envelope.sender or ""),
             size=size,
-            fates=", ".join(told),
+            fates=_listed(told, len(names)),
             session=self.id,
         )
+
+    def refused(self, answer: Reply, sender: Address | None, names: Sequence[str] = ()) -> None:
+        """Log that mail was not taken, and why, for `mailfw trace` too."""
+        self._refusals += 1
+        self.tally.refusals += 1
+        if self._refusals <= REFUSALS:
+            self.log.info(
+                "refused from {peer}, <{sender}> to {recipients}: {said}",
+                peer=self.peer.host,
+                sender=str(sender or ""),
+                recipients=_listed([f"<{name}>" for name in names[:LOGGED]], len(names)) or "nobody yet",
+                said=answer.said,
+                session=self.id,
+            )
+
+    def answered(self, answers: Sequence[Reply]) -> None:
+        """Count a message by what its sender is told; of what several recipients are told, the best."""
+        self.tally.taking.add(perf_counter() - self._bodyEnded)
+        code = answers[0].code if len(answers) == 1 else min([answer.code for answer in answers], default=451)
+        self.tally.messages["accepted" if code < 400 else "deferred" if code < 500 else "refused"] += 1
 
     # --- What the connection asks ----------------------------------------------------------------------------------
 
@@ -98,6 +121,7 @@ class SMTPServer(Connection):
         self._answer(() if answer is None else (answer,))
 
     async def sinkDone(self, sink: object) -> None:
+        self._bodyEnded = perf_counter()
         self._answer(await self._session.bodyReceived())
 
     def dataReceived(self, data: bytes) -> None:
@@ -127,6 +151,9 @@ class SMTPServer(Connection):
             super().stop()
 
     def connectionEnded(self) -> None:
+        if self._refusals > REFUSALS:
+            more = self._refusals - REFUSALS
+            self.log.info("refused from {peer}: {more} more", peer=self.peer.host, more=more, session=self.id)
         self._session.end()
 
     @classmethod
@@ -164,6 +191,11 @@ class SMTPServer(Connection):
             self.setDeadline(self.context.limits.commandTimeout)
 
 
+def _listed(told: list[str], count: int) -> str:
+    """What is told of the first of so many."""
+    return ", ".join([*told, *([f"and {count - len(told)} more"] if count > len(told) else [])])
+
+
 def _told(outcome: Outcome) -> str:
     why = outcome.remark or str(outcome.refusal or "")
     return f"{outcome.fate.value} ({why})" if why else outcome.fate.value
@@ -179,6 +211,7 @@ class LMTPServer(SMTPServer):
     """Mail from a queue beside us."""
 
     role = LMTP
+    protocol = "LMTP"
 
 
 @implementer(IMailService)

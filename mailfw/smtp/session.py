@@ -53,6 +53,7 @@ from mailfw.smtp.grammar import (
     parseResponse,
 )
 from mailfw.smtp.help import explain
+from mailfw.smtp.patience import Patience
 from mailfw.smtp.policy import Policy
 from mailfw.smtp.proxied import proxied
 from mailfw.smtp.reply import Reply, each, final, refusal, reply
@@ -63,15 +64,6 @@ from mailfw.values import Identity, MessageSource, Recipient
 
 if TYPE_CHECKING:
     from mailfw.net.context import ServiceContext
-
-PATIENCE = 5
-"""Mistakes that a person may make before each further one takes longer to be answered."""
-
-STALE = 20
-"""Recipients that a stranger may name in vain before each further one takes longer to be answered: lists grow stale."""
-
-GUESSES = 100
-"""Those at which it is a search for our users, and over."""
 
 _MISTAKES = frozenset({500, 501, 502, 503, 504, 530, 538, 555})
 
@@ -114,9 +106,7 @@ class Session:
         self._chunk = Bdat(0)
         self._chunkRefused: Reply | None = None
         self._isVerbose = False
-        self._mistakes = 0
-        self._guesses = 0
-        self._failures = 0
+        self._patience = Patience(channel, context.limits)
 
     @property
     def stage(self) -> str:
@@ -148,12 +138,14 @@ class Session:
 
     async def received(self, line: bytes) -> Reply | None:
         """A line came: a command, or a response to an AUTH challenge. None: the reply comes with the body's end."""
+        command: Command | None = None
         try:
             answer: Reply | None
             if self.expects is Expects.RESPONSE:
                 answer = await self._respond(line)
             else:
-                answer = await self.handle(parseCommand(line))
+                command = parseCommand(line)
+                answer = await self.handle(command)
         except BadCommand as error:
             answer = error.reply
             if self._policy is not None and answer.code == 500:
@@ -161,7 +153,20 @@ class Session:
                 answer = await self._ruling(Stage.UNKNOWN_COMMAND, argument=said) or answer
         except Refusal as error:
             answer = refusal(error)
-        return await self._weigh(answer) if answer is not None and answer.code in _MISTAKES else answer
+        if answer is None or answer.isPositive:
+            return answer
+        self._tellOf(answer, command)
+        return await self._bear(self._patience.mistake(answer)) if answer.code in _MISTAKES else answer
+
+    def _tellOf(self, answer: Reply, command: Command | None) -> None:
+        """Whoever asks why mail did not come finds it in the log."""
+        transaction = self._transaction
+        if isinstance(command, Mail):
+            self._channel.refused(answer, command.sender)
+        elif transaction is not None and isinstance(command, Rcpt):
+            self._channel.refused(answer, transaction.envelope.sender, [str(command.recipient)])
+        elif transaction is not None and transaction.recipients and isinstance(command, Data | Bdat):
+            self._channel.refused(answer, transaction.envelope.sender, _names(transaction.recipients))
 
     async def handle(self, command: Command) -> Reply | None:
         """Carry out a command. :raises BadCommand: its reply says why not. :raises Refusal: why not."""
@@ -190,25 +195,11 @@ class Session:
 
     # --- Mistakes --------------------------------------------------------------------------------------------------
 
-    async def _weigh(self, answer: Reply) -> Reply:
-        """Answer a mistake: at once, then ever more slowly, and not without end."""
-        self._mistakes += 1
-        if self._mistakes >= self._context.limits.badCommands:
+    async def _bear(self, answering: Awaitable[Reply]) -> Reply:
+        """What `Patience` says of an answer, and perhaps the end of the session."""
+        answer = await answering
+        if self._patience.isOver:
             self.expects = Expects.NOTHING
-            return reply(421, "4.7.0", "too many errors")
-        if self._mistakes > PATIENCE:
-            await self._channel.pause(0.05 * (self._mistakes - PATIENCE))
-        return answer
-
-    async def _weighGuess(self, answer: Reply) -> Reply:
-        """The same for recipients that there are none of, where whoever names them is not one of us."""
-        if self.identity is not None or self.role.isLMTP:
-            return answer
-        self._guesses += 1
-        if self._guesses >= GUESSES:
-            self.expects = Expects.NOTHING
-            return reply(421, "4.7.0", "too many recipients that are not here")
-        await self._channel.pause(min(1.0, 0.05 * max(0, self._guesses - STALE)))
         return answer
 
     def _mustBeLast(self, name: str) -> None:
@@ -365,9 +356,9 @@ class Session:
         try:
             step = await exchange.step(data)
         except MalformedResponse as error:
-            return await self._failLogin(reply(501, "5.5.2", error.text))
+            return await self._bear(self._patience.failedLogin(reply(501, "5.5.2", error.text)))
         except AuthenticationFailed as error:
-            return await self._failLogin(refusal(error))
+            return await self._bear(self._patience.failedLogin(refusal(error)))
         if isinstance(step, Identity):
             if self._policy is not None:
                 self._policy.knows(identity=step)
@@ -379,14 +370,6 @@ class Session:
         self._exchange = exchange
         self.expects = Expects.RESPONSE
         return reply(334, "", wire.encode(step).decode("ascii"))
-
-    async def _failLogin(self, answer: Reply) -> Reply:
-        self._failures += 1
-        if self._failures >= self._context.limits.authFailures:
-            self.expects = Expects.NOTHING
-            return reply(421, "4.7.0", "too many failed logins")
-        await self._channel.pause(0.5 * self._failures)
-        return answer
 
     # --- The envelope ----------------------------------------------------------------------------------------------
 
@@ -448,7 +431,8 @@ class Session:
                 self._channel.faulted("a recipient could not be looked up")
             transaction.hasRefused = True
             answer = refusal(error, f"<{address}> ")
-            return await self._weighGuess(answer) if answer.code >= 500 else answer
+            isStranger = self.identity is None and not self.role.isLMTP
+            return await self._bear(self._patience.guess(answer)) if isStranger and answer.code >= 500 else answer
         if self._policy is not None and (refused := await self._ruling(Stage.RCPT_TO, transaction, recipient=recipient)):
             transaction.hasRefused = transaction.isStale = True
             return refused
@@ -531,7 +515,7 @@ class Session:
         self.expects, self.sink = Expects.COMMAND, None
         if self._chunkRefused is not None:
             answer, self._chunkRefused = self._chunkRefused, None
-            return [await self._weigh(answer)]
+            return [await self._bear(self._patience.mistake(answer))]
         transaction = self._transaction
         assert transaction is not None and transaction.content is not None
         content = transaction.content
@@ -539,10 +523,13 @@ class Session:
             self.expects = Expects.NOTHING
         if not self._chunk.isLast and not content.isTooLarge:
             return [reply(250, "2.0.0", f"{self._chunk.size} octets")]
+        answers: Sequence[Reply] = ()
         try:
-            return await self._finish(transaction, content)
+            answers = await self._finish(transaction, content)
         finally:
             self._abandon()
+            self._channel.answered(answers)
+        return answers
 
     async def _finish(self, transaction: Transaction, content: Content) -> Sequence[Reply]:
         asked = transaction.recipients
@@ -550,13 +537,13 @@ class Session:
         if isinstance(found, MessageSource) and content.mustBeEncoded:
             found = await self._channel.think(content.encode)
         if isinstance(found, Reply):
-            return self._toAll(found, asked)
+            return self._refused(found, transaction, asked)
         assert self._hello is not None
         messageId = f"{int(self._context.now()):x}-{secrets.token_hex(6)}"
         completion = Completion(self._channel, self._context, self.role, self._hello, self._policy, messageId)
         outcomes = await completion.run(transaction, content, found)
         if isinstance(outcomes, Reply):
-            return self._toAll(self._heed(outcomes), asked)
+            return self._refused(self._heed(outcomes), transaction, asked)
         recipients = transaction.recipients
         self._channel.accepted(messageId, transaction.envelope, _names(recipients), content.size, outcomes)
         if self.role.isLMTP:
@@ -565,14 +552,15 @@ class Session:
             return each(outcomes, _names(asked))
         answer = final(outcomes, _names(recipients), messageId, self._isVerbose)
         if answer.isPositive:
-            self._mistakes = 0
+            self._patience.forgive()
             if transaction.isDemoted:  # RFC 6710 §4.1
                 text = f"{transaction.envelope.priority} is the new priority; {answer.lines[-1]}"
                 answer = evolve(answer, enhanced="2.3.6", lines=(*answer.lines[:-1], text))
         return [answer]
 
-    def _toAll(self, answer: Reply, recipients: Sequence[Recipient]) -> list[Reply]:
+    def _refused(self, answer: Reply, transaction: Transaction, recipients: Sequence[Recipient]) -> list[Reply]:
         """One reply for the message, which LMTP gives to each recipient."""
+        self._channel.refused(answer, transaction.envelope.sender, _names(recipients))
         return [answer] * (len(recipients) if self.role.isLMTP and self._chunk.isLast else 1)
 
     def _abandon(self) -> None:

@@ -98,7 +98,7 @@ class Functions:
         self._domains = tuple(domains)
         self._accounts = None if accounts is None else {accountName(each, self._domains[0]) for each in accounts}
         self.table = Table(_routesOf(modules, path), self._domains)
-        self._runner = Runner(self.clock, isWatched=False)
+        self._runner = Runner(self.clock)
         self._messages = 0
         self._generation = Generation(
             self.table,

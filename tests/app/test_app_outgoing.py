@@ -36,9 +36,9 @@ def far(start: Any, tmp_path: Path) -> Any:
 def near(start: Any, tmp_path: Path) -> Any:
     """Start the system that is tried, with a configuration; again with another."""
 
-    def begin(text: str) -> Any:
+    def begin(text: str, *options: str) -> Any:
         configure(tmp_path, text)
-        return start("--config", "mailfw.toml", services=("smtp", "imap", "submission"))
+        return start("--config", "mailfw.toml", *options, services=("smtp", "imap", "submission"))
 
     return begin
 
@@ -94,6 +94,25 @@ def test_mailFindsItsWayByTheDNSAndWhatFailsComesBack(near: Any, far: Any, tmp_p
     assert "Status: 5.1.2" in told
     assert server.stop() in (0, -signal.SIGTERM)
     assert "Traceback" not in "\n".join(server.lines)
+
+
+def test_aStoreThatIsDownIsWaitedFor(near: Any, command: Command, tmp_path: Path) -> None:
+    """Whoever sends notices nothing of it."""
+    server = near('[queue]\nretry = ["1h"]\n', "--store=maildir:mail")
+    submit(server, "jsmith@localhost")
+    assert len(inbox(server, "jsmith")) == 1
+    incoming = tmp_path / "mailfw-data" / "mail" / "jsmith" / "tmp"
+    incoming.rename(incoming.with_name("tmp-away"))
+    incoming.write_text("no directory")
+    submit(server, "jsmith@localhost", "mbrain@localhost", content=b"Subject: later\r\n\r\nHello!\r\n")
+    assert [message["Subject"] for message in inbox(server, "mbrain")] == ["later"]
+    [waiting] = queued(command)
+    assert (waiting["recipient"], waiting["attempts"]) == ("jsmith@localhost", 1), "the sender's attempt was the first"
+    incoming.unlink()
+    incoming.with_name("tmp-away").rename(incoming)
+    assert command("--config", "mailfw.toml", "queue", "retry", "--all").returncode == 0
+    assert [message["Subject"] for message in inbox(server, "jsmith", 2)] == ["Hello", "later"]
+    assert queued(command) == []
 
 
 def test_onlyOurOwnAndTheNetworksMaySendAnywhere(near: Any, far: Any, tmp_path: Path) -> None:
@@ -284,6 +303,14 @@ def test_traceTellsTheLifeOfAMessage(near: Any, far: Any, command: Command, tmp_
         smtp.login("mbrain", "mailfw")
         smtp.sendmail("mbrain@localhost", ["jsmith@far.example", "nobody@far.example", "jsmith@localhost"], HELLO)
     assert len(inbox(far, "jsmith")) == 1
+    with smtplib.SMTP("127.0.0.1", ports["smtp"], timeout=PATIENCE) as smtp:
+        smtp.sendmail("who@far.example", ["jsmith@localhost", "nobody@localhost"], HELLO)
+    told = command("--config", "mailfw.toml", "trace", "nobody@localhost").stdout
+    assert re.fullmatch(
+        r"not taken: from <who@far\.example> to <nobody@localhost>\n"
+        r"  \S+  refused from 127\.0\.0\.1: 550 5\.1\.1 <nobody@localhost> .+\n\n",
+        told,
+    )
     told = ""
     end = time.monotonic() + PATIENCE
     while "the sender is told" not in told and time.monotonic() < end:

@@ -27,8 +27,8 @@ from mailfw.auth import oauth
 from mailfw.auth.claims import Demands
 from mailfw.auth.jwt import ALGORITHMS, JWTs, KeyURL, parseKeys
 from mailfw.auth.oauth import OAuthOptions
-from mailfw.auth.web import ANSWER_LIMIT, Web, WebTrouble, checkURL
 from mailfw.errors import AuthenticationFailed, AuthenticationUnavailable, TokenRefused
+from mailfw.net.web import ANSWER_LIMIT, Web, WebTrouble, checkURL
 from mailfw.testing.authenticator import TokenContract, resultOf
 from mailfw.testing.fakes import START
 from mailfw.values import Identity, PasswordCredentials, TokenCredentials

@@ -12,8 +12,9 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from mailfw.delivery.bounce import Bouncer
+from mailfw.delivery.lanes import RelayLimits
 from mailfw.delivery.queue import Queue, Submission
-from mailfw.delivery.relay import Relay, RelayLimits
+from mailfw.delivery.relay import Relay
 from mailfw.delivery.routes import Routes
 from mailfw.delivery.schedule import Schedule
 from mailfw.errors import Refusal, TemporaryRefusal

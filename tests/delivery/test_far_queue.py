@@ -9,9 +9,10 @@ from mailfw.app.control import ControlProtocol
 from mailfw.app.crew import Crew
 from mailfw.app.farqueue import FarQueue
 from mailfw.delivery.bounce import Bouncer
+from mailfw.delivery.lanes import RelayLimits
 from mailfw.delivery.queue import State
 from mailfw.delivery.queue.queue import BLOB_FROM, LOCAL_LANE
-from mailfw.delivery.relay import Relay, RelayLimits
+from mailfw.delivery.relay import Relay
 from mailfw.testing.now import result
 from mailfw.testing.remote import HANG
 from mailfw.values import Fate, Outcome

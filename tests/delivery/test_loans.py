@@ -3,9 +3,9 @@
 import pytest
 from twisted.internet.defer import Deferred
 
+from mailfw.delivery.lanes import RelayLimits
 from mailfw.delivery.queue import EVERYTHING, State
 from mailfw.delivery.queue.fresh import Fresh
-from mailfw.delivery.relay import RelayLimits
 from mailfw.errors import Unavailable
 from mailfw.testing.now import result
 from mailfw.testing.remote import HANG
@@ -65,7 +65,7 @@ def test_a_busy_destination_takes_no_loans(office, leases):
 
 def test_what_comes_later_overtakes_nothing(office, monkeypatch):
     office.relay.limits = RelayLimits(initial=1, perLane=1)
-    office.relay._lane("far.example").limit = 1
+    office.relay._lanes["far.example"].limit = 1
     office.run()
     later = iter([f"new{number}@far.example" for number in range(30)])
     settle = office.queue.settle
@@ -112,7 +112,7 @@ def test_what_the_queue_cannot_keep_is_not_tried(office, leases, monkeypatch):
     monkeypatch.setattr(office.queue._database, "write", write)
     office.run(1)
     assert office.remote.messages == []
-    assert (office.relay._promised, office.relay._lane("far.example").promised) == (0, 0)
+    assert (office.relay._promised, office.relay._lanes["far.example"].promised) == (0, 0)
     office.submit(FAR)
     office.run(1)
     assert len(office.remote.messages) == 1

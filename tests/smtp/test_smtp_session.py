@@ -7,7 +7,7 @@ import re
 import pytest
 from attrs import evolve
 from twisted.internet.address import IPv6Address, UNIXAddress
-from twisted.logger import globalLogPublisher
+from twisted.logger import formatEvent, globalLogPublisher
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -672,3 +672,40 @@ def test_whom_inquiries_tell_the_truth(connect, inquiries, stranger, user):
     client.world.context.inquiries = inquiries
     assert client.codes("VRFY jsmith", "EXPN jsmith") == stranger
     assert client.codes(LOGIN, "VRFY jsmith", "EXPN jsmith")[1:] == user
+
+
+@pytest.fixture
+def refusals():
+    """The lines that are logged about what was refused."""
+    found = []
+
+    def note(event):
+        if event.get("log_format", "").startswith("refused"):
+            found.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(note)
+    yield found
+    globalLogPublisher.removeObserver(note)
+
+
+def test_what_is_refused_is_logged_but_not_without_end(connect, refusals):
+    client = connect()
+    client.say("MAIL FROM:<sender@example.org>", *(f"RCPT TO:<guess{number}@localhost>" for number in range(25)))
+    client.transport.hangUp()
+    assert len(refusals) == 21
+    guess = "<guess0@localhost>"
+    assert refusals[0].startswith(f"refused from 127.0.0.1, <sender@example.org> to {guess}: 550 5.1.1 {guess} ")
+    assert refusals[-1] == "refused from 127.0.0.1: 5 more"
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (["MAIL FROM:<a@example.org> SIZE=99999999999"], "<a@example.org> to nobody yet: 552 5.3.4 "),
+        (["MAIL FROM:<>", "RCPT TO:<jsmith@localhost>", "DATA", b"a\rb", "."], "<> to <jsmith@localhost>: 55"),
+    ],
+)
+def test_the_log_says_what_was_refused(connect, refusals, lines, told):
+    connect().say(*lines)
+    [line] = refusals
+    assert line.startswith(f"refused from 127.0.0.1, {told}")

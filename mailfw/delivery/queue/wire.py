@@ -23,17 +23,23 @@ Unpack = Callable[[Any], Any]
 
 def pack(value: Any) -> Any:
     """What JSON can say, for any value of the queue."""
-    if attrs.has(type(value)):
-        return [pack(getattr(value, field.name)) for field in value.__attrs_attrs__]
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, frozenset):
-        return sorted(value)
-    if isinstance(value, dict):
-        return [[pack(key), pack(item)] for key, item in value.items()]
-    if isinstance(value, tuple | list):
-        return [pack(item) for item in value]
-    return value
+    return _packer(cast(Any, type(value)))(value)
+
+
+@functools.cache
+def _packer(kind: Any) -> Callable[[Any], Any]:
+    if attrs.has(kind):
+        names = [field.name for field in attrs.fields(kind)]
+        return lambda value: [pack(getattr(value, name)) for name in names]
+    if issubclass(kind, enum.Enum):
+        return lambda value: value.value
+    if issubclass(kind, frozenset):
+        return sorted
+    if issubclass(kind, dict):
+        return lambda value: [[pack(key), pack(item)] for key, item in value.items()]
+    if issubclass(kind, tuple | list):
+        return lambda value: [pack(item) for item in value]
+    return lambda value: value
 
 
 def unpack(kind: type[T], packed: Any) -> T:
@@ -66,12 +72,17 @@ def packEntries(entries: Sequence[Entry]) -> Any:
 def unpackEntries(packed: Any) -> list[Entry]:
     """What `packEntries` packed."""
     messages = {message.id: message for message in (unpack(QueuedMessage, each) for each in packed[0])}
-    hints = typing.get_type_hints(Entry)
-    items = [_unpacker(hints[name]) for name in _REST]
+    items = _restUnpackers()
     return [
         Entry(id, messages[message], *(item(each) for item, each in zip(items, rest, strict=True)))
         for id, message, *rest in packed[1]
     ]
+
+
+@functools.cache
+def _restUnpackers() -> list[Unpack]:
+    hints = typing.get_type_hints(Entry)
+    return [_unpacker(hints[name]) for name in _REST]
 
 
 _REST = [field.name for field in attrs.fields(Entry)][2:]

@@ -1,4 +1,4 @@
-"""What a source of accounts asks over HTTP: one request, one answer of bounded size, within a deadline.
+"""What the house asks others over HTTP: one request, one answer of bounded size, within a deadline.
 
 Redirects are not followed and no proxy is used: an answer that decides who somebody is comes from where the configuration
 says, or not at all. `https` is verified as browsers do it; `http` is for this machine only (`checkURL`).
@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IConsumer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, ResponseDone
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer
@@ -26,7 +26,7 @@ from zope.interface import implementer
 from mailfw import __version__
 
 ANSWER_LIMIT = 256 * 1024
-"""Octets in an answer."""
+"""Octets in an answer, where nothing else is said."""
 
 
 class WebTrouble(Exception):
@@ -56,20 +56,37 @@ class Web:
     """Asks.
 
     :param reactor: IReactorTime, IReactorTCP, IReactorSSL.
-    :param timeout: seconds for each question, its answer included.
+    :param timeout: seconds for each question, its answer included; None: whoever asks sees to it, by cancelling.
     :param authorities: PEM certificates to trust in place of the system's; empty: the system's.
+    :param limit: octets in an answer.
+    :param isKept: connections are used again.
     """
 
-    def __init__(self, reactor: Any, timeout: float, authorities: Sequence[bytes] = ()) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        timeout: float | None,
+        authorities: Sequence[bytes] = (),
+        *,
+        limit: int = ANSWER_LIMIT,
+        isKept: bool = False,
+    ) -> None:
         self._reactor = reactor
         self._timeout = timeout
+        self._limit = limit
         # twisted.web is annotated only in part.
         makeAgent: Any = Agent
         makePolicy: Any = BrowserLikePolicyForHTTPS
         makeTrust: Any = trustRootFromCertificates
+        makePool: Any = HTTPConnectionPool
         trusted = [Certificate.loadPEM(each) for each in authorities]
         policy = makePolicy(makeTrust(trusted)) if trusted else makePolicy()
-        self._agent = makeAgent(reactor, policy, connectTimeout=timeout)
+        self._pool: Any = makePool(reactor, persistent=isKept)
+        self._agent = makeAgent(reactor, policy, connectTimeout=timeout, pool=self._pool)
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._pool.closeCachedConnections()
 
     async def get(self, url: str) -> bytes:
         """What is there. :raises WebTrouble:"""
@@ -86,9 +103,14 @@ class Web:
             headers[b"authorization"] = b"Basic " + base64.b64encode(pair.encode("ascii"))
         return await self._ask(b"POST", url, headers, urlencode(fields).encode("ascii"))
 
+    async def send(self, url: str, body: bytes, headers: Mapping[bytes, bytes]) -> bytes:
+        """The answer to those octets. :raises WebTrouble:"""
+        return await self._ask(b"POST", url, headers, body)
+
     async def _ask(self, method: bytes, url: str, headers: Mapping[bytes, bytes], body: bytes | None) -> bytes:
         asking: Deferred[bytes] = Deferred.fromCoroutine(self._converse(method, url, headers, body))
-        asking.addTimeout(self._timeout, self._reactor)
+        if self._timeout is not None:
+            asking.addTimeout(self._timeout, self._reactor)
         try:
             return await asking
         except WebTrouble:
@@ -102,7 +124,7 @@ class Web:
             sent.setRawHeaders(name, [value])
         producer = _Octets(body) if body is not None else None
         response: Any = await self._agent.request(method, url.encode("ascii"), sent, producer)
-        answer = _Answer()
+        answer = _Answer(self._limit)
         response.deliverBody(answer)
         content = await answer.done
         if response.code != 200:
@@ -135,15 +157,16 @@ class _Octets:
 class _Answer(Protocol):
     """Gathers an answer's body. :ivar done: the whole of it; cancelling gives up."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
         self.done: Deferred[bytes] = Deferred(lambda _: self._hangUp())
+        self._limit = limit
         self._pieces: list[bytes] = []
         self._size = 0
 
     def dataReceived(self, data: bytes) -> None:
         self._pieces.append(data)
         self._size += len(data)
-        if self._size > ANSWER_LIMIT and not self.done.called:
+        if self._size > self._limit and not self.done.called:
             self._hangUp()
             self.done.errback(WebTrouble("the answer is too long"))
 
