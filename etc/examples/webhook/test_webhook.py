@@ -49,7 +49,7 @@ def program(mailfw, monkeypatch):
     pytest_twisted.blockon(port.stopListening())
 
 
-async def send(mailfw, content=b"Subject: Order\r\n\r\nTwo, please.\r\n", to="hook-orders@example.org"):
+async def send(mailfw, content=b"Subject: Order\n\nTwo, please.\n", to="hook-orders@example.org"):
     host, port = mailfw.smtp
     await sendmail(host, "shop@example.com", [to], content, port=port)
 
