@@ -48,11 +48,11 @@ class OwnFunctions(Functions):
 class Coding:
     """The functions of a system.
 
-    :param watchdog: names those that hold the reactor.
+    :param watchdog: of the process, which is closed by whoever made it.
     :ivar current: those in use. :ivar failures: of modules, when they were imported last.
     """
 
-    def __init__(self, reactor: Any, watchdog: Watchdog) -> None:
+    def __init__(self, reactor: Any, watchdog: Watchdog | None = None) -> None:
         self._reactor = reactor
         self._watchdog = watchdog
         self._runner: Runner | None = None

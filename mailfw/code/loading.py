@@ -58,7 +58,7 @@ def load(names: Sequence[str], path: str, before: Loaded | None = None) -> Loade
     digest = _digest(path, names)
     if digest == before.digest and not before.failures:
         return before
-    replaced = _forget(path, names)
+    replaced = _forget(path)
     routes: dict[str, tuple[Route, ...]] = {}
     failures = []
     with _lookingIn(path):
@@ -89,18 +89,16 @@ def _digest(path: str, names: Sequence[str]) -> bytes:
     return found.digest()
 
 
-def _forget(path: str, names: Sequence[str]) -> dict[str, ModuleType]:
-    """Take out of `sys.modules` what is from files below the directory, and those of the names that now mean such a file. →
-    what it was."""
+def _forget(path: str) -> dict[str, ModuleType]:
+    """Take out of `sys.modules` what is from files below the directory, or has the name of one that is. → what it was."""
     if not path:
         return {}
     inside = Path(path).resolve()
-    there = {each.stem for each in inside.glob("*.py")} | {each.parent.name for each in inside.glob("*/__init__.py")}
-    meant = there & {name.partition(".")[0] for name in names}
+    names = {each.stem for each in inside.glob("*.py")} | {each.parent.name for each in inside.glob("*/__init__.py")}
     gone = {}
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if name.partition(".")[0] in meant or (file and Path(file).resolve().is_relative_to(inside)):
+        if name.partition(".")[0] in names or (file and Path(file).resolve().is_relative_to(inside)):
             gone[name] = sys.modules.pop(name)
     return gone
 
@@ -128,7 +126,8 @@ def _broken(name: str, error: BaseException) -> Broken:
 
 
 def _isMachinery(filename: str) -> bool:
-    return filename.startswith("<frozen importlib") or filename in (__file__, importlib.__file__)
+    ours = Path(__file__).parent  # such as the decorator
+    return filename.startswith("<frozen importlib") or filename == importlib.__file__ or Path(filename).parent == ours
 
 
 def exceptionLine(error: BaseException, within: str = "") -> str:
@@ -136,11 +135,11 @@ def exceptionLine(error: BaseException, within: str = "") -> str:
 
     :param within: the last of its frames in this file is named, where there is one, for what lies deeper is a library.
     """
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if not _isMachinery(each.filename)]
     where = next((each for each in reversed(frames) if each.filename == within), frames[-1] if frames else None)
     said, file, line = str(error), where.filename if where is not None else "", where.lineno if where is not None else 0
     if isinstance(error, SyntaxError) and error.filename:
         said, file, line = error.msg, error.filename, error.lineno or 0
-    place = "" if not file or _isMachinery(file) else f" ({Path(file).name}:{line})"
+    place = "" if not file else f" ({Path(file).name}:{line})"
     text = oneLine(said)[:300]
     return f"{type(error).__name__}{text and f': {text}'}{place}"

@@ -28,7 +28,7 @@ class Runner:
     """One for all functions of a process.
 
     :param reactor: IReactorTime, and IReactorFromThreads; without the latter all is done at once (tests).
-    :param watchdog: names functions that hold the reactor, and is closed by whoever made it; None: nobody does.
+    :param watchdog: the process's; names functions that hold the reactor.
     """
 
     def __init__(self, reactor: Any, watchdog: Watchdog | None = None) -> None:
@@ -50,9 +50,8 @@ class Runner:
             if route.isAsync:
                 await self._within(self._threads.run(message.prepare), seconds, calls)
                 work = route.function(message, **match.values)
-                if self._watchdog is not None:
-                    work = self._watchdog.watched(route.name, work, "function")
-                calling = Deferred.fromCoroutine(work)
+                watched = self._watchdog.watched(route.name, work, "function") if self._watchdog is not None else work
+                calling = Deferred.fromCoroutine(watched)
             else:
                 calling = self._threads.run(self._counted(route, message, lambda: route.function(message, **match.values)))
             return await self._within(calling, seconds, calls)

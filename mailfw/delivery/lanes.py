@@ -47,14 +47,14 @@ class Job:
 
 @define(eq=False)
 class Lane:
-    """:ivar name: the destination. :ivar limit: deliveries that may be under way; :ivar active: those that are; :ivar promised:
-    loans not on disk yet.
+    """:ivar limit: deliveries that may be under way; :ivar most: what that may become; 0: as `RelayLimits` has it.
+    :ivar active: deliveries that are under way; :ivar promised: loans not on disk yet.
     :ivar isBehind: something may wait for it in the queue, so that nothing that comes later may overtake that.
     :ivar failures: times in a row that the destination could not be reached; :ivar trouble: why, while it rests.
     """
 
-    name: str
     limit: int
+    most: int = 0
     active: int = 0
     promised: int = 0
     isBehind: bool = False
@@ -86,9 +86,10 @@ class LaneInfo:
 
 
 class Lanes:
-    """All lanes of one relay. :ivar limits: may be replaced. :ivar active: deliveries under way, all lanes together.
+    """All lanes of one relay.
 
-    :param most: how many deliveries of a lane there may be at a time; 0: as many as of any other.
+    :param most: how many deliveries of a lane there may be at a time; 0: as for all.
+    :ivar limits: may be replaced. :ivar active: deliveries under way, all lanes together.
     """
 
     def __init__(self, limits: RelayLimits, now: Callable[[], float], most: Callable[[str], int] = lambda name: 0) -> None:
@@ -105,11 +106,9 @@ class Lanes:
         if lane is None:
             if len(self._lanes) > REMEMBERED:
                 self._forget()
-            lane = self._lanes[name] = Lane(name, min(self.limits.initial, self._bound(name)))
+            most = self._most(name)
+            lane = self._lanes[name] = Lane(min(self.limits.initial, most or self.limits.initial), most)
         return lane
-
-    def _bound(self, name: str) -> int:
-        return self._most(name) or self.limits.perLane
 
     def _forget(self) -> None:
         """Lanes that nothing happens in, and that do not rest."""
@@ -167,7 +166,7 @@ class Lanes:
     def reached(self, lane: Lane) -> None:
         """The destination has had its say."""
         lane.failures, lane.trouble = 0, None
-        lane.limit = min(lane.limit + 1, self._bound(lane.name))
+        lane.limit = min(lane.limit + 1, lane.most or self.limits.perLane)
 
     def rest(self, lane: Lane, error: Unreachable) -> None:
         """It could not be reached, for the moment."""
@@ -178,6 +177,12 @@ class Lanes:
         seconds = min(self.limits.rest * 2 ** min(lane.failures - 1, 10), self.limits.longestRest)
         lane.restsUntil = self._now() + seconds
         lane.limit = max(1, lane.limit // 2)
+
+    def adapt(self) -> None:
+        """What lanes may become is to be asked anew."""
+        for name, lane in self._lanes.items():
+            lane.most = self._most(name)
+            lane.limit = min(lane.limit, lane.most or self.limits.perLane)
 
     def forgive(self) -> None:
         """None rests any longer."""

@@ -27,7 +27,7 @@ from twisted.logger import Logger
 
 from mailfw.delivery.bounce import Bouncer, isAsked
 from mailfw.delivery.lanes import Job, Lane, LaneInfo, Lanes, RelayLimits
-from mailfw.delivery.local import LocalDelivery
+from mailfw.delivery.local import LocalDelivery, expectOutcomes
 from mailfw.delivery.policy import decide, outcomeOf, permitted, tellOf
 from mailfw.delivery.queue import Entry, Filter, Report, Settlement
 from mailfw.delivery.queue.entry import Leasing, Loan
@@ -85,7 +85,7 @@ class Relay:
         self._now = now
         self._random = random
         self._owner = (crew and crew + CREW_MARK) + secrets.token_hex(8)
-        self._lanes = Lanes(limits or RelayLimits(), now, lambda lane: self.routes.most(lane))
+        self._lanes = Lanes(limits or RelayLimits(), now, lambda name: self.routes.most(name))
         self._taken: dict[int, Entry] = {}  # leased, by id
         self._running: set[Deferred[None]] = set()
         self._timer: IDelayedCall | None = None
@@ -168,6 +168,7 @@ class Relay:
     def replaceRoutes(self, routes: Routes) -> None:
         """From now on by these; the old ones are closed once nothing travels on them any more."""
         old, self.routes = self.routes, routes
+        self._lanes.adapt()
         ended = DeferredList(list(self._running))
         ended.addCallback(lambda _: self._launch(old.close()))
 
@@ -414,10 +415,7 @@ class Relay:
         if None not in outcomes:
             delivery.abort()
             return [outcome for outcome in outcomes if outcome is not None]
-        brought = await delivery.commit(content)
-        if len(brought) != outcomes.count(None):
-            raise ValueError(f"the route gave {len(brought)} outcomes for {outcomes.count(None)} recipients")
-        found = iter(brought)
+        found = iter(expectOutcomes(await delivery.commit(content), outcomes.count(None)))
         return [outcome or next(found) for outcome in outcomes]
 
     # --- Settling ----------------------------------------------------------------------------------------------------

@@ -12,11 +12,10 @@ from contextlib import suppress
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from functools import cached_property
-from html.parser import HTMLParser
 
 from attrs import field, frozen
 
-from mailfw.message import decoding, dsn, mime, parameter, structure, words
+from mailfw.message import decoding, markup, mime, parameter, structure, words
 from mailfw.message.charset import decode
 from mailfw.message.header import values
 from mailfw.message.mime import Part
@@ -30,9 +29,11 @@ _CODE = re.compile(r"(?<![\w.,:/+#-])(?:\d{4,8}|\d{3}[ -]\d{3})(?![\w/:-]|[.,]\d
 _ANNOUNCED = re.compile(r"\b(?:code|pin|otp|passcode|one-time|password|token)\b[^\n\d]{0,60}$", re.IGNORECASE)
 _UNSAFE_IN_NAMES = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]+')
 _LONGEST_NAME = 120
+_BULK = ("bulk", "list", "junk")
 _NOBODY = re.compile(r"(?:mailer-daemon|postmaster|no-?reply|do-?not-?reply|owner-.*|.*-request|.*-owner)\Z", re.IGNORECASE)
 _LONGEST_SUBJECT = 400
 _REFERENCES = 20
+_SHOWN_CODES = 10
 
 
 @frozen
@@ -162,12 +163,14 @@ class Message:
     def isAutomatic(self) -> bool:
         """Whether no person wrote it to this address: a report, an automatic answer (RFC 3834), a mailing list's or bulk mail. No
         program should answer it."""
-        return not self.sender or bool(_NOBODY.match(self.sender.rpartition("@")[0])) or dsn.isAutomatic(self._header)
-
-    @property
-    def report(self) -> dsn.Notification | None:
-        """What became of mail of ours, where the message is a delivery report (RFC 3464)."""
-        return dsn.parse(self.content)
+        return (
+            not self.sender
+            or bool(_NOBODY.match(self.sender.rpartition("@")[0]))
+            or self.get("Auto-Submitted", "no").partition(";")[0].strip().lower() != "no"
+            or self.get("Precedence").strip().lower() in _BULK
+            or any(name in self for name in ("List-Id", "List-Unsubscribe", "List-Post", "X-Auto-Response-Suppress", "X-Loop"))
+            or self._root.contentType.mediaType == b"multipart/report"
+        )
 
     # --- Texts and attachments ---------------------------------------------------------------------------------------
 
@@ -199,7 +202,7 @@ class Message:
 
         :param containing: only those with this text in them.
         """
-        found = [url for url in _read(self.html).links if url.lower().startswith(("http://", "https://"))]
+        found = [url for url in markup.read(self.html).links if url.lower().startswith(("http://", "https://"))]
         found += [_trimmed(match[0]) for match in _URL.finditer(self.text)]
         return [url for url in dict.fromkeys(found) if containing in url]
 
@@ -210,13 +213,14 @@ class Message:
         :param length: digits that it has; 0: any number.
         :raises LookupError: there is none, or there are several that nothing tells apart; says which.
         """
-        text = _URL.sub(" ", self.text or _read(self.html).text)
+        text = _URL.sub(" ", self.text or markup.read(self.html).text)
         matches = [match for match in _CODE.finditer(text) if not length or len(_digits(match[0])) == length]
         announced = [match for match in matches if _ANNOUNCED.search(text, max(0, match.start() - 80), match.start())]
         alone = [match for match in matches if _isAlone(text, match)]
         codes = list(dict.fromkeys(_digits(match[0]) for match in announced or alone or matches))
         if len(codes) != 1:
-            reason = f"one of {', '.join(codes)}, and nothing tells which" if codes else "none"
+            shown = f"{', '.join(codes[:_SHOWN_CODES])}{' …' * (len(codes) > _SHOWN_CODES)}"
+            reason = f"one of {shown}, and nothing tells which" if codes else "none"
             raise LookupError(f'the one-time code in "{self.subject}" is {reason}')
         return codes[0]
 
@@ -248,14 +252,14 @@ class Message:
     def reply(self, text: str = "", *, html: str = "", subject: str = "", sender: str = "", to: str = "") -> EmailMessage:
         """An answer, in the same thread, that can be changed before it is sent: `mail.Reply(message.reply(…))`.
 
-        :param subject: unless said, the message's with `Re:` before it.
+        :param subject: made one printable line; unless said, the message's with `Re:` before it.
         :param sender: who it is from, `Support <support@example.org>`; the address that the message came to unless said.
         :param to: unless said, the envelope's sender (RFC 3834 §4), which nobody can make anybody else but by forging all of it.
         """
         answer = EmailMessage(policy=policy.SMTPUTF8 if not (self.sender + self.recipient).isascii() else policy.SMTP)
         answer["From"] = sender or self.recipient
         answer["To"] = to or self.sender
-        answer["Subject"] = subject or self._answering()
+        answer["Subject"] = _oneLine(subject) or self._answering()
         answer["Auto-Submitted"] = "auto-replied"
         if ids := [each for each in (*self.references, self.messageId) if each and each.isascii() and each.isprintable()]:
             answer["References"] = " ".join(f"<{each}>" for each in ids[:1] + ids[1:][-_REFERENCES:])
@@ -268,54 +272,22 @@ class Message:
 
     def _answering(self) -> str:
         """The subject of an answer, in one printable line."""
-        subject = "".join(each if each.isprintable() else " " for each in self.subject[:_LONGEST_SUBJECT]).strip()
+        subject = _oneLine(self.subject)
         return subject if subject[:3].lower() == "re:" else f"Re: {subject}".strip()
 
 
-class _Reader(HTMLParser):
-    """:ivar links: where anchors lead. :ivar text: what a person reads."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.links: list[str] = []
-        self.pieces: list[str] = []
-        self._hidden = 0
-
-    @property
-    def text(self) -> str:
-        return "".join(self.pieces)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in ("script", "style"):
-            self._hidden += 1
-        elif tag in ("br", "p", "div", "td", "tr", "li", "h1", "h2", "h3"):
-            self.pieces.append("\n")
-        self.links += [value.strip() for name, value in attrs if name == "href" and value and tag in ("a", "area")]
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("script", "style"):
-            self._hidden = max(0, self._hidden - 1)
-        elif tag in ("p", "div", "td", "tr", "li", "h1", "h2", "h3"):
-            self.pieces.append("\n")
-
-    def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self.pieces.append(data)
-
-
-def _read(html: str) -> _Reader:
-    reader = _Reader()
-    with suppress(AssertionError):  # what it says of a declaration that is none; what came before that was read
-        reader.feed(html)
-        reader.close()
-    return reader
+def _oneLine(text: str) -> str:
+    """What a header field can say of it."""
+    return "".join(each if each.isprintable() else " " for each in text[:_LONGEST_SUBJECT]).strip()
 
 
 def _trimmed(url: str) -> str:
     """A URL without the punctuation of the sentence it stands in; a bracket that it opened itself is its own."""
-    while url[-1] in _AFTER_URL and not (url[-1] == ")" and url.count("(") >= url.count(")")):
-        url = url[:-1]
-    return url
+    end, unopened = len(url), url.count(")") - url.count("(")
+    while url[end - 1] in _AFTER_URL and not (url[end - 1] == ")" and unopened <= 0):
+        end -= 1
+        unopened -= url[end] == ")"
+    return url[:end]
 
 
 def _digits(code: str) -> str:
@@ -323,8 +295,12 @@ def _digits(code: str) -> str:
 
 
 def _isAlone(text: str, match: re.Match[str]) -> bool:
-    start = text.rfind("\n", 0, match.start()) + 1
-    return text[start:].partition("\n")[0].strip() == match[0]
+    start, end = match.span()
+    while start and text[start - 1] in " \t":
+        start -= 1
+    while end < len(text) and text[end] in " \t\r":
+        end += 1
+    return (not start or text[start - 1] == "\n") and (end == len(text) or text[end] == "\n")
 
 
 def _isAttachment(part: Part) -> bool:

@@ -17,6 +17,7 @@ from mailfw.net.watchdog import Watchdog
 from mailfw.stages import Event, Reject, Stage
 from mailfw.tally import Tally
 from mailfw.testing.now import result
+from mailfw.testing.resolver import FakeResolver
 
 CONFIGURATION = """
 hostname = "localhost"
@@ -45,7 +46,7 @@ def said(hooks: Hooks | None) -> str:
 def test_aFileThatHasChangedIsReadAgain(tmp_path: Path) -> None:
     (tmp_path / "mailfw.toml").write_text(CONFIGURATION)
     configuration = Source(str(tmp_path / "mailfw.toml"), {("data",): str(tmp_path)}).read(plugins())
-    hooking = Hooking(Clock(), str(tmp_path), lambda: pytest.fail("no DNS"), Watchdog(0), Tally())
+    hooking = Hooking(Clock(), str(tmp_path), FakeResolver, Watchdog(0), Tally())
     write(tmp_path / "rules.py", "before", 1_000)
     first = hooking.hooks(configuration)
     assert said(first) == "before"

@@ -22,7 +22,6 @@ def functions(tmp_path):
     return write
 
 
-SHOP = "shop@example.com"
 RETURNS = """
 @mail.route("{{what}}@example.org")
 def handle(message, what):
@@ -36,16 +35,18 @@ def test_values_and_message(functions):
 
         @mail.route("ticket-{id:int}@{domain}", "old-{id:int}@{domain}")
         async def ticket(message, id, *, domain, extra=None):
-            envelope = (message.sender, message.recipient, message.tag, message.account)
-            seen.append((id, domain, *envelope, message["Subject"], message.text))
+            envelope = message.sender, message.recipient, message.tag, message.account
+            seen.append((id, domain, *envelope, message.subject, message.text))
     """)
-    handled = seen.send("Ticket-17+urgent@example.org", subject="Gr\u00fc\u00dfe", text="hello\n", account="jsmith")
+    subject = "Gr\u00fc\u00dfe"
+    recipient = "Ticket-17+urgent@example.org"
+    handled = seen.send(recipient, subject=subject, text="hello\n", account="jsmith")
     assert handled.isDone and not handled.sent and not handled.delivered
     seen.send("old-3@EXAMPLE.org", sender="")
     import own
 
     assert own.seen == [
-        (17, "example.org", SHOP, "Ticket-17+urgent@example.org", "urgent", "jsmith@example.org", "Gr\u00fc\u00dfe", "hello\n"),
+        (17, "example.org", "shop@example.com", recipient, "urgent", "jsmith@example.org", subject, "hello\n"),
         (3, "example.org", "", "old-3@example.org", "", "", "", "\n"),
     ]
 
@@ -190,7 +191,7 @@ def test_hostile_headers_of_what_is_answered(functions):
     for header in (
         b"Subject: =?utf-8?q?a=0d=0aBcc:_x@example.net?=\r\nMessage-ID: <a b\x01@c>\r\nReferences: " + b"<x@y> " * 5000,
         b"Subject: " + b"=?utf-8?b?//8=?= " * 2000,
-        b'Subject: \xff\xfe\x00\r\nMessage-ID: <\xc3\xbc@x>\r\nFrom: "\r\n',
+        b"Subject: \xff\xfe\x00\r\nMessage-ID: <\xc3\xbc@x>\r\nFrom: \"\r\n",
         b"Content-Type: multipart/mixed; boundary=x\r\n" + b"\r\n--x\r\nContent-Type: multipart/mixed; boundary=x\r\n" * 2000,
     ):
         handled = handling.send("a@example.org", header + b"\r\n\r\nhi\r\n")
@@ -207,8 +208,8 @@ def test_sends(functions):
             made = EmailMessage()
             made["Subject"] = "made"
             made.set_content("made")
-            people = {each: each.replace("@", "=") for each in ("a@x.org", "b@x.org")}
-            verp = [mail.Send(message, to, sender=f"list+{word}@example.org") for to, word in people.items()]
+            readers = {"list+a=x.org@example.org": "a@x.org", "list+b=x.org@example.org": "b@x.org"}
+            verp = [mail.Send(message, reader, sender=sender) for sender, reader in readers.items()]
             return [*verp, mail.Send(made, ["c@x.org", "d@x.org"], sender="")]
     """)
     a, b, both = handling.send("list@example.org", subject="x").sent
@@ -223,7 +224,8 @@ def test_sends(functions):
 def test_what_comes_round_again_goes_back(functions):
     handling = functions('@mail.route("list@example.org")\ndef post(message): return mail.Send(message, "list@example.org")')
     (sent,) = handling.send("list@example.org").sent
-    assert handling.send("list@example.org", sent.content).rejected.startswith("5.4.6 the message was sent by list@")
+    rejected = handling.send("list@example.org", sent.content).rejected
+    assert rejected.startswith("5.4.6 the message was sent by list@example.org itself")
 
 
 @pytest.mark.parametrize(
@@ -242,13 +244,13 @@ def test_what_comes_round_again_goes_back(functions):
         ("mail.Send(message, [])", "it sends a message to nobody"),
         ("mail.Reply(None)", "it replies with NoneType"),
         ('mail.Defer(after="soon")', "it returns Defer(after='soon')"),
-        ('__import__("mailfw.stages").stages.Reject()', "it returns Reject(code=550"),
+        ('__import__("mailfw.stages").stages.Reject()', "which is nothing that a function returns: write mail.Reject(\u2026)"),
     ],
 )
 def test_nonsense_is_put_off_and_says_why(functions, returned, said):
     handling = functions(RETURNS.format(returned), accounts=["jsmith"])
     handled = handling.send("jsmith@example.org")
-    assert handled.deferred.startswith(said) and not handled.sent and not handled.delivered
+    assert said in handled.deferred and not handled.sent and not handled.delivered
 
 
 def test_what_is_raised_is_put_off_in_one_line(functions):
@@ -259,7 +261,8 @@ def test_what_is_raised_is_put_off_in_one_line(functions):
                 raise SystemExit(1)
             return {}[message.subject]
     """)
-    assert handling.send("a@example.org", b"Subject: =?utf-8?q?x=0Ay?=\r\n\r\n").deferred == r"KeyError: 'x\ny' (own.py:7)"
+    separated = b"Subject: =?utf-8?q?x=E2=80=A8y?=\r\n\r\n"
+    assert handling.send("a@example.org", separated).deferred == r"KeyError: 'x\u2028y' (own.py:7)"
     assert handling.send("exit@example.org").deferred == "SystemExit: 1 (own.py:6)"
 
 

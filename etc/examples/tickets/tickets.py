@@ -1,108 +1,85 @@
-"""A help desk: whoever writes to support@ gets a ticket, and answers on both sides keep to its thread.
+# tickets.py
+"""A ticket desk. Mail to support@ opens a ticket; from then on both sides write to addresses that only they know.
 
-Mail about a ticket is from and to its own address, ticket-NUMBER-TOKEN@, whose token nobody can make who does not know the
-secret: so the address alone says which ticket is meant, and that its holder had mail from us. Tickets are in a table of SQLite.
+ticket-17-customer-TOKEN@ is where the customer of ticket 17 writes to, ticket-17-staff-TOKEN@ where our people answer. A
+token is an HMAC of what stands before it, so nobody can make one up, and none has to be kept.
 """
 
 import hashlib
 import hmac
-import os
 import secrets
 import sqlite3
 from contextlib import closing
-from email.message import EmailMessage
 from pathlib import Path
 
 from mailfw import mail
 
+DATABASE = str(Path(__file__).with_name("tickets.sqlite"))
 DOMAIN = "example.org"
-DESK = f"support@{DOMAIN}"
-STAFF = {DESK}  # accounts that answer tickets, logged in
-PLACE = Path(os.environ.get("TICKETS", Path(__file__).parent))
+STAFF = "support"  # in whose mailboxes tickets are
 
-TABLES = """
-CREATE TABLE IF NOT EXISTS ticket (id INTEGER PRIMARY KEY, message TEXT UNIQUE, customer TEXT, subject TEXT, opened REAL);
-CREATE TABLE IF NOT EXISTS letter (message TEXT PRIMARY KEY, ticket INTEGER, sender TEXT, text TEXT);
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS secret (id INTEGER PRIMARY KEY CHECK (id = 1), key BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS ticket (id INTEGER PRIMARY KEY, message TEXT UNIQUE NOT NULL, customer TEXT NOT NULL, subject TEXT);
 """
 
 
-def ask(statement, *values):
-    """One statement in a transaction of its own."""
-    with closing(sqlite3.connect(PLACE / "tickets.sqlite", timeout=30)) as database, database:
-        database.executescript(TABLES)
-        return database.execute(statement, values).fetchall()
+def ask(sql, *values):
+    """All rows of the answer; what was changed is on disk then."""
+    with closing(sqlite3.connect(DATABASE)) as database, database:
+        database.executescript(SCHEMA)
+        database.execute("INSERT OR IGNORE INTO secret VALUES (1, ?)", (secrets.token_bytes(32),))
+        return database.execute(sql, values).fetchall()
 
 
-def secret():
-    """32 random octets, made once."""
-    path = PLACE / "tickets.secret"
-    if not path.exists():
-        new = path.with_name(f"tickets.secret.{secrets.token_hex(4)}")
-        new.touch(0o600)
-        new.write_bytes(os.urandom(32))
-        try:
-            os.link(new, path)  # whoever is first has made it
-        except FileExistsError:
-            pass
-        new.unlink()
-    return path.read_bytes()
+def address(ticket, side):
+    """Where one side of a ticket writes to."""
+    ((key,),) = ask("SELECT key FROM secret")
+    token = hmac.new(key, f"{ticket}-{side}".encode(), hashlib.sha256).hexdigest()[:24]
+    return f"ticket-{ticket}-{side}-{token}@{DOMAIN}"
 
 
-def token(ticket):
-    return hmac.digest(secret(), b"ticket %d" % ticket, hashlib.sha256).hex()[:20]
-
-
-def addressOf(ticket):
-    return f"ticket-{ticket}-{token(ticket)}@{DOMAIN}"
-
-
-def letter(message, ticket, to, subject):
-    """The message as the other side gets it: text and attachments, nothing else of what a stranger wrote."""
-    made = EmailMessage()
-    made["From"], made["To"], made["Subject"] = f"Support <{addressOf(ticket)}>", to, subject
-    made["References"] = f"<ticket-{ticket}@{DOMAIN}>"  # all mail of a ticket is one thread
-    made.set_content(message.text or "(There is no plain text in this message.)\n")
+def passedOn(message, sender, to):
+    """What one side wrote, without the address that it wrote from."""
+    copy = message.reply(message.text, html=message.html, sender=sender, to=to)
+    if not message.isAutomatic:
+        del copy["Auto-Submitted"]  # a person wrote it
     for each in message.attachments:
-        made.add_attachment(each.content, maintype="application", subtype="octet-stream", filename=each.safeName)
-    return made
+        copy.add_attachment(each.content, maintype="application", subtype="octet-stream", filename=each.safeName)
+    return copy
 
 
-def keep(message, ticket):
-    """Note what was said; once, however often this is called for the message."""
-    ask("INSERT OR IGNORE INTO letter VALUES (?, ?, ?, ?)", message.id, ticket, message.sender, message.text)
-
-
-def toStaff(message, ticket, subject):
-    letters = letter(message, ticket, DESK, f"[#{ticket}] {subject}")
-    return mail.Deliver(DESK, mailbox=f"Tickets/{ticket}", message=letters)
-
-
-@mail.route("support@example.org")
+@mail.route(f"support@{DOMAIN}")
 def opened(message):
-    """A new ticket; not for what a program wrote, or two programs would thank one another for ever."""
     if message.isAutomatic:
-        return mail.Deliver(DESK)
-    subject = " ".join(message.subject.split())[:200] or "(no subject)"
-    insert = "INSERT OR IGNORE INTO ticket (message, customer, subject, opened) VALUES (?, ?, ?, ?)"
-    ask(insert, message.id, message.sender, subject, message.arrived)  # ignored when it is called again, after a crash
+        return mail.Deliver(STAFF)  # for a person to look at: no ticket, and no answer
+    ask(
+        "INSERT OR IGNORE INTO ticket (message, customer, subject) VALUES (?, ?, ?)",
+        message.id,  # the same when we are called again, so the message opens one ticket
+        message.sender,
+        message.subject,
+    )
     ((ticket,),) = ask("SELECT id FROM ticket WHERE message = ?", message.id)
-    keep(message, ticket)
-    thanks = f"Thank you. Your ticket is #{ticket}; simply answer this message to add to it.\n"
-    answer = message.reply(thanks, subject=f"[#{ticket}] {subject}", sender=f"Support <{addressOf(ticket)}>")
-    del answer["References"]
-    answer["References"] = f"<ticket-{ticket}@{DOMAIN}>"
-    return [toStaff(message, ticket, subject), mail.Reply(answer)]
+    text = f"Your message has become ticket {ticket}. To add something, answer this one.\n"
+    answer = message.reply(text, sender=f"Support <{address(ticket, 'customer')}>")
+    return [toStaff(message, ticket), mail.Reply(answer)]
 
 
-@mail.route("ticket-{ticket:int}-{given:word}@example.org")
-def answered(message, ticket, given):
-    """Another letter: from the staff to the customer, from anybody else who has the address to the staff."""
-    found = ask("SELECT customer, subject FROM ticket WHERE id = ?", ticket)
-    if not found or not hmac.compare_digest(given.lower().encode(), token(ticket).encode()):
+@mail.route(f"ticket-{{ticket:int}}-{{side:word}}-{{token:word}}@{DOMAIN}")
+def answered(message, ticket, side, token):
+    side = side.lower()
+    if not hmac.compare_digest(address(ticket, side), f"ticket-{ticket}-{side}-{token.lower()}@{DOMAIN}"):
         return mail.Reject("5.1.1 there is no such ticket")
-    ((customer, subject),) = found
-    keep(message, ticket)
-    if message.account in STAFF:
-        answer = letter(message, ticket, customer, f"Re: [#{ticket}] {subject}")
-        return mail.Send(answer, to=customer, sender=addressOf(ticket))
-    return toStaff(message, ticket, subject)
+    if side == "customer":
+        return toStaff(message, ticket)
+    if message.isAutomatic:
+        return mail.Discard("somebody of ours is away, which is no customer's business")
+    ((customer,),) = ask("SELECT customer FROM ticket WHERE id = ?", ticket)
+    own = address(ticket, "customer")  # reports come back to the ticket, too
+    return mail.Send(passedOn(message, f"Support <{own}>", customer), customer, sender=own)
+
+
+def toStaff(message, ticket):
+    """Into the ticket's mailbox, so that an answer goes to the ticket."""
+    copy = passedOn(message, f"Ticket {ticket} <{address(ticket, 'staff')}>", f"{STAFF}@{DOMAIN}")
+    return mail.Deliver(STAFF, mailbox=f"Tickets/{ticket}", message=copy)

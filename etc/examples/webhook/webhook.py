@@ -1,71 +1,45 @@
-"""Mail as JSON: whatever comes for hook-NAME@ is POSTed to a URL, signed, until the program there takes it.
+# webhook.py
+"""Tells an application of mail, by HTTP: POST, in JSON, signed.
 
-The program checks `X-Mail-Signature`: `t=SECONDS,v1=HEX`, the HMAC-SHA256 of `SECONDS.BODY` under the secret that both know. It
-may see a message twice, and knows that by `X-Mail-Id`.
+Whatever is not answered with 200 is told again, later and later, for as long as `[code]` says.
 """
 
 import hashlib
 import hmac
-import io
 import json
 import os
-import time
-from base64 import b64encode
 
 from twisted.internet import reactor
-from twisted.web.client import Agent, FileBodyProducer, HTTPConnectionPool, readBody
-from twisted.web.http_headers import Headers
 
 from mailfw import mail
+from mailfw.net.web import Web, WebTrouble, checkURL
 
-HOOKS = {"orders": os.environ.get("WEBHOOK_URL", "http://127.0.0.1:8080/mail")}  # by NAME
-SECRET = os.environ.get("WEBHOOK_SECRET", "a long secret that the program knows too").encode()
-LARGEST = 10 << 20  # octets of a message
+URL = checkURL(os.environ.get("WEBHOOK_URL", "https://app.example.org/mail"))
+KEY = os.environ.get("WEBHOOK_KEY", "change me").encode()
+LARGEST = 10 * 1024 * 1024
 
-agent = Agent(reactor, connectTimeout=10, pool=HTTPConnectionPool(reactor, persistent=False))
-
-
-def bodyOf(message, name):
-    """The JSON of a message."""
-    return json.dumps({
-        "id": message.id,
-        "hook": name,
-        "from": message.sender,
-        "to": message.recipient,
-        "subject": message.subject,
-        "messageId": message.messageId,
-        "text": message.text,
-        "html": message.html,
-        "attachments": [
-            {"name": each.safeName, "type": each.type, "content": b64encode(each.content).decode()}
-            for each in message.attachments
-        ],
-    }).encode()  # fmt: skip
+web = Web(reactor, timeout=20)
 
 
-def signature(body, seconds):
-    return f"t={seconds},v1={hmac.digest(SECRET, b'%d.' % seconds + body, hashlib.sha256).hex()}"
-
-
-@mail.route("hook-{name:slug}@example.org", timeout="30s", retry=["10s", "1m*5", "10m"], giveUpAfter="1d")
-async def hook(message, name):
-    """Post it. What is raised (nobody listens, the connection breaks) is tried again, as an error of the program is."""
-    url = HOOKS.get(name)
-    if url is None:
-        return mail.Reject("5.1.1 there is no such hook")
+@mail.route("{name:slug}@hooks.example.org", timeout=30, concurrency=8, retry=["30s*4", "5m*12", "1h"])
+async def tell(message, name):
     if message.size > LARGEST:
-        return mail.Reject("5.3.4 the message is too large for the program that would get it")
-    body = bodyOf(message, name)
-    headers = Headers({
-        "Content-Type": ["application/json"],
-        "X-Mail-Id": [message.id],
-        "X-Mail-Signature": [signature(body, int(time.time()))],
-    })  # fmt: skip
-    response = await agent.request(b"POST", url.encode(), headers, FileBodyProducer(io.BytesIO(body)))
-    said = (await readBody(response))[:200].decode("utf-8", "replace") if 0 <= response.length < 65536 else ""
-    if 200 <= response.code < 300:
-        return None
-    if response.code in (408, 425, 429) or response.code >= 500:
-        wanted = response.headers.getRawHeaders("Retry-After", [""])[0]
-        return mail.Defer(f"HTTP {response.code}: {said}", after=min(int(wanted), 3600) if wanted.isdecimal() else None)
-    return mail.Reject(f"5.3.0 the program does not take it (HTTP {response.code})")
+        return mail.Reject("5.3.4 too large for this address")
+    told = {
+        "id": message.id,  # the same each time this message is told of
+        "arrived": message.arrived,
+        "sender": message.sender,
+        "recipient": message.recipient,
+        "from": message.get("From"),
+        "subject": message.subject,
+        "text": message.text,
+        "attachments": [{"name": each.safeName, "type": each.type, "size": len(each.content)} for each in message.attachments],
+    }
+    body = json.dumps(told).encode()
+    signature = hmac.new(KEY, body, hashlib.sha256).hexdigest()
+    headers = {b"content-type": b"application/json", b"x-signature": f"sha256={signature}".encode()}
+    try:
+        await web.send(URL, body, headers)
+    except WebTrouble as trouble:
+        return mail.Defer(str(trouble))
+    return mail.Discard(f"{URL} has it")

@@ -52,6 +52,11 @@ CREW_MARK = "/"
 """What divides, in the token of a worker in another process, the worker's name from what nobody else uses."""
 
 
+def blobsOf(path: str) -> str:
+    """Where the blobs of a queue's database file are."""
+    return os.path.splitext(path)[0] + ".blobs"
+
+
 def heldFor(address: Address, target: Target | None) -> str:
     """Why a recipient is held from the first: unless somebody says otherwise, nobody is."""
     return ""
@@ -129,7 +134,7 @@ class Queue:
         :param isInline: do everything at once in the caller's thread: for tests on a fake clock.
         :raises Unavailable: :raises SchemaMismatch:
         """
-        blobs = MemoryBlobs() if path == MEMORY else FileBlobs(os.path.splitext(path)[0] + ".blobs")
+        blobs = MemoryBlobs() if path == MEMORY else FileBlobs(blobsOf(path))
         return cls(Database.open(path, SCHEMA, reactor=reactor, isInline=isInline), blobs, now)
 
     async def health(self) -> list[Health]:
