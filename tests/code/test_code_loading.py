@@ -62,6 +62,14 @@ def test_a_module_that_is_not_there(place):
     assert str(failed) == "module first cannot be imported: ModuleNotFoundError: No module named 'first'"
 
 
+def test_a_file_that_is_called_as_another_module_takes_nothing_from_anybody(place):
+    import json
+
+    (place / "json.py").write_text("")
+    (place / "first.py").write_text("VALUE = 1\n" + ONE)
+    assert returned(load(["first"], str(place))) == [("first.one", 1)] and sys.modules["json"] is json
+
+
 def test_packages_and_nested_functions(place):
     (place / "first").mkdir()
     (place / "first" / "__init__.py").write_text("from first import inner\n")
