@@ -90,7 +90,7 @@ def _digest(path: str, names: Sequence[str]) -> bytes:
 
 
 def _forget(path: str, names: Sequence[str]) -> dict[str, ModuleType]:
-    """Take out of `sys.modules` what is from files below the directory, and what has one of these names where such a file has it now.
+    """Take out of `sys.modules` what is from files below the directory, and what has one of these names where a file has it now.
     A file that is only called as another module is (`json.py`) takes nothing from anybody. → what it was.
     """
     if not path:

@@ -28,6 +28,10 @@ async def wait(message, domain):
     from twisted.internet.task import deferLater
     await deferLater(reactor, 0.05)
     return mail.Deliver("support")
+
+@mail.route("hello@shop.example")
+def hello(message):
+    return mail.Reply("Hello!") if message.subject == "hello" else {}["?"]
 """
 SUITE = """
 import smtplib
@@ -39,9 +43,9 @@ def desk(mailfw):
     mailfw.account("support")
     mailfw.load("tickets", path="own")
 
-def send(mailfw, to):
+def send(mailfw, to, subject="hello"):
     with smtplib.SMTP(*mailfw.smtp) as smtp:
-        smtp.sendmail("shop@example.com", [to], "Subject: hello\\r\\n\\r\\nhello\\r\\n")
+        smtp.sendmail("shop@example.com", [to], f"Subject: {subject}\\r\\n\\r\\nhello\\r\\n")
 
 def test_answers(mailfw):
     send(mailfw, "ticket-17@localhost")
@@ -63,6 +67,17 @@ def test_fails_once(mailfw):
     mailfw.outbox.waitFor(text="Your ticket is 3.")
     assert mailfw.problems == []
 
+def test_domains_of_patterns_are_the_traps(mailfw):
+    send(mailfw, "hello@shop.example")
+    assert mailfw.outbox.waitFor(text="Hello!")
+    with pytest.raises(smtplib.SMTPRecipientsRefused):
+        send(mailfw, "nobody@shop.example")
+
+def test_who_waits_is_told_what_failed(mailfw):
+    send(mailfw, "hello@shop.example", "x")
+    with pytest.raises(AssertionError, match="hello@shop.example: tickets.hello: KeyError"):
+        mailfw.outbox.waitFor(text="Hello!", timeout=0.5)
+
 def test_waits(mailfw):
     send(mailfw, "wait@localhost")
     assert mailfw.account("support").waitFor(subject="hello")
@@ -76,4 +91,4 @@ def test_functions(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     installed = [] if entry_points(group="pytest11", name="mailfw") else ["-p", "mailfw.trap.plugin"]
     outcomes = pytester.runpytest_subprocess(*installed, "-p", "no:twisted", timeout=60).parseoutcomes()
-    assert outcomes == {"passed": 4}
+    assert outcomes == {"passed": 6}
