@@ -22,7 +22,7 @@ from mailfw.delivery.queue.restored import resume
 from mailfw.delivery.queue.schema import SCHEMA as QUEUE
 from mailfw.hooks.greylist import SCHEMA as GREYLIST
 from mailfw.interfaces import IFiledStore, IMailStore
-from mailfw.moving import Progress
+from mailfw.moving import Progress, Stopped
 from mailfw.moving.journal import SCHEMA as MOVING
 from mailfw.sql import Connection, Database, Schema
 from mailfw.storage.content import BLOB
@@ -68,7 +68,7 @@ class Pace:
 
 
 async def backUp(system: System, progress: Progress, directory: str, previous: str = "") -> dict[str, Any]:
-    """Make a set of the system; what is in it. :raises Problem: :raises Stopped:"""
+    """Make a set of the system; what is in it. :raises Problem: it cannot be made, or was stopped."""
     turns = _Turns(system.store, system.reactor)
     maker = Maker(_places(system), directory, previous, SHELVES, f"mailfw {__version__}", Pace(progress), turns)
     progress.account = directory
@@ -85,6 +85,8 @@ async def backUp(system: System, progress: Progress, directory: str, previous: s
         manifest = await made
     except BackupError as error:
         raise Problem(str(error)) from None
+    except Stopped:
+        raise Problem("the backup was stopped, and nothing is left of it") from None
     finally:
         system.reactor.removeSystemEventTrigger(trigger)
         ended.callback(None)

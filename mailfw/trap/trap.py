@@ -318,12 +318,31 @@ class Trap:
         :param stage: `connect`, `ehlo`, `auth`, `mail_from`, `rcpt_to`, `data`, `end_of_message` …: `mailfw.stages.Stage`.
         :param times: how often. :param recipient: only about that one.
         :raises ValueError: that is no reply of an error, or nobody is answered at that stage.
+
+        A test at whose end the server was never brought to say it fails.
         """
 
         async def ask() -> None:
             self._system.stages.failNext(reply, stage, times, recipient)
 
         self._loop.wait(ask())
+
+    @property
+    def unmet(self) -> list[str]:
+        """Failures that were asked for and that nobody has come to yet, in words."""
+
+        async def look() -> list[str]:
+            return self._system.stages.unmet()
+
+        return self._loop.wait(look())
+
+    def forgetFailures(self) -> None:
+        """Ask for no failure any more."""
+
+        async def forget() -> None:
+            self._system.stages.failures.clear()
+
+        self._loop.wait(forget())
 
 
 def _isIn(wanted: str | re.Pattern[str], text: str) -> bool:

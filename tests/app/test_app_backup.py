@@ -35,7 +35,18 @@ def begin(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     paths = os.pathsep.join([PROJECT, *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": paths}
     streams: dict[str, Any] = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
-    return lambda *words: subprocess.Popen([*PROGRAM, *words], cwd=tmp_path, env=environment, text=True, **streams)
+
+    def begin(*words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*PROGRAM, *words],
+            cwd=tmp_path,
+            env=environment,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # who runs the tests may ignore it
+            **streams,
+        )
+
+    return begin
 
 
 @pytest.fixture
@@ -258,6 +269,17 @@ def test_aServerThatIsStoppedStopsIt(start: Any, begin: Any, tmp_path: Path) -> 
         assert backup.poll() is None
     assert server.stop() in (0, -signal.SIGTERM)
     assert backup.communicate(timeout=30)[1].count("\n") == 1
+    assert not list(tmp_path.glob("set*"))
+
+
+def test_whoInterruptsTheCommandGetsNothing(start: Any, begin: Any, tmp_path: Path) -> None:
+    large(start)
+    backup = begin("backup", "set")
+    while not list((tmp_path / "set.partial").glob("data/mail/*.sqlite")):
+        assert backup.poll() is None
+    backup.send_signal(signal.SIGINT)
+    assert backup.communicate(timeout=30)[1] == "mailfw: the backup was stopped, and nothing is left of it\n"
+    assert backup.returncode == 1
     assert not list(tmp_path.glob("set*"))
 
 

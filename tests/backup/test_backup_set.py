@@ -365,3 +365,32 @@ def test_whoeverWantsNoMoreOfItGetsNothing(system: Path) -> None:
     with pytest.raises(Enough):
         make(system, tell=tell)
     assert not list(system.parent.glob("set*"))
+
+
+def test_aRestoreThatWasInterruptedIsBegunAgain(system: Path) -> None:
+    """As by kill -9: what is left has not the name of a data directory, and is cleared away by the next; nothing else is."""
+    target, _ = make(system)
+    back = system.parent / "back"
+    left = system.parent / "back.restoring"
+    left.mkdir()
+    (left / "half").touch()
+    with pytest.raises(BackupError, match="in the way"):
+        restored(target, back)
+    assert (left / "half").exists() and not back.exists()
+    (left / "not-whole").touch()
+    restored(target, back)
+    assert not left.exists() and not (back / "half").exists() and not (back / "not-whole").exists()
+
+
+@pytest.mark.parametrize("function", ["fsync", "mkdir", "rename", "chmod"])
+def test_aDiskThatIsFullWhileItIsRestoredLeavesNothing(system: Path, monkeypatch: pytest.MonkeyPatch, function: str) -> None:
+    target, _ = make(system)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, function, full)
+        with pytest.raises(BackupError, match="No space left on device; nothing was restored"):
+            restored(target, system.parent / "back")
+    assert not list(system.parent.glob("back*"))
