@@ -37,6 +37,7 @@ from mailfw.interfaces import (
 from mailfw.sasl.steps import SCRAM
 from mailfw.sasl.verifier import Verifier
 from mailfw.testing.fakes import START
+from mailfw.testing.promises.broken import tellsBrokenPromises
 from mailfw.values import (
     CertificateCredentials,
     Create,
@@ -122,6 +123,7 @@ async def _toCoroutine(waiting: Awaitable[T]) -> T:
     return await waiting
 
 
+@tellsBrokenPromises
 class AuthenticatorContract:
     """Subclass, and supply `openAuthenticator`."""
 
@@ -269,6 +271,7 @@ class AuthenticatorContract:
 HOSTILE_TOKENS = ("", " ", ".", "..", "null", "\0", "\r\n", "ü", "\ud800", "*", "a b", "=" * 100, "%s{0}", "x" * 100_000)
 
 
+@tellsBrokenPromises
 class TokenContract:
     """Subclass, and supply `openAuthenticator`, `token` and `badTokens`."""
 

@@ -23,6 +23,7 @@ from mailfw.interfaces import IClosable, IHookContext, IHookPlugin, IOptions, IO
 from mailfw.plugins import check
 from mailfw.stages import STAGES, Client, Event, Stage
 from mailfw.testing.fakes import START
+from mailfw.testing.promises.broken import tellsBrokenPromises
 from mailfw.testing.promises.home import promise
 from mailfw.testing.resolver import FakeResolver
 from mailfw.testing.samples import CONTENTS
@@ -51,6 +52,7 @@ class HookContext:
         return START + float(self.reactor.seconds())
 
 
+@tellsBrokenPromises
 class HookContract:
     """Subclass it as `Test…` and supply `plugin`.
 

@@ -23,6 +23,7 @@ from mailfw.errors import Refusal
 from mailfw.interfaces import IClosable, IDelivery, IOptions, IResolver, IRoute, IRouteContext, IRoutePlugin
 from mailfw.plugins import check
 from mailfw.testing.fakes import START
+from mailfw.testing.promises.broken import tellsBrokenPromises
 from mailfw.testing.promises.home import promise
 from mailfw.testing.resolver import FakeResolver
 from mailfw.testing.samples import CONTENTS, LETTER
@@ -53,6 +54,7 @@ class RouteContext:
         return False
 
 
+@tellsBrokenPromises
 class RouteContract:
     """Subclass it as `Test…` and supply `plugin`.
 

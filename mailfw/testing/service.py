@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from mailfw.interfaces import IMailService
 from mailfw.plugins import check
+from mailfw.testing.promises.broken import tellsBrokenPromises
 from mailfw.testing.transport import MemoryTransport
 from mailfw.testing.world import World
 
@@ -39,6 +40,7 @@ def cut(data: bytes, length: int) -> list[bytes]:
     return [data[start : start + length] for start in range(0, len(data), length)]
 
 
+@tellsBrokenPromises
 class ServiceContract:
     """Subclass it as `Test…` and supply `plugin`.
 

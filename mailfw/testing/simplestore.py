@@ -24,6 +24,7 @@ from mailfw.errors import InvalidName, MailboxExists, NoSuchMailbox, Refusal, Va
 from mailfw.interfaces import ISimpleFlags, ISimpleFolders, ISimpleStore, ISimpleStream, ISimpleUIDs
 from mailfw.testing.fakes import START, FakeStoreContext
 from mailfw.testing.faults import Disk
+from mailfw.testing.promises.broken import tellsBrokenPromises
 from mailfw.testing.samples import CONTENTS, HOSTILE_ACCOUNTS, HOSTILE_NAMES, LETTER, REPLY, TOO_LONG
 from mailfw.values import Entry, Flag, MessageSource, NewMessage
 
@@ -35,6 +36,7 @@ def new(content: bytes, flags: Iterable[str] = (), date: float | None = None) ->
     return NewMessage(MessageSource(content), frozenset(flags), date)
 
 
+@tellsBrokenPromises
 class SimpleStoreContract:
     """Subclass it as `Test…` and supply `openStore`.
 

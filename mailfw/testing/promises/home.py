@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from mailfw.interfaces import IAccount, IMailbox, IMailStore, IStoreContext, Row
 from mailfw.testing.fakes import START
+from mailfw.testing.promises.broken import telling
 from mailfw.values import (
     ALL_UIDS,
     FIRST_MAILBOXES,
@@ -39,8 +40,8 @@ Test = TypeVar("Test", bound=Callable[..., Any])  # a test's own type is kept
 
 
 def promise(test: Test) -> Test:
-    """Marks an `async def` as a test that runs on the reactor."""
-    return cast(Test, pytest_twisted.ensureDeferred(test))
+    """Marks an `async def` as a test that runs on the reactor, and says which promise broke."""
+    return cast(Test, pytest_twisted.ensureDeferred(telling(test)))
 
 
 def _fixture(function: Test) -> Test:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+from twisted.internet.task import LoopingCall
 
 from mailfw.interfaces import Row
-from mailfw.testing.promises.home import Home, Promises, append, message, promise, read
-from mailfw.values import ALL_UIDS, Column, Copy, Expunge, UIDSet
+from mailfw.message.criteria import Body
+from mailfw.testing.promises.home import OWNER, Home, Promises, append, message, promise, read
+from mailfw.values import ALL_UIDS, Column, Copy, Expunge, FlagChange, MessageSource, SetFlags, Target, UIDSet
+
+PATIENCE = 0.25
+"""Seconds."""
 
 LARGE = b"Subject: large\r\n\r\n" + b"0123456789abcdef" * 20_000
 
@@ -158,3 +164,56 @@ class ReadingPromises(Promises):
                 await account.apply([Expunge("INBOX", UIDSet.of(599), onlyDeleted=False)])
             found += items
         assert found[:598] == list(range(1, 599)) and found == sorted(set(found))
+
+    @promise
+    async def testTheReactorIsNotKeptWaiting(self, home: Home) -> None:
+        """Nobody else waits for a quarter of a second while a store does what it was asked for"""
+        if home.isInline:
+            pytest.skip("done inline, the work itself keeps the reactor")
+        account, inbox = await home.inbox()
+        await append(account, message(1))
+
+        asked: dict[str, Callable[[], Awaitable[object]]] = {
+            "deliver": lambda: home.store.deliver(MessageSource(message(2)), [Target(OWNER)]),
+            "mustHaveRoom": lambda: home.store.mustHaveRoom(OWNER, 1),
+            "openAccount": lambda: home.account(),
+            "mailboxes": account.mailboxes,
+            "usage": account.usage,
+            "changedSince": lambda: account.changedSince(0),
+            "metadata": lambda: account.metadata("INBOX", ["/private/comment"]),
+            "metadataSince": lambda: account.metadataSince(0),
+            "apply": lambda: account.apply([SetFlags("INBOX", ALL_UIDS, FlagChange.ADD, frozenset({"\\Seen"}))]),
+            "open": lambda: account.open("INBOX"),
+            "status": inbox.status,
+            "snapshot": inbox.snapshot,
+            "changesSince": lambda: inbox.changesSince(0),
+            "read": lambda: inbox.read(1),
+            "rows": lambda: read(inbox, Column.UID),
+            "candidates": lambda: inbox.candidates(Body("hello")),
+        }
+
+        for name, ask in asked.items():
+            kept = [await _kept(ask)]
+            while kept[-1] > PATIENCE and len(kept) < 3:  # another program may have had the processor
+                kept.append(await _kept(ask))
+            assert min(kept) <= PATIENCE, f"{name} kept the reactor for {min(kept):.1f} s; blocking work belongs in a thread"
+
+
+async def _kept(ask: Callable[[], Awaitable[object]]) -> float:
+    """For how long the reactor's thread did nothing else while something was done, in seconds of the wall."""
+    from twisted.internet import reactor
+
+    last, longest = time.monotonic(), 0.0
+
+    def tick() -> None:
+        nonlocal last, longest
+        longest = max(longest, time.monotonic() - last)
+        last = time.monotonic()
+
+    ticking = LoopingCall(tick)
+    ticking.clock = reactor
+    ticking.start(0.01)
+    await ask()
+    tick()
+    ticking.stop()
+    return longest

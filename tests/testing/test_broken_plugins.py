@@ -1,0 +1,136 @@
+"""Every broken store, and every broken source of accounts, is caught by the tests of the contract that are meant for it and by no others,
+each with a sentence that says which promise broke.
+
+Hooks, routes and services are in test_testing_kit_contracts.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mailfw
+from mailfw.testing.promises.broken import sentence
+from mailfw.testing.report import HUNG
+
+BROKEN = Path(__file__).parent / "broken"
+PATIENCE = 300
+
+FULL = """
+import full
+from mailfw.testing.store import MailStoreContract
+
+for store in full.MEANT:
+    def openStore(self, directory, context, store=store):
+        return store.openStore(directory, context)
+
+    name = f"Test{store.__name__}"
+    globals()[name] = type(name, (MailStoreContract,), {"isPersistent": store.isPersistent, "openStore": openStore})
+"""
+
+SIMPLE = """
+import os
+import simple
+from mailfw.testing.simplestore import SimpleStoreContract
+
+for store in simple.MEANT:
+    def openStore(self, store=store):
+        return store(os.path.join(self.context.data, "mail.sqlite"), self.context.now)
+
+    name = f"Test{store.__name__}"
+    globals()[name] = type(name, (SimpleStoreContract,), {"isTraced": False, "openStore": openStore})
+"""
+
+SOURCES = """
+import sources
+from mailfw.testing.authenticator import AuthenticatorContract
+
+for source in sources.MEANT:
+    def openAuthenticator(self, accounts, source=source):
+        return source(accounts)
+
+    def operations(self, source):
+        return source.operations
+
+    name = f"Test{source.__name__}"
+    globals()[name] = type(name, (AuthenticatorContract,), {"openAuthenticator": openAuthenticator, "operations": operations})
+"""
+
+KINDS = {
+    "full": (FULL, "inline or (TestBlocks and threads)"),
+    "simple": (SIMPLE, ""),
+    "sources": (SOURCES, ""),
+}
+
+
+def meant(kind: str) -> dict[str, set[str]]:
+    """The table of a kind, as its module has it."""
+    code = f"import json, {kind}; print(json.dumps({{plugin.__name__: sorted(tests) for plugin, tests in {kind}.MEANT.items()}}))"
+    said = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True, timeout=60).stdout
+    return {plugin: set(tests) for plugin, tests in json.loads(said).items()}
+
+
+def environment() -> dict[str, str]:
+    project = str(Path(mailfw.__file__).parent.parent)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([project, str(BROKEN)]), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def tried(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[dict[str, str]]]:
+    """A kind, and the report of its contract on all that is broken; a process that a hanging test has ended is followed by another."""
+    text, words = KINDS[request.param]
+    place = tmp_path_factory.mktemp(request.param)
+    (place / "test_broken.py").write_text(text)
+    options = ["-q", "-p", "no:cacheprovider", "--tb=no", "-c", os.devnull, f"--rootdir={place}", f"--basetemp={place}/bt", "-k", words]
+    options += ["-p", "mailfw.testing.report", f"--mailfw-report={place}/report", "--mailfw-patience=5", "--import-mode=importlib"]
+    status = HUNG
+    for _ in range(3):
+        if status == HUNG:
+            run = subprocess.run(
+                [sys.executable, "-m", "pytest", *options, str(place / "test_broken.py")],
+                env=environment(), capture_output=True, text=True, timeout=PATIENCE, check=False,
+            )  # fmt: skip
+            status = run.returncode
+    assert status in (0, 1), run.stdout + run.stderr
+    return request.param, [json.loads(line) for line in (place / "report").read_text().splitlines()]
+
+
+def test_eachIsCaughtByTheTestsThatAreMeantForItAndByNoOthers(tried: tuple[str, list[dict[str, str]]]) -> None:
+    kind, lines = tried
+    table = meant(kind)
+    caught: dict[str, set[str]] = {plugin: set() for plugin in table}
+    for line in lines:
+        plugin, _, test = line["test"].removeprefix("Test").partition("::")
+        if line["outcome"] in ("broken", "hung"):
+            caught[plugin].add(test.partition("[")[0])
+    assert caught == table
+
+
+def test_aSentenceSaysWhichPromiseBroke(tried: tuple[str, list[dict[str, str]]]) -> None:
+    broken = [line for line in tried[1] if line["outcome"] == "broken"]
+    for line in broken:
+        assert line["sentence"].startswith(f"{line['promise']}. Instead: "), line
+        assert " " in line["promise"] and "_" not in line["promise"], line
+    hung = {line["sentence"].partition(";")[0] for line in tried[1] if line["outcome"] == "hung"}
+    assert hung <= {"it did not end within 5 seconds"}
+    assert bool(hung) is (tried[0] == "simple")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("testUIDsOnlyGrow", "UIDs only grow"),
+        ("testINBOXIsTheSameInAnyCase", "INBOX is the same in any case"),
+        ("test_aMessageComesBackOctetForOctet", "A message comes back octet for octet"),
+        ("testUIDValidityOfANameNeverRepeats", "UID validity of a name never repeats"),
+        ("testReadingNeedsR", "Reading needs R"),
+    ],
+)
+def test_aTestsNameIsAPromiseInWords(name: str, words: str) -> None:
+    assert sentence(name) == words
+    assert sentence(name, "What it says itself.\n\nAnd more") == "What it says itself"
