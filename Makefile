@@ -1,14 +1,16 @@
 # Nothing but Python 3.11 or newer (with its venv module) and make is needed; everything is kept in .venv.
-#   make run      start in development mode           make test     all tests, the long loops short
-#   make check    tests, ruff, mypy, import-linter    make prove    the long loops in full
+#   make run      start in development mode                 make test     all tests, the long loops short
+#   make check    tests, ruff, mypy, import-linter, the book   make prove    the long loops in full
+#   make docs     the book, in docs/_build/html
 #   make bench    what single rooms can do, and how long one client keeps another waiting
 # Another Python: make run PYTHON=python3.12
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+SPHINX = $(BIN)/sphinx-build -b html -n -W --keep-going -q
 
-.PHONY: run test check prove bench clean
+.PHONY: run test check prove docs bench clean
 
 run: $(VENV)/.run
 	$(BIN)/twistd -n mailfw
@@ -23,7 +25,11 @@ check: $(VENV)/.check
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(SPHINX) docs docs/_build/html
 	$(BIN)/python -m pytest -q
+
+docs: $(VENV)/.docs
+	$(SPHINX) docs docs/_build/html
 
 bench: $(VENV)/.test
 	$(BIN)/python bench/message.py
@@ -46,7 +52,11 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 
 $(VENV)/.check: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[check]'
-	touch $@ $(VENV)/.test $(VENV)/.run
+	touch $@ $(VENV)/.docs $(VENV)/.test $(VENV)/.run
+
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	touch $@ $(VENV)/.run
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mailfw needs Python 3.11 or newer: make PYTHON=python3.12")'

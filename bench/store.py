@@ -11,10 +11,10 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 
@@ -24,7 +24,7 @@ from mailfw.storage.memory import memory
 from mailfw.storage.opening import openStore
 from mailfw.storage.sqlite import sqlite
 from mailfw.storage.textfile import textfile
-from mailfw.values import ALL_UIDS, Column, Identity, MessageSource, Quota, Target
+from mailfw.values import ALL_UIDS, Column, Create, Identity, MessageSource, Quota, SpecialUse, Target
 
 WORDS = ("project", "meeting", "report", "budget", "release", "server", "customer", "contract", "invoice", "travel", "review")
 ACCOUNTS = 100
@@ -40,6 +40,8 @@ class Context:
     domains: tuple[str, ...] = ("bench.test",)
     now: Any = time.time
     isInline: bool = False
+    mailboxes: Sequence[Create] = ()
+    expiry: Mapping[SpecialUse, float] = field(factory=dict)
 
     async def quotaOf(self, account: str) -> Quota:
         """Nothing is limited."""
@@ -160,7 +162,7 @@ def main() -> None:
 
         def begin() -> None:
             running.append(ensureDeferred(measure(options, directory)))
-            running[0].addErrback(lambda failure: failure.printTraceback()).addBoth(lambda _: reactor.stop())  # type: ignore[attr-defined]
+            running[0].addErrback(lambda failure: failure.printTraceback(sys.stderr)).addBoth(lambda _: reactor.stop())  # type: ignore[attr-defined]
 
         reactor.callWhenRunning(begin)  # type: ignore[attr-defined]
         reactor.run()  # type: ignore[attr-defined]

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, TypeVar
 from zope.interface import Attribute, Interface
 
 from mailfw.stages import Decision, Event, Stage
+from mailfw.tally import Health
 from mailfw.values import (
     MX,
     TLSA,
@@ -26,6 +27,7 @@ from mailfw.values import (
     Column,
     Create,
     Credentials,
+    Damage,
     Entry,
     Envelope,
     Identity,
@@ -108,6 +110,20 @@ class IMailStore(Interface):
 
     async def close() -> None:
         """Finish what is under way, and let go of files and threads."""
+
+
+class IStoreAccounts(Interface):
+    """A store that can say whose mail it keeps. Whoever moves all of it asks; of other stores accounts are named one by one."""
+
+    async def accounts() -> list[str]:
+        """Canonical names of all accounts that are there, sorted."""
+
+
+class ICheckedStore(Interface):
+    """A store that can look whether it is whole."""
+
+    async def check() -> list[Damage]:
+        """What is wrong; nothing is changed. Sessions go on meanwhile; it may take as long as reading all there is."""
 
 
 class IAccount(Interface):
@@ -270,6 +286,13 @@ class ISimpleFolders(Interface):
         """Remove it with its messages, but not its children; no error when it is not there. Never INBOX."""
 
 
+class ISimpleAccounts(Interface):
+    """A simple store that can say whose folders it keeps; of others the engine knows the accounts that were opened before."""
+
+    def accounts() -> Iterable[str]:
+        """Canonical names of accounts that have an INBOX."""
+
+
 class ISimpleStream(Interface):
     """A simple store that can read a part of a message without reading all of it."""
 
@@ -411,6 +434,19 @@ class IClosable(Interface):
 
     async def close() -> None:
         """Finish what is under way, and let go of files and threads."""
+
+
+class IHealth(Interface):
+    """What keeps data and can say how it is: a store, a source of accounts, the queue. None of them has to."""
+
+    async def health() -> Sequence[Health]:
+        """One for each file, or whatever it keeps data in. Cheap: asked every few seconds while somebody looks.
+
+        :raises Unavailable: it cannot even tell.
+        """
+
+    async def prove() -> None:
+        """Write something that changes nothing, durably. :raises Unavailable: nothing can be written now."""
 
 
 class IDirectory(Interface):
@@ -576,6 +612,17 @@ class IHookPlugin(Interface):
         """
 
 
+class IHookMark(Interface):
+    """Of a hook plugin whose hooks can become others while the configuration stays as it is: those that are read from files."""
+
+    def mark(argument: str, data: str) -> str:
+        """What changes whenever the hook would be another one if it were opened again: a reload opens it then.
+
+        :param data: where relative paths begin.
+        :raises OSError: it cannot be told.
+        """
+
+
 class IHookContext(IPluginContext):
     """What a hook is given when it is opened. It provides IOptionsContext where the plugin provides IOptions."""
 
@@ -596,3 +643,10 @@ class IMailService(Interface):
 
     def factory(context: Any) -> Any:
         """A Twisted `IProtocolFactory` for one listener. `context` is a `mailfw.net.context.ServiceContext`."""
+
+
+class IInsideService(IMailService):
+    """A service for those who look inside the server: `context` is the server itself, `mailfw.app.server.Server`.
+
+    It listens on loopback unless told otherwise, and while the server stops it is the last that goes.
+    """

@@ -279,6 +279,18 @@ class Plugins:
         ours = [self._load(each) for each in self._builtIns.values()]
         return ours + [self._shadowed(found) for found in self._others()]
 
+    def nameOf(self, module: str) -> str:
+        """Whose of other people's a module is, as in `store ledger (entry point ledger of mailfw-ledger)`; empty: nobody's that
+        anybody has asked for yet. Imports nothing, and may be called in any thread."""
+        found = {_home(each): each for each in self._foreign or () if each.kind is not None and each.plugin is not None}
+        place = module
+        while place:
+            if place in found:
+                each = found[place]
+                return f"{each.kind.value if each.kind else ''} {each.word} ({each.origin})"
+            place = place.rpartition(".")[0]
+        return ""
+
     @staticmethod
     def _usable(found: Found) -> Any:
         if found.plugin is None:
@@ -351,6 +363,14 @@ class Plugins:
                 stranger = Found(None, "", origin, error=f"{plugin!r} provides no plugin contract of mailfw.interfaces")
                 for found in list(_classify(plugin, origin)) or [stranger]:
                     yield evolve(found, version=version)
+
+
+def _home(found: Found) -> str:
+    """What all modules of a plugin's have in common: its package, or the module that was dropped in."""
+    module = type(found.plugin).__module__
+    if module.partition(".")[0] == "mailfw":
+        return ""  # a class of ours, which is nobody's alone
+    return module if module.startswith("twisted.plugins.") else module.partition(".")[0]
 
 
 def _installedEntryPoints() -> Iterable[Any]:

@@ -707,6 +707,26 @@ class Append:
 
 
 @frozen
+class Adopt:
+    """Add messages that come from another store, all or none, under the UIDs that they had there; for administrators who own
+    the account. → `Appended`; NoSuchMailbox, NoPermission, NotSupported, UIDValidityChanged.
+
+    Quota is not asked: the mail is the account's already. UIDs still only grow, and a UIDVALIDITY still never repeats, or else
+    nothing is done: NotSupported where a UID is below UIDNEXT, UIDValidityChanged where the mailbox cannot have that UIDVALIDITY.
+
+    :ivar uids: one for each message, ascending, none below UIDNEXT; empty: the next ones.
+    :ivar uidValidity: what the mailbox has, or gets where it never gave a UID and its name never had as high a one; 0: its own.
+    :ivar uidNext: no UID below is given from then on.
+    """
+
+    mailbox: str
+    messages: tuple[NewMessage, ...] = ()
+    uids: tuple[int, ...] = ()
+    uidValidity: int = 0
+    uidNext: int = 0
+
+
+@frozen
 class SetFlags:
     """Change flags (RFC 9051 §6.4.6; UNCHANGEDSINCE of RFC 7162 §3.1.3). → `FlagsSet`.
 
@@ -798,7 +818,9 @@ class SetRights:
     rights: str
 
 
-Operation = Create | Rename | Delete | Subscribe | Append | SetFlags | Copy | Move | Expunge | SetQuota | SetMetadata | SetRights
+Operation = (
+    Create | Rename | Delete | Subscribe | Append | Adopt | SetFlags | Copy | Move | Expunge | SetQuota | SetMetadata | SetRights
+)
 
 
 @frozen
@@ -842,6 +864,22 @@ class Expunged:
 
 
 Result = MailboxInfo | Appended | FlagsSet | Copied | Expunged | None
+
+
+@frozen
+class Damage:
+    """Something in a store that contradicts itself.
+
+    :ivar kind: one word or a few, the same for all of a kind: `counters`, `missing blob`.
+    :ivar place: the file.
+    :ivar text: what is wrong, for people.
+    :ivar count: how many messages, mailboxes or accounts it concerns.
+    """
+
+    kind: str
+    place: str
+    text: str
+    count: int = 1
 
 
 # --- Simple stores ---------------------------------------------------------------------------------------------------

@@ -138,6 +138,15 @@ def test_entryPointsGiveAPluginOrAList() -> None:
     assert plugins(points=(entryPoint("many", [cellar]),)).words(Kind.STORE) == ["cellar"]
 
 
+def test_aModuleOnAStackLeadsToThePluginThatItIsOf() -> None:
+    found = plugins(points=(entryPoint("one", cellar),))
+    home = __name__.partition(".")[0]
+    assert found.nameOf(f"{home}.deeper.still") == "", "nobody has asked for a plugin yet"
+    found.find(Kind.STORE, "cellar")
+    assert found.nameOf(f"{home}.deeper.still").startswith("store cellar (entry point one")
+    assert found.nameOf("mailfw.storage.engine") == found.nameOf("json") == found.nameOf("") == ""
+
+
 def test_anEntryPointThatFailsOrIsNoPluginIsNamed() -> None:
     points = (entryPoint("bad", ImportError("no libfoo")), entryPoint("odd", 42))
     errors = [each.error for each in plugins(points=points).all()]

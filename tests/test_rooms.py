@@ -14,7 +14,7 @@ import pytest
 import mailfw
 
 ROOT = Path(mailfw.__file__).parent
-PURE_ROOMS = ("values", "errors", "stages", "message", "sasl")
+PURE_ROOMS = ("values", "errors", "stages", "tally", "message", "sasl")
 SESSION_MAY_IMPORT = {"twisted.internet.defer"}
 
 

@@ -29,6 +29,34 @@ class Access:
         finally:
             remote.close()
 
+    def follow(self, operation: str, tell: Callable[[dict[str, Any]], object], **arguments: Any) -> Any:
+        """Have something done that takes long (`tasks`); what comes of it. Who interrupts it ends it, and can begin it again.
+
+        :param tell: is given how far it is, from time to time.
+        :raises Problem:
+        """
+        remote = Remote.connect(os.path.join(self._place.data, "control"))
+        if remote is None:
+            return self._performHere(operation, arguments, tell)
+        try:
+            task = remote.perform("task start", name=operation, **arguments)
+            while True:
+                try:
+                    said = remote.perform("task follow", task=task)
+                except KeyboardInterrupt:
+                    remote.close()
+                    remote = Remote.connect(os.path.join(self._place.data, "control"))
+                    if remote is None:
+                        raise Problem("interrupted, and the server is gone") from None
+                    remote.perform("task stop", task=task)
+                    continue
+                tell(said["progress"])
+                if said["isDone"]:
+                    return said["result"]
+        finally:
+            if remote is not None:
+                remote.close()
+
     def logFile(self) -> str | None:
         """Where the system's log is, as its configuration says; None: on the server's standard output."""
         from mailfw.app.catalogue import plugins
@@ -40,7 +68,9 @@ class Access:
             raise Problem(str(error)) from None
         return None if configuration.log.file == "-" else configuration.path(configuration.log.file)
 
-    def _performHere(self, operation: str, arguments: dict[str, Any]) -> Any:
+    def _performHere(
+        self, operation: str, arguments: dict[str, Any], tell: Callable[[dict[str, Any]], object] | None = None
+    ) -> Any:
         from mailfw.app.administration import Administration
         from mailfw.app.catalogue import plugins
         from mailfw.app.configuration import ConfigurationError, Source
@@ -50,7 +80,15 @@ class Access:
         async def work(reactor: Any) -> Any:
             system = System(configuration, data, reactor)
             try:
-                return await Administration(system).perform(operation, arguments)
+                administration = Administration(system)
+                if tell is None:
+                    return await administration.perform(operation, arguments)
+                task = await administration.perform("task start", {"name": operation, **arguments})
+                said = {"isDone": False}
+                while not said["isDone"]:
+                    said = await administration.perform("task follow", {"task": task})
+                    tell(said["progress"])
+                return said["result"]
             finally:
                 await system.close()
 

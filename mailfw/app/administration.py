@@ -6,16 +6,20 @@ Arguments and results are what JSON can say, because they may cross the control 
 
 from __future__ import annotations
 
+import base64
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 from attrs import asdict
+from twisted.logger import Logger
 
 from mailfw import __version__
 from mailfw.app.problem import Problem
+from mailfw.app.tasks import Tasks
 from mailfw.errors import NoPermission
+from mailfw.net.sessions import SessionInfo
 from mailfw.values import Identity, SetQuota, accountName
 
 if TYPE_CHECKING:
@@ -23,7 +27,18 @@ if TYPE_CHECKING:
     from mailfw.app.server import Server
 
 Operation = Callable[..., Coroutine[Any, Any, Any]]
+
+ORDERS: dict[str, Callable[[SessionInfo], Any]] = {
+    "account": lambda each: (each.account, each.since),
+    "age": lambda each: each.since,
+    "peer": lambda each: (each.peer, each.since),
+    "service": lambda each: (each.service, each.since),
+    "traffic": lambda each: -each.octetsIn - each.octetsOut,
+}
+"""How sessions can be sorted."""
+
 _operations: dict[str, Operation] = {}
+_log = Logger("mailfw.app")
 
 
 def _operation(name: str) -> Callable[[Operation], Operation]:
@@ -43,6 +58,7 @@ class Administration:
     def __init__(self, system: System, server: Server | None = None) -> None:
         self._system = system
         self._server = server
+        self._tasks = Tasks(system)
 
     async def perform(self, operation: str, arguments: dict[str, Any]) -> Any:
         """Do it. :raises Problem: :raises Refusal: it cannot be done."""
@@ -50,6 +66,8 @@ class Administration:
             from mailfw.app.desk import Desk
 
             return await Desk(self._system, self._server is not None).perform(operation, arguments)
+        if operation.startswith("task "):
+            return await self._tasks.perform(operation, arguments)
         method = _operations.get(operation)
         if method is None:
             raise Problem(f'this server knows no operation "{operation}": are server and command of the same version?')
@@ -182,8 +200,47 @@ class Administration:
             "store": server.configuration.store,
             "listeners": [{"service": each.service, "address": each.address} for each in server.listeners if each.address],
             "workers": self._system.outgoing.crew.names(),
+            **await self._health(server),
+            "figures": await server.figures.gather(),
             "sessions": [asdict(each) for each in self._system.context.sessions.infos()],
         }
+
+    @_operation("console")
+    async def console(self, key: str, who: str) -> dict[str, Any]:
+        """Let the holder of a key into the manhole, once; where the socket for that is, and its own key.
+
+        :param key: the public key, in base64, as SSH sends it. :param who: what he is called in the log.
+        """
+        server = self._server
+        if server is None:
+            raise Problem("no server runs with this data directory: the console is a prompt inside a running one")
+        from mailfw.app.shell.entrance import hostKey
+
+        server.door.invitations.add(base64.b64decode(key), who)
+        _log.info("{who} opens the console", who=who)
+        public = hostKey(server.data.file("manhole_host_key")).public().blob()
+        return {"socket": server.door.open(), "hostKey": base64.b64encode(public).decode("ascii")}
+
+    @_operation("top")
+    async def top(self, sort: str = "age", limit: int = 100) -> dict[str, Any]:
+        """What changes about it, and so many of its sessions. :param sort: one of `ORDERS`."""
+        server = self._server
+        if server is None:
+            raise Problem("no server runs with this data directory")
+        sessions = self._system.context.sessions.infos()
+        sessions.sort(key=ORDERS[sort])
+        return {
+            "version": __version__,
+            "uptime": time.time() - server.since,
+            **await self._health(server),
+            "figures": await server.figures.gather(),
+            "sessions": [asdict(each) for each in sessions[:limit]],
+        }
+
+    @staticmethod
+    async def _health(server: Server) -> dict[str, Any]:
+        reasons = await server.readiness.reasons()
+        return {"isReady": not reasons, "reasons": reasons}
 
     def _canonical(self, address: str) -> str:
         try:

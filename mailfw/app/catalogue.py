@@ -36,6 +36,7 @@ BUILT_IN = (
     BuiltIn(Kind.SERVICE, "pop3s", "mailfw.pop3.server:pop3s", "reading mail, TLS (995)"),
     BuiltIn(Kind.SERVICE, "imap", "mailfw.imap.server:imap", "reading mail, STARTTLS (143)"),
     BuiltIn(Kind.SERVICE, "imaps", "mailfw.imap.server:imaps", "reading mail, TLS (993)"),
+    BuiltIn(Kind.SERVICE, "metrics", "mailfw.app.metrics:metrics", "figures for Prometheus, health for probes: HTTP (9025)"),
     BuiltIn(Kind.SERVICE, "manhole", "mailfw.app.manhole:manhole", "a Python prompt inside the server, over SSH (1022)"),
 )
 

@@ -25,10 +25,6 @@ from mailfw.app.sections import Configuration
 from mailfw.interfaces import IOptions
 from mailfw.plugins import Kind, Plugins, didYouMean
 
-LATER = ("metrics",)
-"""Sections that are known and belong to rooms which this version does not have."""
-
-
 FILE_SOURCES = ("passwd",)
 """Sources of accounts whose argument is a file that must be there."""
 
@@ -155,7 +151,6 @@ class _Reader:
         self._mistakes: dict[Path, str] = {}
 
     def read(self) -> Configuration:
-        self._refuseLater()
         configuration = self._validate()
         if configuration is not None:
             areDomainsKnown = not any(path[0] == "domains" for path in self._mistakes)
@@ -167,11 +162,6 @@ class _Reader:
             ordered = sorted(self._mistakes, key=self._places.order)
             raise ConfigurationError(self._file, [Mistake(self._places.name(path), self._mistakes[path]) for path in ordered])
         return configuration
-
-    def _refuseLater(self) -> None:
-        for name in LATER:
-            if self._raw.pop(name, None) is not None:
-                self._mistakes[(name,)] = f"[{name}] is not available in this version"
 
     def _validate(self) -> Configuration | None:
         """The configuration without what is wrong in it, so that the rest can still be looked at; None when too much is."""

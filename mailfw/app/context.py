@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -42,9 +42,11 @@ from mailfw.net.context import ServiceContext
 from mailfw.net.peer import Networks
 from mailfw.net.sessions import SessionRegistry
 from mailfw.net.spool import SpoolDirectory
+from mailfw.net.watchdog import Watchdog
 from mailfw.plugins import BrokenPlugin, Kind, PluginError, check
 from mailfw.sasl.exchange import Logins, Masters
 from mailfw.sql.schema import SchemaMismatch
+from mailfw.tally import Tally
 from mailfw.values import Create, SpecialUse, accountName
 
 if TYPE_CHECKING:
@@ -98,7 +100,9 @@ class _CheckedPlugin:
 class System:
     """Accounts, and when they are asked for the store and all that listeners need.
 
+    :ivar reactor: Twisted's.
     :param isLoopback: nobody outside this machine can reach any listener.
+    :ivar tally: what is counted. :ivar watchdog: of the reactor, started by whoever runs a server.
     :raises Problem: something that the configuration names cannot be opened.
     """
 
@@ -106,7 +110,10 @@ class System:
         self.configuration = configuration
         self.isLoopback = isLoopback
         self.data = data
-        self._reactor = reactor
+        self.reactor = reactor
+        self.tally = Tally()
+        self.watchdog = Watchdog(configuration.netLimits().stallTime, self.tally, plugins().nameOf)
+        self._sourceNames = list(configuration.auth.sources)
         self._sources = [self._openSource(each) for each in configuration.auth.sources]
         self._chain = chain(self._sources)
         self._closing: list[Callable[[], Any]] = []
@@ -120,6 +127,11 @@ class System:
             if isinstance(source, Accounts):
                 return source
         raise Problem('accounts are kept elsewhere: "accounts:" is not among the sources of [auth]')
+
+    @property
+    def sources(self) -> list[tuple[str, IAuthenticator]]:
+        """Sources of accounts, as the configuration named them at the start, in its order."""
+        return list(zip(self._sourceNames, self._sources, strict=True))
 
     async def hasAccount(self, name: str) -> bool:
         """Whether any source lists that canonical name."""
@@ -137,16 +149,26 @@ class System:
     @cached_property
     def store(self) -> IMailStore:
         """The store that the configuration names, opened."""
+        specification = self.configuration.store
+        plugin, _ = self._plugin(Kind.STORE, specification)
+        store = self._openStore(specification, self._pluginContext(specification, plugin))
+        self._closing.append(store.close)
+        return store
+
+    def openAnother(self, specification: str) -> IMailStore:
+        """A store that the configuration does not name, as it is: no account begins with more than INBOX, and nothing expires.
+        Whoever opens it closes it. :raises Problem:"""
+        plugin, _ = self._plugin(Kind.STORE, specification)
+        return self._openStore(specification, evolve(self._pluginContext(specification, plugin), mailboxes=(), expiry={}))
+
+    def _openStore(self, specification: str, context: PluginContext) -> IMailStore:
         from mailfw.storage.opening import openStore  # whoever only administers accounts needs no engine
 
-        specification = self.configuration.store
         plugin, argument = self._plugin(Kind.STORE, specification)
-        context = self._pluginContext(specification, plugin)
         if ISimpleStorePlugin.providedBy(plugin):
             plugin = _CheckedPlugin(plugin)
         store = self._opened(specification, lambda: openStore(plugin, argument, context))
         self._checked(specification, IMailStore, store)
-        self._closing.append(IMailStore(store).close)
         return IMailStore(store)
 
     def _plugin(self, kind: Kind, specification: str) -> tuple[Any, str]:
@@ -159,7 +181,7 @@ class System:
         options = self.configuration.plugin.get(specification.partition(":")[0], {})
         model = optionsModel(plugin)
         return PluginContext(
-            reactor=self._reactor,
+            reactor=self.reactor,
             data=self.configuration.data,
             domains=self.configuration.domains,
             rehash=self.configuration.auth.rehash,
@@ -195,7 +217,7 @@ class System:
         """The queue, opened."""
         from mailfw.delivery.queue import Queue
 
-        queue: Queue = self._opened("queue", lambda: Queue.open(self.data.file("queue.sqlite"), reactor=self._reactor))
+        queue: Queue = self._opened("queue", lambda: Queue.open(self.data.file("queue.sqlite"), reactor=self.reactor))
         self._closing.append(queue.close)
         return queue
 
@@ -204,7 +226,7 @@ class System:
         """The DNS."""
         from mailfw.delivery.dns import Resolver, asker
 
-        resolver = Resolver(self._reactor, asker(self.configuration.dns.servers))
+        resolver = Resolver(self.reactor, asker(self.configuration.dns.servers))
         self._closing.append(resolver.close)
         return resolver
 
@@ -216,7 +238,7 @@ class System:
 
         configuration, directory = self.configuration, self._directory()
         srs: SRS = self._opened("srs", lambda: SRS.open(self.data.file("srs"), configuration.domains[0]))
-        outgoing = Outgoing(configuration, self.queue, srs, self.resolver, self.store, directory, self._reactor)
+        outgoing = Outgoing(configuration, self.queue, srs, self.resolver, self.store, directory, self.reactor, self.tally)
         self._closing.append(outgoing.stop)
         return outgoing
 
@@ -227,7 +249,7 @@ class System:
         """What opens hooks."""
         from mailfw.app.hooking import Hooking
 
-        hooking = Hooking(self._reactor, self.data.file("spool"), lambda: self.resolver)
+        hooking = Hooking(self.reactor, self.data.file("spool"), lambda: self.resolver, self.watchdog, self.tally)
         self._closing.append(hooking.close)
         return hooking
 
@@ -244,6 +266,7 @@ class System:
         self.outgoing.router.hooks = self.outgoing.relay.hooks = hooks
         return ServiceContext(
             hooks=hooks,
+            tally=self.tally,
             hostname=configuration.hostname,
             domains=tuple(configuration.domains),
             store=self.store,
@@ -251,8 +274,8 @@ class System:
             directory=self.outgoing.router.directory,
             router=self.outgoing.router,
             spool=spool,
-            reactor=self._reactor,
-            sessions=SessionRegistry(self._reactor),
+            reactor=self.reactor,
+            sessions=SessionRegistry(self.reactor),
             limits=limits,
             plaintext=configuration.auth.plaintext,
             protocols={"imap": configuration.imap.settings()},
@@ -276,7 +299,7 @@ class System:
             masters=Masters(frozenset(accountName(name, domain) for name in auth.masters), auth.masterSeparator),
             domain=domain,
             secret=self._secret(),
-            guard=LoginGuard(self._reactor, domain),
+            guard=LoginGuard(self.reactor, domain, tally=self.tally),
         )
 
     def _secret(self) -> bytes:
@@ -332,3 +355,4 @@ class System:
         for close in reversed(self._closing):
             await close()
         await self._chain.close()
+        self.watchdog.close()

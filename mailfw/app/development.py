@@ -6,6 +6,7 @@ while nobody outside this machine can reach any listener. Mail for other systems
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ PORTS = {
     "imap": 1143,
     "imaps": 1993,
     "manhole": 1022,
+    "metrics": 9025,
 }
 
 
@@ -41,14 +43,27 @@ def configuration(domains: Sequence[str] | None = None) -> dict[str, Any]:
     :param domains: when others are chosen.
     """
     domains = domains or ["localhost"]
+    ports = {service: port for service, port in PORTS.items() if service != "manhole" or _mayListen(port)}
     return {
         "hostname": "localhost",
         "domains": [*domains],
         "data": DATA,
         "addresses": {"postmaster": f"{ACCOUNTS[0]}@{domains[0]}"},
         "relay": {"hold": True},
-        "listen": [{"service": service, "endpoint": f"localhost:{port}"} for service, port in PORTS.items()],
+        "listen": [{"service": service, "endpoint": f"localhost:{port}"} for service, port in ports.items()],
     }
+
+
+def _mayListen(port: int) -> bool:
+    """Whether a port is for anybody, or we are root. (The manhole's own is not, and `mailfw console` needs none.)"""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except PermissionError:
+            return False
+        except OSError:
+            return True  # taken, which is said to whoever starts the server
+    return True
 
 
 @implementer(IAuthenticator, IVerifierSource)

@@ -1,11 +1,12 @@
 """Hooks, wired: what `[[hook]]` says, made into the runner that rooms ask.
 
-A reload makes a new runner. Hooks whose entry has not changed are the same objects in both, so that what they remember stays;
-those that are gone are closed at the end, for a session that began with them goes on with them.
+A reload makes a new runner. Hooks whose entry has not changed, nor the file that they are in, are the same objects in both, so
+that what they remember stays; those that are gone are closed at the end, for a session that began with them goes on with them.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,12 +20,19 @@ from mailfw.app.configuration import optionsModel
 from mailfw.app.problem import Problem
 from mailfw.app.sections import Configuration
 from mailfw.hooks.runner import Attached, Hooks
-from mailfw.hooks.watchdog import Watchdog
-from mailfw.interfaces import IClosable, IHookContext, IOptionsContext, IResolver
+from mailfw.interfaces import IClosable, IHookContext, IHookMark, IOptionsContext, IResolver
+from mailfw.net.watchdog import Watchdog
 from mailfw.plugins import Kind, PluginError
 from mailfw.stages import Stage
+from mailfw.tally import Tally
 
 _log = Logger("mailfw.app")
+
+_USER_INFO = re.compile(r"//[^/@]*@")
+"""Of a URL: a password, which is for no log."""
+
+_QUERY = re.compile(r"\?.*", re.DOTALL)
+"""Of a specification: what may be secret, and is for no figure."""
 
 
 @implementer(IHookContext, IOptionsContext)
@@ -47,15 +55,19 @@ class Hooking:
     """All hooks that were opened since the start.
 
     :param resolver: the DNS; only asked for where there is a hook.
+    :param watchdog: of the process, which is closed by whoever made it. :param tally: where calls are counted.
     """
 
-    def __init__(self, reactor: Any, spool: str, resolver: Callable[[], IResolver]) -> None:
+    def __init__(
+        self, reactor: Any, spool: str, resolver: Callable[[], IResolver], watchdog: Watchdog, tally: Tally | None = None
+    ) -> None:
         self._reactor = reactor
         self._spool = spool
         self._resolver = resolver
-        self._opened: dict[tuple[str, str], Any] = {}  # by specification and options
+        self._opened: dict[tuple[str, str], Any] = {}  # by specification, options and mark
         self._runners: list[Hooks] = []
-        self._watchdog = Watchdog()
+        self._watchdog = watchdog
+        self._tally = tally or Tally()
 
     def hooks(self, configuration: Configuration) -> Hooks | None:
         """The runner for that configuration; None where it names no hook.
@@ -65,7 +77,8 @@ class Hooking:
         chains: dict[Stage, list[Attached]] = {}
         for entry in configuration.hook:
             plugin, hook = self._open(entry.plugin, configuration)
-            attached = Attached(entry.plugin, hook, entry.deadline, entry.onFailure == "accept")
+            name = _USER_INFO.sub("//", entry.plugin)
+            attached = Attached(name, hook, entry.deadline, entry.onFailure == "accept", self._tally.hook(_QUERY.sub("", name)))
             for stage in entry.stages(plugin):
                 chains.setdefault(stage, []).append(attached)
         if not chains:
@@ -85,7 +98,8 @@ class Hooking:
         try:
             plugin, argument = plugins().open(Kind.HOOK, specification)
             options = configuration.plugin.get(plugin.prefix, {})
-            key = (specification, repr((options, configuration.hostname, configuration.domains, configuration.data)))
+            mark = plugin.mark(argument, configuration.data) if IHookMark.providedBy(plugin) else ""
+            key = (specification, repr((mark, options, configuration.hostname, configuration.domains, configuration.data)))
             if key not in self._opened:
                 self._opened[key] = self._made(plugin, argument, options, configuration)
             return plugin, self._opened[key]

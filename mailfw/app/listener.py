@@ -2,6 +2,9 @@
 
 A connection that comes before `open` waits in the kernel's queue, for the reactor does not run yet. After `stopService`
 begins, no new connection is accepted; those that are there are the session registry's business.
+
+A listener that is stopped while the server runs keeps its socket, which a process without root's rights might not get again:
+whoever comes is told so in the protocol's own words, where it has such words, and hung up on.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from twisted.python.log import callWithContext
 from mailfw.app.endpoints import Binding, isFamilyMissing
 from mailfw.app.logs import QUIET
 from mailfw.app.problem import Problem
+from mailfw.net.factory import MailFactory
 from mailfw.net.peer import NOBODY, Networks
 from mailfw.net.proxy import ProxiedFactory
 
@@ -37,19 +41,31 @@ class Gate(Factory):
 
     def __init__(self) -> None:
         self.inner: Any = None  # IProtocolFactory, whose annotations in Twisted contradict its implementations
+        self.isShut = False
+        self._factory: Any = None
 
     def open(self, factory: IProtocolFactory, tls: Any, proxies: Networks, clock: IReactorTime) -> None:
         """Let connections in; with TLS from their first octet when `tls` is given.
 
         :param proxies: peers that say for whom they speak before anything else; where there are any, nobody else is let in.
         """
+        self._factory = factory
         inner: Any = TLSMemoryBIOFactory(tls, False, factory) if tls is not None else factory
         self.inner = ProxiedFactory(inner, proxies, clock) if proxies != NOBODY else inner
         inner.doStart()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """What the factory behind builds; nobody is let in before there is one."""
-        return self.inner.buildProtocol(addr) if self.inner is not None else None
+        isPolite = isinstance(self._factory, MailFactory)
+        if self.inner is None or (self.isShut and not isPolite):
+            return None
+        return self.inner.buildProtocol(addr)
+
+    def shut(self, reason: str) -> None:
+        """Let nobody in, who is told why; empty: let clients in again."""
+        self.isShut = bool(reason)
+        if isinstance(self._factory, MailFactory):
+            self._factory.refusing = reason
 
 
 class Listener(Service):
@@ -57,11 +73,15 @@ class Listener(Service):
 
     :param service: the configuration's word.
     :param binding: where.
+    :ivar isInside: it is for those who look inside the server (IInsideService).
     :param proxies: whom connections are taken from, where they come by way of a proxy.
     """
 
-    def __init__(self, service: str, binding: Binding, reactor: Any, proxies: Networks = NOBODY) -> None:
+    def __init__(
+        self, service: str, binding: Binding, reactor: Any, proxies: Networks = NOBODY, isInside: bool = False
+    ) -> None:
         self.service = service
+        self.isInside = isInside
         self.proxies = proxies
         self.binding = binding
         self.gate = Gate()
@@ -70,7 +90,7 @@ class Listener(Service):
         self.setName(f"{service} {binding}")
 
     def __repr__(self) -> str:
-        return f"<listener {self.service} {self.address or self.binding}>"
+        return f"<listener {self.service} {self.address or self.binding}{' (stopped)' * self.isStopped}>"
 
     def bind(self) -> None:
         """Take the socket.
@@ -96,6 +116,19 @@ class Listener(Service):
             return str(self.binding)
         name = str(host.host)
         return f"[{name}]:{host.port}" if ":" in name else f"{name}:{host.port}"
+
+    @property
+    def isStopped(self) -> bool:
+        """Whether nobody is let in, though it listens."""
+        return self.gate.isShut
+
+    def turnAway(self) -> None:
+        """Let nobody in any more; who is in stays."""
+        self.gate.shut("this service is stopped, try again later")
+
+    def letIn(self) -> None:
+        """End that."""
+        self.gate.shut("")
 
     def stopService(self) -> Deferred[Any]:
         """Accept nobody any more."""

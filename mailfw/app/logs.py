@@ -85,12 +85,19 @@ class LineObserver:
         self._least = _LEVELS[level]
 
 
+_CONCH = ("twisted.conch.", "mailfw.app.shell.entrance._")
+"""Namespaces of what conch says of each connection, channel and window; who comes in, and what is typed, we say ourselves."""
+
 _PORT_CLOSED = re.compile(r"\((?:\S+ )?Port .* Closed\)")
 
 
 def _isSaidBetter(event: LogEvent) -> bool:
-    """Whether this is a line of Twisted's about a port, each of which our own lines name when the server starts and stops."""
-    return QUIET in event or (event.get("log_namespace") == "log_legacy" and bool(_PORT_CLOSED.fullmatch(formatEvent(event))))
+    """Whether this is a line of Twisted's about a port, each of which our own lines name when the server starts and stops, or one
+    about the manhole's connections."""
+    namespace, level = str(event.get("log_namespace")), event.get("log_level")
+    if namespace.startswith(_CONCH) and (level is None or level is LogLevel.info):
+        return True
+    return QUIET in event or (namespace == "log_legacy" and bool(_PORT_CLOSED.fullmatch(formatEvent(event))))
 
 
 def renderer(form: str) -> Render:

@@ -1,47 +1,109 @@
-"""The manhole as a listening service. What it is made of is in `shell`, which is imported beside the running server: conch would
-cost a quarter of a second at the start."""
+"""The manhole as a listening service, and the door to it in the data directory. What it is made of is in `shell`, which is
+imported beside the running server, or with the first client: conch would cost a quarter of a second at the start."""
 
 from __future__ import annotations
 
-import importlib
+import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IAddress
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
+from twisted.python.log import callWithContext
 from zope.interface import implementer
 
-from mailfw.interfaces import IMailService
+from mailfw.app.late import LateFactory
+from mailfw.app.logs import QUIET
+from mailfw.app.problem import Problem
+from mailfw.app.remote import Reachable
+from mailfw.interfaces import IInsideService
 
 if TYPE_CHECKING:
     from mailfw.app.server import Server
 
 
-class _LateFactory(Factory):
-    """An SSH factory that is made in a thread once the reactor runs, or else when the first client comes."""
+ENTRANCE = "mailfw.app.shell.entrance"
 
-    noisy = False
+INVITED = 30.0
+"""Seconds in which somebody who was announced has to come."""
 
-    def __init__(self, server: Server, reactor: Any) -> None:
+GUESTS = 20
+"""Those who may be announced at a time."""
+
+
+class Invitations:
+    """Keys that were named over the control socket, whose owner may do everything already: each good once, and soon.
+
+    :param now: seconds of a clock that only goes forward.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._keys: dict[bytes, tuple[str, float]] = {}
+
+    def add(self, key: bytes, who: str) -> None:
+        """:param key: the public key as SSH sends it. :raises Problem: too many have been announced that have not come."""
+        self._keys = {each: guest for each, guest in self._keys.items() if guest[1] > self._now()}
+        if len(self._keys) >= GUESTS:
+            raise Problem("too many consoles are being opened at once: try again in half a minute")
+        self._keys[key] = who, self._now() + INVITED
+
+    def holds(self, key: bytes) -> bool:
+        """Whether that key is good now."""
+        return key in self._keys and self._keys[key][1] > self._now()
+
+    def take(self, key: bytes) -> str | None:
+        """Whose it is, and it is good no longer; None: it was not."""
+        who = self._keys[key][0] if self.holds(key) else None
+        self._keys.pop(key, None)
+        return who
+
+
+class Door(Service):
+    """A way in for whoever may open files in the data directory: a Unix socket there, which is made when `mailfw console` first
+    asks for it. So there is a console whatever the configuration says of a manhole.
+
+    :param path: of the socket.
+    """
+
+    name = "console"
+
+    def __init__(self, path: str, server: Server, reactor: Any) -> None:
+        self._path = path
         self._server = server
         self._reactor = reactor
-        self._inner: Any = None
+        self._reachable = Reachable(path)
+        self._port: IListeningPort | None = None
+        self.invitations = Invitations(reactor.seconds)
 
-    def doStart(self) -> None:
-        """Begin to import."""
-        super().doStart()
-        self._reactor.callWhenRunning(self._reactor.callInThread, importlib.import_module, "mailfw.app.shell")
+    def open(self) -> str:
+        """Listen, if nobody does yet; the path of the socket. :raises Problem: it cannot be made."""
+        if self._port is None:
+            try:
+                if os.path.lexists(self._path):
+                    os.unlink(self._path)  # of a server that was killed: whoever holds the lock may
+                listen, factory = self._reactor.listenUNIX, LateFactory(ENTRANCE, self._server, self._reactor)
+                self._port = callWithContext({QUIET: True}, listen, self._reachable.__enter__(), factory, mode=0o600)
+            except (OSError, CannotListenError) as error:
+                raise Problem(f"the socket {self._path} cannot be made: {error}") from None
+        return self._path
 
-    def buildProtocol(self, addr: IAddress | None) -> Any:
-        """One SSH connection."""
-        if self._inner is None:
-            from mailfw.app.shell import makeFactory
+    def stopService(self) -> Deferred[None]:
+        """Let nobody in any more, and remove the socket."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
 
-            self._inner = makeFactory(self._server, self._reactor)
-            self._inner.doStart()
-        return self._inner.buildProtocol(addr)
+    async def _stop(self) -> None:
+        port, self._port = self._port, None
+        if port is not None:
+            await maybeDeferred(port.stopListening)
+        self._reachable.__exit__()
 
 
-@implementer(IMailService)
+@implementer(IInsideService)
 class Manhole:
     """A Python prompt inside the server."""
 
@@ -50,10 +112,10 @@ class Manhole:
     isTLS = False
 
     def factory(self, context: Any) -> Factory:
-        """:param context: the `Server`; alone of all services this one is given the whole house."""
+        """:param context: the `Server`."""
         from twisted.internet import reactor
 
-        return _LateFactory(context, reactor)
+        return LateFactory(ENTRANCE, context, reactor)
 
 
 manhole = Manhole()

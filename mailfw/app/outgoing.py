@@ -37,6 +37,7 @@ from mailfw.delivery.schedule import Schedule
 from mailfw.delivery.srs import SRS
 from mailfw.interfaces import IMailStore, IOptionsContext, IResolver, IRoute, IRouteContext
 from mailfw.plugins import BrokenPlugin, Kind, PluginError, check
+from mailfw.tally import Tally
 from mailfw.values import Address, Target
 
 HELD = "[relay] hold is set: `mailfw queue release` lets it go"
@@ -69,13 +70,15 @@ class Outgoing:
     """Router and relay of one system, and what is between them.
 
     :param srs: rewrites the senders of what aliases send on.
+    :param tally: where deliveries to our own store are counted.
     :raises Problem: a route cannot be opened.
     """
 
     def __init__(
         self, configuration: Configuration, queue: Queue, srs: SRS, resolver: IResolver, store: IMailStore, directory: Directory,
-        reactor: Any,
+        reactor: Any, tally: Tally | None = None,
     ) -> None:  # fmt: skip
+        self._tally = tally or Tally()
         self.queue = queue
         self._srs = srs
         self._resolver = resolver
@@ -138,7 +141,7 @@ class Outgoing:
             lambda domain: bool(accepted.find(domain)),
             configuration.queue.schedule(),
         )
-        return Router(directory, self._store, outbound, self._rates)
+        return Router(directory, self._store, outbound, self._rates, self._tally)
 
     def _makeRoutes(self, configuration: Configuration, router: Router, directory: Directory) -> Routes:
         return openRoutes(configuration, self._resolver, self._reactor, LocalRoute(router), directory.isLocalDomain)

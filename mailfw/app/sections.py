@@ -21,6 +21,7 @@ from mailfw.app.quantities import octets, seconds
 from mailfw.delivery.schedule import Schedule, parseIntervals
 from mailfw.errors import InvalidName
 from mailfw.imap.settings import OWN_NAME, Settings, Workaround
+from mailfw.interfaces import IInsideService
 from mailfw.net.limits import Limits
 from mailfw.net.peer import Networks
 from mailfw.plugins import Kind, PluginError, didYouMean, prefixed
@@ -76,8 +77,6 @@ def _specification(kind: Kind) -> AfterValidator:
 
 
 def _service(value: str, info: ValidationInfo) -> str:
-    if value == "metrics":
-        raise ValueError("the metrics service is not available in this version")
     try:
         _context(info)["plugins"].expect(Kind.SERVICE, value)
     except PluginError as error:
@@ -167,7 +166,15 @@ Intervals = Annotated[list[str], AfterValidator(_intervals)]
 
 
 class Auth(Section):
-    """`[auth]`: who may log in, and how."""
+    """`[auth]`: who may log in, and how.
+
+    :ivar sources: where accounts are, asked in order: `accounts:` (those of `mailfw user`), `passwd:FILE`, `cred:…`, `oauth:`,
+        `certificate:`.
+    :ivar plaintext: from where passwords may come without TLS.
+    :ivar rehash: whether a stored scheme weaker than argon2id is replaced at the next login.
+    :ivar masters: accounts that may enter any other, as `user*master` or by SASL's authorization identity.
+    :ivar masterSeparator: what stands between in `user*master`; empty: nobody logs in so.
+    """
 
     sources: Annotated[list[Annotated[str, _specification(Kind.AUTHENTICATOR)]], Field(min_length=1)] = ["accounts:"]
     plaintext: Literal["loopback", "never", "always"] = "loopback"
@@ -177,19 +184,27 @@ class Auth(Section):
 
 
 class TLS(Section):
-    """`[tls]`: a certificate and its key, or a directory of PEM files."""
+    """`[tls]`: a certificate and its key, or a directory of PEM files.
+
+    :ivar certificate: the whole chain in PEM; or a directory of such files with their keys, chosen by the name that a client
+        asks for.
+    :ivar key: the certificate's, where it is in a file of its own.
+    :ivar clientCA: authorities whose client certificates can log in; clients are then asked for one.
+    """
 
     certificate: ReadablePath
     key: ReadablePath | None = None
     clientCA: ReadablePath | None = None
 
 
-LOOPBACK_SERVICES = ("manhole",)
-"""Services that listen on loopback, on their own port, unless told otherwise."""
-
-
 class Listen(Section):
-    """`[[listen]]`: one service on one endpoint."""
+    """`[[listen]]`: one service on one endpoint.
+
+    :ivar service: `smtp`, `submission`, `submissions`, `lmtp`, `pop3`, `pop3s`, `imap`, `imaps`, `manhole`, `metrics`,
+        or a plugin's own.
+    :ivar endpoint: a port (IPv4 and IPv6, everywhere), `HOST:PORT`, or any endpoint string of Twisted's.
+    :ivar proxy: from whom connections come with a PROXY header, and from nobody else: addresses, networks, `unix`.
+    """
 
     service: Annotated[str, AfterValidator(_service)]
     endpoint: Annotated[str, AfterValidator(_endpoint)] = ""
@@ -201,10 +216,11 @@ class Listen(Section):
         """Without an endpoint: the service's own port, for what only administrators use on loopback."""
         if isinstance(value, dict) and "endpoint" not in value and isinstance(value.get("service"), str):
             try:
-                port = _context(info)["plugins"].find(Kind.SERVICE, value["service"]).port
+                service = _context(info)["plugins"].find(Kind.SERVICE, value["service"])
             except PluginError:
                 return value  # the field's own validator says so
-            return {**value, "endpoint": f"localhost:{port}" if value["service"] in LOOPBACK_SERVICES else str(port)}
+            isInside = IInsideService.providedBy(service)
+            return {**value, "endpoint": f"localhost:{service.port}" if isInside else str(service.port)}
         return value
 
     def bindings(self) -> list[Binding]:
@@ -237,7 +253,8 @@ class Hook(Section):
     """`[[hook]]`: who else has a say, and where.
 
     :ivar stage: where it is asked; empty: where its plugin says.
-    :ivar deadline: seconds in which it has to answer.
+    :ivar plugin: `python:…`, `milter:…`, `policy:…`, `http://…`, `dnsbl:…`, `greylist:`, or a plugin's own.
+    :ivar deadline: in which it has to answer.
     :ivar onFailure: what becomes of mail when it does not.
     """
 
@@ -263,7 +280,12 @@ class Hook(Section):
 
 
 class Addresses(Section):
-    """`[addresses]`: what local parts mean beside accounts and aliases."""
+    """`[addresses]`: what local parts mean beside accounts and aliases.
+
+    :ivar postmaster: who gets the mail for postmaster; otherwise the first account made with `--admin`.
+    :ivar catchAll: by domain, who gets mail for addresses that nobody else has.
+    :ivar tagDelimiter: `user+anything@` is `user@`; empty: it is not.
+    """
 
     postmaster: Annotated[str, AfterValidator(_addressOrNone)] = ""
     catchAll: dict[Domain, AddressText] = {}
@@ -271,7 +293,12 @@ class Addresses(Section):
 
 
 class Queue(Section):
-    """`[queue]`: how long mail for others is tried."""
+    """`[queue]`: how long mail for others is tried.
+
+    :ivar retry: after which times it is tried again; `15m*16` is that often, the last repeats.
+    :ivar warnAfter: then the sender is told once that it waits.
+    :ivar giveUpAfter: then it comes back.
+    """
 
     retry: Intervals = ["5m", "15m*16", "1h"]
     warnAfter: Seconds = 4 * 3600.0
@@ -285,6 +312,12 @@ class Queue(Section):
 class Relay(Section):
     """`[relay]`: how mail for others leaves, and who may send it.
 
+    :ivar port: where other systems take mail.
+    :ivar smarthost: one host for all that leaves, `smtp://user@host:587`; `smtps://…` for TLS from the first octet.
+    :ivar smarthostPassword: the user's there.
+    :ivar timeout: the longest wait for one reply.
+    :ivar networks: hosts that may send anywhere without a login.
+    :ivar deliveriesPerDestination: at a time, to one destination.
     :ivar hold: what leaves by the DNS or the smart host waits in the queue until somebody releases it.
     :ivar deliveries: of the server at a time; 0: workers (`mailfw relay`) bring on what leaves.
     :ivar loopback: what the DNS says may lead to this machine itself; for trying out.
@@ -302,7 +335,10 @@ class Relay(Section):
 
 
 class DNS(Section):
-    """`[dns]`: whom to ask; nobody: whom the system asks."""
+    """`[dns]`: whom to ask; nobody: whom the system asks.
+
+    :ivar servers: `ADDRESS:PORT`, asked in order.
+    """
 
     servers: list[Annotated[str, AfterValidator(_nameServer)]] = []
 
@@ -310,8 +346,10 @@ class DNS(Section):
 class Route(Section):
     """`[[route]]`: the way on which mail for one domain leaves, or with a dot before it for all domains below.
 
-    :ivar accept: whether anybody may send there; None: yes, unless mail only passes through (`smtp:`, `mx:`).
-    :ivar retry: :ivar warnAfter: :ivar giveUpAfter: as in `[queue]`, whose are meant where they are None.
+    :ivar domain: `example.org`; `.example.org` is every domain below it.
+    :ivar via: `mx:`, `smtp:HOST:PORT`, `lmtp:…`, `pipe:PROGRAM ARGS`, `discard:`, or a plugin's own.
+    :ivar accept: whether anybody may send there; without it: yes, unless mail only passes through (`smtp:`, `mx:`).
+    :ivar retry: :ivar warnAfter: :ivar giveUpAfter: as in `[queue]`, whose are meant where they are not said.
     """
 
     domain: Annotated[str, AfterValidator(_routed)]
@@ -336,7 +374,12 @@ class Route(Section):
 
 
 class Log(Section):
-    """`[log]`: where events are written, and how."""
+    """`[log]`: where events are written, and how.
+
+    :ivar format: lines for people, or a JSON object a line.
+    :ivar file: a path, opened anew at SIGHUP; `-`: stdout.
+    :ivar level: what is less than that is not written.
+    """
 
     format: Literal["text", "json"] = "text"
     file: str = "-"
@@ -367,13 +410,22 @@ def _identification(value: dict[str, str]) -> dict[str, str]:
 
 
 class AccountIMAP(Section):
-    """`[imap.accounts."ADDRESS"]`: what is so for one account only."""
+    """`[imap.accounts."ADDRESS"]`: what is so for one account only.
+
+    :ivar without: capabilities to switch off for it, beside those of `[imap]`.
+    """
 
     without: list[Annotated[str, AfterValidator(_capability)]] = []
 
 
 class IMAP(Section):
-    """`[imap]`: what IMAP sessions say of the server, and what they can do."""
+    """`[imap]`: what IMAP sessions say of the server, and what they can do.
+
+    :ivar id: what ID answers; empty: nothing.
+    :ivar without: capabilities to switch off with their commands, such as `UNAUTHENTICATE` or `AUTH=LOGIN`.
+    :ivar workarounds: what is let pass although a standard forbids it.
+    :ivar accounts: by address, what is so for one account only.
+    """
 
     id: Annotated[dict[str, str], AfterValidator(_identification)] = dict(OWN_NAME)
     without: list[Annotated[str, AfterValidator(_capability)]] = []
@@ -391,7 +443,10 @@ class IMAP(Section):
 
 
 class Manhole(Section):
-    """`[manhole]`: who may use the Python prompt, beside accounts with the admin flag."""
+    """`[manhole]`: who may use the Python prompt, beside accounts with the admin flag.
+
+    :ivar authorizedKeys: a file of keys as OpenSSH has them.
+    """
 
     authorizedKeys: str = "manhole_authorized_keys"
 
@@ -444,7 +499,11 @@ def _uses(value: dict[str, str]) -> dict[str, str]:
 
 
 class Expire(Section):
-    """`[expire]`: after how long messages go by themselves from mailboxes of a special use."""
+    """`[expire]`: after how long messages go by themselves from mailboxes of a special use.
+
+    :ivar trash: from Trash; without it they stay.
+    :ivar junk: from Junk, likewise.
+    """
 
     trash: Seconds | None = None
     junk: Seconds | None = None
@@ -462,7 +521,16 @@ _FIRST_MAILBOXES = {
 
 
 class Configuration(Section):
-    """The whole file, options applied."""
+    """The whole file, options applied.
+
+    :ivar hostname: what the server calls itself; its MX and its certificate say the same.
+    :ivar domains: mail for these ends here; a user name without a domain is of the first.
+    :ivar data: the data directory; every relative path starts here.
+    :ivar store: where mail is kept: `sqlite:DIR`, `maildir:DIR`, `textfile:DIR`, `textfile:DIR?format=simple`, `memory:`, or a
+        plugin's own.
+    :ivar mailboxes: what a new account has beside INBOX, and what each is for; `""`: nothing in particular.
+    :ivar plugin: by prefix, options of plugins: `[plugin.PREFIX]`.
+    """
 
     hostname: Domain
     domains: Annotated[list[Domain], Field(min_length=1)]

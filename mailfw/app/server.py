@@ -33,13 +33,17 @@ from mailfw.app.context import System
 from mailfw.app.control import ControlSocket
 from mailfw.app.datadir import DataDirectory
 from mailfw.app.endpoints import isFamilyMissing, obstacle
+from mailfw.app.figures import Figures
 from mailfw.app.listener import Listener, cannotListen
 from mailfw.app.logs import LineObserver, LogFile, Output, StandardOutput, renderer, syslogOutput
+from mailfw.app.manhole import Door
 from mailfw.app.outgoing import RelayService
 from mailfw.app.problem import Problem
+from mailfw.app.readiness import Readiness
 from mailfw.app.sections import Configuration
 from mailfw.app.signals import StopSignals
 from mailfw.app.tls import Certificates
+from mailfw.interfaces import IInsideService
 from mailfw.net.peer import Networks
 from mailfw.plugins import Kind, PluginError
 
@@ -66,6 +70,7 @@ def _fixed(configuration: Configuration) -> dict[str, Any]:
         "dns": configuration.dns,
         "log.format": configuration.log.format,
         "log.file": configuration.log.file,
+        "limits.stall_time": configuration.netLimits().stallTime,
         "mailboxes": configuration.mailboxes,
         "expire": configuration.expire,
         "plugin": configuration.plugin,
@@ -92,6 +97,9 @@ class Server(MultiService):
         self.certificates: Certificates | None = None
         self.listeners: list[Listener] = []
         self.system: System | None = None
+        self.door = Door(data.file("console"), self, reactor)
+        self.readiness = Readiness(self, reactor)
+        self.figures = Figures(self, reactor)
         self._reactor = reactor
         self._runner = runner
         self._isTwistd = "nodaemon" in runner
@@ -111,7 +119,10 @@ class Server(MultiService):
         self.certificates = self._loadCertificates(self.configuration)
         for listen in self.configuration.listen:
             for binding in listen.bindings():
-                self.listeners.append(Listener(listen.service, binding, self._reactor, Networks.parse(listen.proxy)))
+                isInside = IInsideService.providedBy(_service(listen.service))
+                self.listeners.append(
+                    Listener(listen.service, binding, self._reactor, Networks.parse(listen.proxy), isInside)
+                )
         self._refuseWithoutCertificate()
         obstacles = [(each.service, each.binding, error) for each in self.listeners if (error := obstacle(each.binding))]
         missing = [each for each in obstacles if each[1].isOptional and isFamilyMissing(each[2])]
@@ -203,6 +214,7 @@ class Server(MultiService):
             administration = Administration(self.system, self)
             control = ControlSocket(self.data.file("control"), administration.perform, self._reactor, self.system.outgoing.crew)
             control.setServiceParent(self)
+            self.door.setServiceParent(self)
             super().startService()
         except Problem as problem:
             self._giveUp(problem)
@@ -216,7 +228,7 @@ class Server(MultiService):
     def _openListeners(self, system: System) -> None:
         for listener in self.listeners:
             service = _service(listener.service)
-            factory = service.factory(self if service.name == "manhole" else system.context)
+            factory = service.factory(self if listener.isInside else system.context)
             tls = self.certificates if service.isTLS else None
             listener.gate.open(factory, tls, listener.proxies, self._reactor)
 
@@ -225,6 +237,7 @@ class Server(MultiService):
         assert self.system is not None
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS, 20, 20)
+        self.system.watchdog.start(self._reactor)
         StopSignals(self._reactor, self._hurry)
         RelayService(self.system.outgoing, self._reactor).setServiceParent(self)
         domains = ", ".join(self.configuration.domains)
@@ -298,12 +311,16 @@ class Server(MultiService):
 
     async def _stop(self) -> None:
         _log.info("stopping")
-        await DeferredList([maybeDeferred(service.stopService) for service in self], consumeErrors=True)
+        inside = [each for each in self.listeners if each.isInside]
+        first = [service for service in self if service not in inside]
+        await DeferredList([maybeDeferred(service.stopService) for service in first], consumeErrors=True)
         if self.system is not None:
             seconds = self.configuration.netLimits().stopTimeout
             relayed = Deferred.fromCoroutine(self.system.outgoing.stop(seconds))
             await self.system.context.sessions.stop(seconds)
             await relayed
+        await DeferredList([each.stopService() for each in inside], consumeErrors=True)
+        if self.system is not None:
             await self.system.close()
         self.data.release()
         _log.info("stopped")

@@ -38,6 +38,7 @@ from mailfw.delivery.relay import Relay
 from mailfw.delivery.routes import Routes
 from mailfw.errors import Unavailable
 from mailfw.interfaces import IDelivery, IRoute
+from mailfw.net.watchdog import Watchdog
 from mailfw.plugins import Kind
 from mailfw.stages import Stage
 from mailfw.values import Envelope
@@ -90,7 +91,9 @@ class Worker:
         self._isStopping = False
         self.status = 0
         self._resolver = Resolver(reactor, asker(configuration.dns.servers))
-        self._hooking = Hooking(reactor, os.path.join(configuration.data, "spool"), lambda: self._resolver)
+        self._watchdog = Watchdog(configuration.netLimits().stallTime, nameOf=plugins().nameOf)
+        spool = os.path.join(configuration.data, "spool")
+        self._hooking = Hooking(reactor, spool, lambda: self._resolver, self._watchdog)
         self._queue = FarQueue(name, dialer(os.path.join(configuration.data, "control"), reactor), reactor)
         self._relay = Relay(
             self._queue,
@@ -111,6 +114,7 @@ class Worker:
         """Relay, once the reactor runs."""
         StopSignals(self._reactor, self._relay.cutOff)
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
+        self._watchdog.start(self._reactor)
         self._relay.start()
         self._queue.open()
 
@@ -126,6 +130,7 @@ class Worker:
             self._queue.close()
         await self._hooking.close()
         await self._resolver.close()
+        self._watchdog.close()
         _log.info("stopped")
 
     def reload(self) -> None:

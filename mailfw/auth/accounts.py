@@ -38,6 +38,7 @@ from mailfw.interfaces import (
     IAuthenticator,
     IAuthenticatorPlugin,
     IClosable,
+    IHealth,
     IIdentitySource,
     IQuotas,
     IUserList,
@@ -45,6 +46,7 @@ from mailfw.interfaces import (
 )
 from mailfw.sasl.verifier import Verifier
 from mailfw.sql import Connection, Database
+from mailfw.tally import Health
 from mailfw.values import Address, Credentials, Identity, PasswordCredentials, Quota, accountName
 
 T = TypeVar("T")
@@ -87,7 +89,7 @@ class Imported:
     replaced: int
 
 
-@implementer(IAuthenticator, IVerifierSource, IIdentitySource, IUserList, IAliases, IQuotas, IClosable)
+@implementer(IAuthenticator, IVerifierSource, IIdentitySource, IUserList, IAliases, IQuotas, IHealth, IClosable)
 class Accounts:
     """The accounts of one database file. Methods are for the reactor's thread.
 
@@ -321,6 +323,14 @@ class Accounts:
         name = self._canonical(alias)
         if not await self._change(lambda connection: rows.removeAlias(connection, name)):
             raise NoSuchAlias(f"there is no alias {_show(alias)}")
+
+    async def health(self) -> list[Health]:
+        """How the file is."""
+        return [self._database.health()]
+
+    async def prove(self) -> None:
+        """:raises Unavailable: it takes no change."""
+        await self._database.prove()
 
     async def close(self) -> None:
         """Finish what is being written, and let go of the file."""

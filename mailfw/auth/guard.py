@@ -25,6 +25,7 @@ from typing import Any
 from twisted.logger import Logger
 
 from mailfw.auth.turns import Line, Turns
+from mailfw.tally import Tally
 from mailfw.values import Identity, accountName
 
 LONGEST = 30.0
@@ -63,7 +64,10 @@ class LoginGuard:
 
     log = Logger()
 
-    def __init__(self, reactor: Any, domain: str = "localhost", capacity: int = CAPACITY) -> None:
+    def __init__(
+        self, reactor: Any, domain: str = "localhost", capacity: int = CAPACITY, tally: Tally | None = None
+    ) -> None:
+        self._logins = (tally or Tally()).logins
         self._now = reactor.seconds
         self._domain = domain
         self._capacity = capacity
@@ -92,6 +96,7 @@ class LoginGuard:
 
     def failed(self, user: str, service: str, peer: str, reason: str) -> None:
         """Count a failed login and write its line."""
+        self._logins[service, "failed"] += 1
         network, name = _networkOf(peer), self._spell(user)
         isFirst = not self._count(network, name)
         self._add(network, name)
@@ -101,6 +106,7 @@ class LoginGuard:
 
     def succeeded(self, identity: Identity, service: str, peer: str) -> None:
         """Forget that user's failures from there; those of others stay. That a master came in is logged."""
+        self._logins[service, "succeeded"] += 1
         key = (_networkOf(peer), identity.authenticatedAs or identity.account)
         self._failures.pop(key, None)
         self._welcome[key] = None

@@ -50,6 +50,7 @@ class OAuthOptions(BaseModel):
     :ivar userClaim: names the account. :ivar scope: what a token must allow.
     :ivar discovery: URL of the provider's openid-configuration, which clients are told.
     :ivar authorities: PEM file of certificates to trust for `https`, in place of the system's.
+    :ivar algorithms: with which a JWT may be signed. :ivar clientId: :ivar clientSecret: what we are at the provider.
     :ivar timeout, leeway, remember: seconds, for an answer, between clocks, and for what introspection said.
     """
 

@@ -12,6 +12,7 @@ from mailfw.delivery.policy import JUNK, decide, outcomeOf, tell
 from mailfw.errors import OverQuota, Refusal, Unavailable
 from mailfw.interfaces import IHooks, IMailStore
 from mailfw.stages import Quarantine, Stage
+from mailfw.tally import Tally
 from mailfw.values import Address, Envelope, Fate, MessageSource, Outcome, Target
 
 
@@ -28,8 +29,9 @@ class LocalDelivery:
 
     _log = Logger("mailfw.delivery")
 
-    def __init__(self, store: IMailStore) -> None:
+    def __init__(self, store: IMailStore, tally: Tally | None = None) -> None:
         self._store = store
+        self._counts = (tally or Tally()).deliveries
         self.hooks: IHooks | None = None
 
     async def mustHaveRoom(self, targets: Sequence[Target]) -> None:
@@ -65,6 +67,8 @@ class LocalDelivery:
         bring = self._bring if self.hooks is None else partial(self._bringAsked, self.hooks, Envelope(sender))
         outcomes = await bring(message.withPrefix(returnPath(sender)), list(targets.values()))
         found = dict(zip(targets, outcomes, strict=True))
+        for outcome in outcomes:
+            self._counts[outcome.fate] += 1
         return [[found[target.account, target.mailbox] for target in group] for group in groups]
 
     async def _bringAsked(

@@ -32,6 +32,7 @@ from mailfw.errors import NoRoute, NoSuchRecipient, Refusal, RelayDenied, Unavai
 from mailfw.interfaces import IDelivery, IDirectory, IHooks, IMailStore, IRoute, IRouter
 from mailfw.message.dsn import Action, encodeXtext
 from mailfw.stages import Accept, Client, Event, Stage
+from mailfw.tally import Tally
 from mailfw.values import Address, Envelope, Fate, MessageSource, Outcome, Peer, Recipient, Target
 
 
@@ -69,13 +70,19 @@ class Router:
     """Opens deliveries into our store for what the directory knows and, with `outbound`, to other systems.
 
     :param rates: how much one sender may send; None: any number.
+    :param tally: where deliveries are counted.
     """
 
     def __init__(
-        self, directory: IDirectory, store: IMailStore, outbound: Outbound | None = None, rates: Rates | None = None
+        self,
+        directory: IDirectory,
+        store: IMailStore,
+        outbound: Outbound | None = None,
+        rates: Rates | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self.directory = directory
-        self.local = LocalDelivery(store)
+        self.local = LocalDelivery(store, tally)
         self.outbound = outbound
         self._hooks: IHooks | None = None
         self.rates = rates

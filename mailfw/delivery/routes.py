@@ -20,6 +20,7 @@ from zope.interface import implementer
 from mailfw.delivery.carrier import Carrier
 from mailfw.delivery.destination import Destinations, Hop, Security
 from mailfw.delivery.directory import spellings
+from mailfw.delivery.hosts import HostsFile
 from mailfw.delivery.sessions import PLAINLY, Calling, Login, Sessions
 from mailfw.errors import Refusal, Unreachable
 from mailfw.interfaces import IClosable, IDelivery, IResolver, IRoute, IRouteContext, IRoutePlugin
@@ -28,6 +29,8 @@ from mailfw.values import Envelope, Fate, MessageSource, Outcome, Recipient
 
 SMTP_PORT = 25
 LMTP_PORT = 24
+
+HOSTS = HostsFile()
 
 T = TypeVar("T")
 
@@ -89,11 +92,11 @@ class Host:
             raise ValueError(f'"{text}" is no host: write "host.example:{port}", "[2001:db8::1]:{port}" or "unix:/path"')
         return cls(match[1] or match[2], int(match[3] or port))
 
-    async def hops(self, resolver: IResolver) -> Sequence[Hop]:
+    async def hops(self, resolver: IResolver, hosts: HostsFile = HOSTS) -> Sequence[Hop]:
         """Its addresses. :raises Unreachable: nobody tells them; temporary, for the host was configured."""
-        if self.host.startswith("/") or _isAddress(self.host):
-            addresses: Sequence[str] = [self.host]
-        else:
+        isKnown = self.host.startswith("/") or _isAddress(self.host)
+        addresses: Sequence[str] = [self.host] if isKnown else hosts.find(self.host)
+        if not addresses:
             try:
                 addresses = (await resolver.addresses(self.host)).records
             except Refusal as error:

@@ -1,6 +1,7 @@
 """Hooks that are functions: `python:MODULE:FUNCTION`, or `python:FILE.py:FUNCTION` with a file below the data directory.
 
-A class is made into an object once, with what plugins are given when they are opened; the object is the hook.
+A class is made into an object once, with what plugins are given when they are opened; the object is the hook. A file that has
+changed is read anew at a reload.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from attrs import frozen
 from zope.interface import implementer
 
 from mailfw.hooks.runner import Hook
-from mailfw.interfaces import IHookContext, IHookPlugin
+from mailfw.interfaces import IHookContext, IHookMark, IHookPlugin
 from mailfw.stages import Stage
 
 
-@implementer(IHookPlugin)
+@implementer(IHookPlugin, IHookMark)
 @frozen
 class PythonPlugin:
     """Finds functions by name."""
@@ -43,6 +44,12 @@ class PythonPlugin:
         if not callable(found):
             raise ValueError(f"{place} has no function {name}")
         return _made(found, context) if inspect.isclass(found) else _hook(found)
+
+
+    def mark(self, argument: str, data: str) -> str:
+        """When the file was last written; a module that was imported stays what it is."""
+        place = argument.rpartition(":")[0]
+        return str(os.stat(os.path.join(data, place)).st_mtime_ns) if place.endswith(".py") else ""
 
 
 def _made(kind: Any, context: IHookContext) -> Hook:

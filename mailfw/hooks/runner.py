@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from time import perf_counter
 from typing import Any
 
 from attrs import define, field, frozen
@@ -23,8 +24,8 @@ from zope.interface import implementer
 from mailfw.hooks.edits import applied
 from mailfw.hooks.failure import Unanswered
 from mailfw.hooks.threads import Threads
-from mailfw.hooks.watchdog import Watchdog
 from mailfw.interfaces import IClosable, IHooks
+from mailfw.net.watchdog import Watchdog
 from mailfw.stages import (
     STAGES,
     Accept,
@@ -42,6 +43,7 @@ from mailfw.stages import (
     Stage,
     TempFail,
 )
+from mailfw.tally import HookTally
 
 CONTINUE = Continue()
 FAILURE = TempFail(451, "4.3.0", "something went wrong here, try again later")
@@ -63,12 +65,14 @@ class Attached:
     """A hook with what the configuration says of it.
 
     :ivar name: for the log. :ivar deadline: seconds. :ivar isOptional: its failure means no more than its absence.
+    :ivar tally: where its calls are counted.
     """
 
     name: str
     hook: Hook
     deadline: float = 10.0
     isOptional: bool = False
+    tally: HookTally = field(factory=HookTally)
     underWay: int = field(init=False, default=0)
 
 
@@ -82,6 +86,7 @@ class Hooks:
     """All hooks, by stage, in their order.
 
     :param reactor: IReactorTime, and IReactorFromThreads unless in tests.
+    :param watchdog: the process's; None: one of our own.
     """
 
     log = Logger("mailfw.hooks")
@@ -91,6 +96,7 @@ class Hooks:
         self._reactor = reactor
         self._threads = Threads(reactor)
         self._watchdog = watchdog or Watchdog()
+        self._isWatchdogOurs = watchdog is None
         self.stages: Collection[Stage] = frozenset(self._chains)
 
     async def ask(self, event: Event) -> Decision:
@@ -126,23 +132,27 @@ class Hooks:
     async def close(self) -> None:
         """Let go of threads. What hooks hold is for whoever opened them to close."""
         self._threads.close()
-        self._watchdog.close()
+        if self._isWatchdogOurs:
+            self._watchdog.close()
 
     # --- One hook ----------------------------------------------------------------------------------------------------
 
     async def _said(self, attached: Attached, event: Event) -> Result:
         """Its answer, or what stands for one that it did not give."""
         said: Any = _Failed
+        began = perf_counter()
         if attached.underWay >= WAITING:
             self.log.error("hook {hook} is not asked: {count} calls of it are under way", hook=attached.name, count=WAITING)
         else:
             said = await self._asked(attached, event)
+        attached.tally.calls.add(perf_counter() - began)
         if said is None:
             return CONTINUE
         if said is not _Failed and (wrong := _fault(said, event.stage)):
             self.log.error("hook {hook} answers {wrong}", hook=attached.name, wrong=wrong)
             said = _Failed
         if said is _Failed:
+            attached.tally.failures += 1
             return CONTINUE if attached.isOptional else FAILURE
         answer: Result = said
         return answer

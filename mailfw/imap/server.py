@@ -43,6 +43,7 @@ class IMAPServer(Connection):
     """
 
     lineLimit = lineTolerance = LINE_LIMIT
+    protocol = "IMAP"
     recency = Recency()
 
     def __init__(self, context: ServiceContext, listener: Listener) -> None:
@@ -82,6 +83,15 @@ class IMAPServer(Connection):
 
     def now(self) -> float:
         return self.context.now()
+
+    @property
+    def mailbox(self) -> str:
+        """The selected one, with its account where that is another's."""
+        selected = self._session.selected
+        if selected is None:
+            return ""
+        owner = selected.account.owner if selected.account is not None else self.account
+        return selected.name if owner == self.account else f"{selected.name} of {owner}"
 
     # --- What the connection asks ----------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ import itertools
 import socket
 from collections.abc import Callable, Coroutine
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from attrs import frozen
@@ -37,6 +38,7 @@ from mailfw.net.begun import begun
 from mailfw.net.deflate import BrokenStream, Deflate
 from mailfw.net.output import Output
 from mailfw.net.peer import peerOf
+from mailfw.net.tap import Taps
 from mailfw.values import Peer
 
 if TYPE_CHECKING:
@@ -94,13 +96,18 @@ class Connection(TwistedProtocol):
 
     :cvar lineLimit: octets that a line may have, its end not counted.
     :cvar lineTolerance: octets of a longer line that are read past, with nothing kept but where it began and ended.
+    :cvar protocol: what people call the protocol.
     :ivar id: names the connection in logs and in `sessions()`.
     :ivar account: whose session it is, once that is known.
     :ivar state: one word for people: what the session is at.
+    :ivar taps: who listens; None: nobody.
+    :ivar tally: what is counted of the service.
     """
 
     lineLimit = 4096
     lineTolerance = 0
+    protocol = ""
+    taps: Taps | None = None
 
     def __init__(self, context: ServiceContext, listener: Listener) -> None:
         self.context = context
@@ -112,6 +119,7 @@ class Connection(TwistedProtocol):
         self.peer = Peer("")
         self.since = 0.0
         self.octetsIn = self.octetsOut = 0
+        self.tally = context.tally.service(listener.service)
         module = type(self).__module__
         self.log = Logger(module.rpartition(".")[0] or module, source=self)
         self.lineEndedByCRLF = True
@@ -125,6 +133,7 @@ class Connection(TwistedProtocol):
         self._isSinkNew = False  # one that wants no octets at all is done before any come
         self._isGreeted = False
         self._isBusy = False
+        self._commandBegan = 0.0  # by `perf_counter`; 0: none waits
         self._isPaused = False
         self._isStopping = False
         self._isClosing = False
@@ -185,6 +194,8 @@ class Connection(TwistedProtocol):
         """Send octets. Never blocks; whoever sends much awaits `drain` in between."""
         if not self._isLost:
             self.octetsOut += len(data)
+            if self.taps is not None:
+                self.taps.told(data)
             if self._deflate is not None:
                 data = self._deflate.compress(data)
                 self._flushCall = self._flushCall or self.context.reactor.callLater(0, self._flush)
@@ -311,6 +322,11 @@ class Connection(TwistedProtocol):
         """The client's certificate, in DER, if it has shown one that an authority of ours issued."""
         beneath = tls.tlsOf(self.transport)
         return tls.verifiedCertificate(beneath) if beneath is not None else None
+
+    @property
+    def mailbox(self) -> str:
+        """The mailbox that the session is in, for people; empty: none."""
+        return ""
 
     @property
     def peerHost(self) -> str:
@@ -454,6 +470,7 @@ class Connection(TwistedProtocol):
             self._transport.setTcpNoDelay(True)
         self._transport.registerProducer(self._output, True)
         self.context.sessions.add(self)
+        self.tally.begun += 1
         if tls.tlsOf(self.transport) is None:
             self.handshakeCompleted()
         else:
@@ -507,6 +524,9 @@ class Connection(TwistedProtocol):
             self._flushCall = None
         self._forgetInput()
         self.context.sessions.discard(self)
+        self.tally.ended += 1
+        self.tally.octetsIn += self.octetsIn
+        self.tally.octetsOut += self.octetsOut
         self._output.resumeProducing()
         if self._pausing is not None:
             self._pausing.cancel()
@@ -538,6 +558,8 @@ class Connection(TwistedProtocol):
             self._buffer, self._at = b"", 0
             self._isSinkNew = False
             rest = self._sink.feed(data)
+            if self.taps is not None:
+                self.taps.readPast(len(data) - len(rest or b""))
             if rest is not None:
                 self._buffer = rest
                 sink, self._sink = self._sink, None
@@ -545,7 +567,18 @@ class Connection(TwistedProtocol):
             return
         line = self._nextLine()
         if line is not None:
+            if self.taps is not None:
+                self.taps.heard(line)
+            began = perf_counter()
             self._handle(self.lineReceived, line)
+            if self._isBusy:
+                self._commandBegan = began
+            else:
+                self.tally.commands.add(perf_counter() - began)
+
+    def _commandEnded(self) -> None:
+        self.tally.commands.add(perf_counter() - self._commandBegan)
+        self._commandBegan = 0.0
 
     def _nextLine(self) -> bytes | None:
         end = self._buffer.find(b"\n", self._at)
@@ -568,6 +601,8 @@ class Connection(TwistedProtocol):
             line, size = line[:-1], size - 1
         if size <= self.lineLimit:
             return line
+        if self.taps is not None:
+            self.taps.readPast(size)
         if size <= self.lineTolerance:
             self._handle(partial(self.longLineReceived, line[:LINE_ENDS]), line[-LINE_ENDS:])
         else:
@@ -616,9 +651,11 @@ class Connection(TwistedProtocol):
 
     def _freed(self, _: object) -> None:
         self._isBusy = False
+        if self._commandBegan:
+            self._commandEnded()
 
     def _freedByFailure(self, failure: Failure) -> None:
-        self._isBusy = False
+        self._freed(None)
         self._fail(failure)
 
     def _goOn(self, _: object) -> None:

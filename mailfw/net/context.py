@@ -16,6 +16,7 @@ from mailfw.net.sessions import SessionRegistry
 from mailfw.net.spool import SpoolDirectory
 from mailfw.net.stretches import Stretches
 from mailfw.sasl.exchange import Logins
+from mailfw.tally import Tally
 
 
 @define(eq=False)
@@ -33,6 +34,7 @@ class ServiceContext:
     :ivar inquiries: whom VRFY and EXPN tell the truth: `login`, `never`, `always`.
     :ivar xclient: peers that may say whom they speak for.
     :ivar hooks: who else has a say; None: nobody.
+    :ivar tally: what is counted.
     :ivar stretches: where long work on the reactor waits for its turns.
     """
 
@@ -53,6 +55,7 @@ class ServiceContext:
     inquiries: str = "login"
     xclient: Networks = NOBODY
     hooks: IHooks | None = None
+    tally: Tally = field(factory=Tally)
     stretches: Stretches = field(init=False)
 
     def __attrs_post_init__(self) -> None:

@@ -46,7 +46,7 @@ class _Refused(Protocol):
 
 
 class MailFactory(Factory):
-    """Builds one kind of connection for one listener."""
+    """Builds one kind of connection for one listener. :ivar refusing: why nobody gets a session now; empty: everybody may."""
 
     noisy = False
     log = Logger("mailfw.net")
@@ -55,6 +55,7 @@ class MailFactory(Factory):
         self.connection = connection
         self.context = context
         self.listener = listener
+        self.refusing = ""
         self._refused: set[_Refused] = set()
         self._unlogged = 0
         self._loggedAt = -REFUSALS_LOGGED
@@ -62,8 +63,9 @@ class MailFactory(Factory):
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """A session, or a polite refusal."""
         peer = peerOf(addr)
-        reason = self.context.sessions.refuses(peer, self.context.limits)
+        reason = self.refusing or self.context.sessions.refuses(peer, self.context.limits)
         if reason:
+            self.context.tally.service(self.listener.service).refused += 1
             self._log(reason, str(peer))
             return _Refused(self.connection.refusal(reason), self.context.reactor, self._refused)
         return self.connection(self.context, self.listener)

@@ -30,6 +30,7 @@ class Limits:
     :ivar enforcesMessageLimit: whether a command about more is done for the newest so many only, or refused.
     :ivar badCommands: in a session, before it is closed. :ivar authFailures: likewise.
     :ivar spoolMemory: octets of a message under way kept in memory; what is longer goes to a file.
+    :ivar stallTime: seconds for which something may hold the reactor before the log names it; 0: nobody looks.
     :ivar stopTimeout: seconds that sessions get to finish when the server stops.
     """
 
@@ -58,4 +59,5 @@ class Limits:
     badCommands: int = 20
     authFailures: int = 5
     spoolMemory: int = 262144
+    stallTime: float = 1.0
     stopTimeout: float = 10.0

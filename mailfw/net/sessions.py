@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +20,25 @@ if TYPE_CHECKING:
 
 @frozen
 class SessionInfo:
-    """One connection, for people. :ivar since: seconds since the epoch, UTC."""
+    """One connection, for people. :ivar since: seconds since the epoch, UTC. :ivar mailbox: the one it is in; empty: none."""
 
     id: str
     service: str
+    protocol: str
     peer: str
     account: str
     state: str
+    mailbox: str
     isTLS: bool
     since: float
     octetsIn: int
     octetsOut: int
+
+
+def infoOf(c: Connection) -> SessionInfo:
+    """A connection as it is now."""
+    where = (c.id, c.listener.service, c.protocol or c.listener.service.upper(), str(c.peer), c.account, c.state, c.mailbox)
+    return SessionInfo(*where, c.isTLS, c.since, c.octetsIn, c.octetsOut)
 
 
 def _networkOf(peer: Peer) -> str:
@@ -47,6 +55,7 @@ class SessionRegistry:
         self._reactor: IReactorTime = reactor
         self._connections: dict[Connection, str] = {}
         self._byNetwork: Counter[str] = Counter()
+        self._greeters: list[Callable[[Connection], object]] = []
         self._allGone: Deferred[None] | None = None
 
     def __len__(self) -> int:
@@ -57,12 +66,14 @@ class SessionRegistry:
 
     def add(self, connection: Connection) -> None:
         """A connection was made."""
-        network = _networkOf(connection.peer)
-        self._connections[connection] = network
-        self._byNetwork[network] += 1
+        self._count(connection)
+        for greet in self._greeters:
+            greet(connection)
 
     def discard(self, connection: Connection) -> None:
         """A connection is gone."""
+        if connection.taps is not None:
+            connection.taps.ended()
         self._uncount(self._connections.pop(connection, None))
         if not self._connections and self._allGone is not None:
             gone, self._allGone = self._allGone, None
@@ -72,7 +83,21 @@ class SessionRegistry:
         """A connection turned out to be from somewhere else."""
         if connection in self._connections:
             self._uncount(self._connections[connection])
-            self.add(connection)
+            self._count(connection)
+
+    def watch(self, greet: Callable[[Connection], object]) -> Callable[[], None]:
+        """Call `greet` with each connection that is made, before anything is said on it. Returns what ends that."""
+        self._greeters = [*self._greeters, greet]
+
+        def unwatch() -> None:
+            self._greeters = [each for each in self._greeters if each is not greet]
+
+        return unwatch
+
+    def _count(self, connection: Connection) -> None:
+        network = _networkOf(connection.peer)
+        self._connections[connection] = network
+        self._byNetwork[network] += 1
 
     def _uncount(self, network: str | None) -> None:
         if network is not None:
@@ -92,10 +117,7 @@ class SessionRegistry:
 
     def infos(self) -> list[SessionInfo]:
         """All sessions, the oldest first."""
-        return [
-            SessionInfo(c.id, c.listener.service, str(c.peer), c.account, c.state, c.isTLS, c.since, c.octetsIn, c.octetsOut)
-            for c in sorted(self._connections, key=lambda c: c.since)
-        ]
+        return [infoOf(connection) for connection in sorted(self._connections, key=lambda c: c.since)]
 
     def stop(self, timeout: float) -> Deferred[None]:
         """Tell every session to end after its command under way; cut off what has not ended after `timeout` seconds."""

@@ -36,6 +36,7 @@ class POP3Server(Connection):
     """
 
     leases = MaildropLeases()
+    protocol = "POP3"
 
     def __init__(self, context: ServiceContext, listener: Listener) -> None:
         super().__init__(context, listener)
@@ -48,6 +49,11 @@ class POP3Server(Connection):
         await super().pause(seconds)
         if not self.isOpen:
             raise Gone()
+
+    @property
+    def mailbox(self) -> str:
+        """A maildrop is the INBOX."""
+        return "INBOX" if self._session.state is State.TRANSACTION else ""
 
     # --- What the connection asks ----------------------------------------------------------------------------------
 

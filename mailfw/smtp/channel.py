@@ -59,3 +59,6 @@ class Channel(Protocol):
 
     def refused(self, answer: Reply, sender: Address | None, names: Sequence[str] = ()) -> None:
         """Log that mail from that sender, to those recipients, is not taken."""
+
+    def answered(self, answers: Sequence[Reply]) -> None:
+        """A message that came in whole gets these replies; none: something went wrong here."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import perf_counter
 from typing import Any
 
 from attrs import frozen
@@ -30,11 +31,13 @@ class SMTPServer(Connection):
     """One SMTP or LMTP connection; a subclass for each role."""
 
     lineLimit = AUTH_LIMIT
+    protocol = "SMTP"
     role = MTA
 
     def __init__(self, context: ServiceContext, listener: Listener) -> None:
         super().__init__(context, listener)
         self._stopsAfterBody = False
+        self._bodyEnded = 0.0  # by `perf_counter`
         self._refusals = 0
         self._session = Session(self, context, self.role)
 
@@ -68,6 +71,7 @@ class SMTPServer(Connection):
     def refused(self, answer: Reply, sender: Address | None, names: Sequence[str] = ()) -> None:
         """Log that mail was not taken, and why, for `mailfw trace` too."""
         self._refusals += 1
+        self.tally.refusals += 1
         if self._refusals <= REFUSALS:
             self.log.info(
                 "refused from {peer}, <{sender}> to {recipients}: {said}",
@@ -77,6 +81,12 @@ class SMTPServer(Connection):
                 said=answer.said,
                 session=self.id,
             )
+
+    def answered(self, answers: Sequence[Reply]) -> None:
+        """Count a message by what its sender is told; of what several recipients are told, the best."""
+        self.tally.taking.add(perf_counter() - self._bodyEnded)
+        code = answers[0].code if len(answers) == 1 else min([answer.code for answer in answers], default=451)
+        self.tally.messages["accepted" if code < 400 else "deferred" if code < 500 else "refused"] += 1
 
     # --- What the connection asks ----------------------------------------------------------------------------------
 
@@ -111,6 +121,7 @@ class SMTPServer(Connection):
         self._answer(() if answer is None else (answer,))
 
     async def sinkDone(self, sink: object) -> None:
+        self._bodyEnded = perf_counter()
         self._answer(await self._session.bodyReceived())
 
     def dataReceived(self, data: bytes) -> None:
@@ -200,6 +211,7 @@ class LMTPServer(SMTPServer):
     """Mail from a queue beside us."""
 
     role = LMTP
+    protocol = "LMTP"
 
 
 @implementer(IMailService)

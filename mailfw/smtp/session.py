@@ -523,10 +523,13 @@ class Session:
             self.expects = Expects.NOTHING
         if not self._chunk.isLast and not content.isTooLarge:
             return [reply(250, "2.0.0", f"{self._chunk.size} octets")]
+        answers: Sequence[Reply] = ()
         try:
-            return await self._finish(transaction, content)
+            answers = await self._finish(transaction, content)
         finally:
             self._abandon()
+            self._channel.answered(answers)
+        return answers
 
     async def _finish(self, transaction: Transaction, content: Content) -> Sequence[Reply]:
         asked = transaction.recipients

@@ -6,6 +6,7 @@ once in the caller's thread and the Deferred has fired when it is returned, for 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -19,9 +20,23 @@ from mailfw.errors import Unavailable
 from mailfw.sql.schema import Schema
 from mailfw.sql.sqlite import MEMORY, Connection, connectReader, connectWriter, isSystemFault
 from mailfw.sql.writer import Job, Writer
+from mailfw.tally import Health
 
 T = TypeVar("T")
 READERS = 2
+
+
+def _prove(connection: Connection) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    connection.execute(f"PRAGMA user_version = {version}")
+
+
+def _sizeOf(path: str) -> int:
+    """Octets of a file; none where there is no such file."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 class Database:
@@ -187,6 +202,22 @@ class Database:
         unavailable = Unavailable()
         unavailable.__cause__ = error
         return unavailable
+
+    # --- How it is
+
+    def health(self) -> Health:
+        """How the file is, and its writer. From any thread."""
+        path, tally = "" if self.path == MEMORY else self.path, self._writer.tally
+        name, trouble = os.path.basename(path) or "memory", tally.trouble
+        try:
+            octets = os.stat(path).st_size if path else None
+        except OSError as error:
+            octets, trouble = None, str(error)
+        return Health(name, trouble, path, self._writer.waiting, tally, octets, _sizeOf(f"{path}-wal") if path else None)
+
+    def prove(self) -> Deferred[None]:
+        """Write the file's header anew, as it is: a transaction like any other, which says whether others can succeed."""
+        return self.write(_prove)
 
     # --- The end
 

@@ -26,6 +26,7 @@ from twisted.logger import Logger
 
 from mailfw.errors import Refusal, Unavailable
 from mailfw.sql.sqlite import Connection, Place, closeWriter, isSystemFault
+from mailfw.tally import WriterTally
 
 BATCH_JOBS = 256
 BATCH_SECONDS = 0.05
@@ -66,6 +67,7 @@ class Writer:
     :param path: of the database's file, or `:memory:`.
     :ivar rolledBack: called after anything was rolled back.
     :ivar settle: called with each batch when it is over.
+    :ivar tally: what is counted.
     """
 
     log = Logger()
@@ -76,6 +78,7 @@ class Writer:
         self._path = path
         self._place = Place(path)
         self._connection = connection
+        self.tally = WriterTally()
         self._rolledBack = rolledBack
         self._settle = settle
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
@@ -89,6 +92,11 @@ class Writer:
     def submit(self, job: Job) -> None:
         """Put a job into the queue, from any thread."""
         self._jobs.put(job)
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that nobody has begun with."""
+        return self._jobs.qsize()
 
     def stop(self) -> None:
         """Do what was submitted, close the connection and end the thread. Blocks until then."""
@@ -140,7 +148,8 @@ class Writer:
         return done
 
     def _transact(self, jobs: list[Job]) -> None:
-        execute = self._connection.execute
+        execute, tally = self._connection.execute, self.tally
+        began = time.perf_counter()
         isChanged = False
         ran: list[Job] = []
         try:
@@ -155,9 +164,17 @@ class Writer:
                 except Exception as error:
                     self._undo(job, error)
                 execute("RELEASE job")
+            committing = time.perf_counter()
             execute("COMMIT" if isChanged else "ROLLBACK")
+            ended = time.perf_counter()
+            if isChanged:
+                tally.commits.add(ended - committing)
+                tally.trouble = ""
+            tally.transactions.add(ended - began)
+            tally.jobs, tally.group, tally.seconds = tally.jobs + len(jobs), len(jobs), ended - began
         except Exception as error:
             explained = self._explained(error)
+            tally.failures, tally.trouble = tally.failures + 1, str(error)
             try:
                 if self._connection.in_transaction:
                     execute("ROLLBACK")

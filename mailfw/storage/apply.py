@@ -9,10 +9,11 @@ from attrs import frozen
 
 from mailfw.errors import NotSupported
 from mailfw.sql.blobs import IBlobStore
-from mailfw.storage import messages, metadata, quota, rights, tree
+from mailfw.storage import adoption, messages, metadata, quota, rights, tree
 from mailfw.storage.content import Arriving
 from mailfw.storage.transaction import Transaction
 from mailfw.values import (
+    Adopt,
     Append,
     Copy,
     Create,
@@ -41,7 +42,7 @@ class Step:
 def steps(operations: Sequence[Operation], blobs: IBlobStore | None) -> list[Step]:
     """The operations, each with an `Arriving` for every message it brings."""
     return [
-        Step(one, tuple(Arriving(message.source, blobs) for message in one.messages) if isinstance(one, Append) else ())
+        Step(one, tuple(Arriving(message.source, blobs) for message in one.messages) if isinstance(one, (Append, Adopt)) else ())
         for one in operations
     ]
 
@@ -54,6 +55,8 @@ def apply(tx: Transaction, step: Step) -> Result:
             brought = zip(step.arriving, operation.messages, strict=True)
             rows = [(arriving, one.flags, one.internalDate) for arriving, one in brought]
             return messages.append(tx, tx.mailbox(operation.mailbox), rows)[0]
+        case Adopt():
+            return adoption.adopt(tx, operation, step.arriving)
         case SetFlags():
             return messages.setFlags(tx, operation)
         case Copy() | Move():

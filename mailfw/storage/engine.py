@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from mailfw.errors import Refusal, Unavailable
 from mailfw.sql import Connection, Database
 from mailfw.sql.blobs import IBlobStore, drop
-from mailfw.storage import messages, quota, removal, tree
+from mailfw.storage import checking, messages, quota, removal, tree
 from mailfw.storage.apply import Step, apply, steps
 from mailfw.storage.bells import Bell, Bells
 from mailfw.storage.candidates import candidates
@@ -35,12 +35,14 @@ from mailfw.storage.place import Rows
 from mailfw.storage.rows import Reading, Source, Stale, Tables
 from mailfw.storage.sharing import Sharing
 from mailfw.storage.transaction import OWN_WORK, Caches, IPlace, Terms, Transaction, bounded
-from mailfw.values import Create, Fate, MessageSource, Operation, Outcome, Result, Target, UIDSet
+from mailfw.tally import Health
+from mailfw.values import Create, Damage, Fate, MessageSource, Operation, Outcome, Result, Target, UIDSet
 
 T = TypeVar("T")
 _Bound = tuple[Target, Terms]
 
 _ACCOUNT = "SELECT id FROM account WHERE name = ?"
+_NAMES = "SELECT name FROM account"
 _ADD_ACCOUNT = "INSERT INTO account (name, modseq, uid_validity) VALUES (?, 0, ?)"
 _DERIVED = """UPDATE email SET format = ?, header_size = ?, message_id = ?, refs = ?, subject = ?, sent_date = ?, envelope = ?,
     structure = ?, fields = ?, digest = ?, preview = NULL WHERE id = ?"""
@@ -125,6 +127,10 @@ class Engine:
         """The account of that canonical name, if there is one: whoever is not its owner does not make it."""
         row = await self.database.read(lambda connection: connection.execute(_ACCOUNT, (name,)).fetchone())
         return None if row is None else await self.account(name)
+
+    async def accountNames(self) -> set[str]:
+        """Canonical names of all accounts."""
+        return await self.database.read(lambda connection: {str(name) for (name,) in connection.execute(_NAMES)})
 
     async def removeAccount(self, name: str) -> int:
         """Remove an account for good; how many mailboxes it had."""
@@ -355,6 +361,16 @@ class Engine:
         row = await self.database.read(lambda connection: connection.execute(_COUNT).fetchone())
         return int(row[0])
 
+    async def health(self) -> Health:
+        """How the file is, and how far its index is behind."""
+        health, indexer = self.database.health(), self._indexer
+        if indexer is None:
+            return health
+        try:
+            return evolve(health, unindexed=await self.database.read(indexer.behind))
+        except Refusal as refusal:
+            return evolve(health, trouble=health.trouble or str(refusal.__cause__ or refusal))
+
     async def unindexed(self, mark: int, thread: Thread) -> tuple[list[Loaded], int]:
         """The next emails for the index, read in its thread."""
         return await thread(lambda: self.database.readHere(partial(self._unindexed, mark)))
@@ -369,6 +385,18 @@ class Engine:
             if octets >= BATCH_OCTETS:
                 break
         return load(pending), pending[-1].email if pending else mark
+
+    # --- Whether all is well
+
+    async def check(self) -> list[Damage]:
+        """What in this file contradicts itself."""
+        path = self.database.path
+        found: list[Damage] = []
+        for look in checking.LOOKS if self.blobs is not None else checking.LOOKS_BESIDE:
+            found += await self.database.read(partial(look, path))
+        if self.blobs is not None:
+            found += await self.database.read(partial(checking.blobs, self.blobs, path))
+        return found
 
     # --- Views
 

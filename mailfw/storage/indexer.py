@@ -19,7 +19,7 @@ from mailfw.errors import Refusal, Vanished
 from mailfw.interfaces import IContent, IStoreContext
 from mailfw.message.mime import scan
 from mailfw.message.plan import Plan, bodyText, headerText
-from mailfw.sql import Database
+from mailfw.sql import Connection, Database
 from mailfw.storage.index import Found, Index, Text, isDamage
 from mailfw.storage.strands import Strands
 
@@ -36,6 +36,7 @@ BUSY_SHARE = 9.0  # pauses while there are changes, in times of the work before
 IDLE_SHARE = 3.0  # and when there are none
 RETRY = 60.0  # seconds after a failure
 WASTE = 10_000  # emails put in between two looks at how many of them are gone
+COUNTED = 100_000  # emails that are not in the index yet, when somebody asks how many
 
 _STRAND = "index"
 
@@ -204,6 +205,13 @@ class Indexer:
             self._isDamaged = self._isDamaged or isDamage(error)
             return None
 
+    def behind(self, connection: Connection) -> int | None:
+        """How many emails are not in the index yet, counted up to `COUNTED`; None: it cannot be told. In a reader's thread."""
+        try:
+            return int(connection.execute(_BEHIND, (self.index.mark, COUNTED)).fetchone()[0])
+        except sqlite3.Error:
+            return None
+
     def mend(self) -> None:
         """After `find`, in the reactor's thread: what is damaged is made anew, not at once."""
         if self._isDamaged and self._delayed is None and self._working is None:
@@ -224,6 +232,7 @@ class Indexer:
 
 _NEW_IDENTITY = """INSERT INTO setting (name, value) VALUES ('identity', lower(hex(randomblob(16))))
     ON CONFLICT (name) DO UPDATE SET value = setting.value RETURNING value"""
+_BEHIND = "SELECT COUNT(*) FROM (SELECT 1 FROM email WHERE id > ? LIMIT ?)"
 _LAST_EMAIL = "SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'email'"
 
 

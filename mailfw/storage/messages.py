@@ -39,12 +39,14 @@ def append(
     messages: Sequence[tuple[Arriving, frozenset[str], float | None]],
     content: int = 0,
     uids: Sequence[int] | None = None,
+    isAdopted: bool = False,
 ) -> tuple[Appended, list[int]]:
     """Add messages, in this order; returns their emails too.
 
     :param messages: each with its flags and internal date (None: now).
     :param content: of an email that holds the same octets, to be shared; 0: keep them.
     :param uids: ascending and already below UIDNEXT; None: the next ones.
+    :param isAdopted: they are to have these and no others, whatever happens on the way.
     """
     rows = []
     size = unseen = deleted = 0
@@ -60,7 +62,8 @@ def append(
     taken = tx.countMailbox(mailbox.id, modSeq, number if uids is None else 0, number, unseen, deleted, size)
     uids = taken if uids is None else uids
     tx.addMessages(mailbox.id, modSeq, uids, rows)
-    tx.place.appended(tx.connection, mailbox, uids, [(one[0], row) for one, row in zip(messages, rows, strict=True)])
+    told = tx.place.adopted if isAdopted else tx.place.appended
+    told(tx.connection, mailbox, uids, [(one[0], row) for one, row in zip(messages, rows, strict=True)])
     return Appended(mailbox.uidValidity, tuple(uids), modSeq), [row.email for row in rows]
 
 

@@ -33,6 +33,11 @@ class Rows:
     ) -> None:
         """Nothing to do."""
 
+    def adopted(
+        self, connection: Connection, mailbox: MailboxRef, uids: Sequence[int], messages: Sequence[tuple[Arriving, Stored]]
+    ) -> None:
+        """Nothing to do."""
+
     def copied(
         self,
         connection: Connection,

@@ -26,6 +26,7 @@ from mailfw.storage.transaction import MailboxRef, Stored, Terms, Transaction
 from mailfw.values import (
     ANYONE,
     RIGHTS,
+    Adopt,
     Append,
     Copy,
     Create,
@@ -207,6 +208,8 @@ def permitted(tx: Transaction, operation: Operation) -> Operation:
 
     :raises NoPermission, NoSuchMailbox: the actor may not.
     """
+    if isinstance(operation, Adopt) and not (tx.terms.isAdmin and tx.terms.isOwner):
+        raise NoPermission()
     if tx.terms.isOwner:
         return operation
     match operation:

@@ -1,8 +1,9 @@
 """The tables of a store. One schema serves the store that keeps bytes in its rows and the state beside a simple store.
 
 - `account`: MODSEQ is the last number used in the account; uid_validity the highest given in it.
-- `name`: what is remembered of a mailbox name whether or not there is such a mailbox: the highest UIDVALIDITY it had, whether it
-  is subscribed to, the MODSEQ at which it last came, went, or changed its name or subscription.
+- `name`: what is remembered of a mailbox name whether or not there is such a mailbox: the highest UIDVALIDITY that a mailbox had
+  which is gone from it (in older files, or which is there still), whether it is subscribed to, the MODSEQ at which it last came,
+  went, or changed its name or subscription.
 - `mailbox`: its counters are those of its rows in `message`, always. name is NULL once it was deleted and its rows wait to be
   cleared away. `token` is the simple store's mark of the last complete scan.
 - `email` 1—n `message`: `email` is a content with all that is derived from it; `copies` counts the rows of `message` and

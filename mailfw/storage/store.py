@@ -10,17 +10,18 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mailfw.errors import NoPermission
-from mailfw.interfaces import IMailStore
+from mailfw.interfaces import ICheckedStore, IHealth, IMailStore, IStoreAccounts
 from mailfw.storage import rights
 from mailfw.storage.account import Account
 from mailfw.storage.across import Across
 from mailfw.storage.engine import AccountRef, Engine
 from mailfw.storage.serverentries import ServerEntries
 from mailfw.storage.transaction import Terms
-from mailfw.values import Identity, MessageSource, Outcome, Target
+from mailfw.tally import Health
+from mailfw.values import Damage, Identity, MessageSource, Outcome, Target
 
 
-@implementer(IMailStore)
+@implementer(IMailStore, IStoreAccounts, ICheckedStore, IHealth)
 class Store:
     """Accounts over some engines.
 
@@ -58,6 +59,15 @@ class Store:
         asked = [each.database.read(lambda connection: rights.sharing(connection, identity.account)) for each in self._engines]
         return sorted(owner for owners in await gatherResults(asked) for owner in owners)
 
+    async def accounts(self) -> list[str]:
+        """Canonical names of all accounts, sorted."""
+        asked = [Deferred.fromCoroutine(each.accountNames()) for each in self._engines]
+        return sorted(name for names in await gatherResults(asked) for name in names)
+
+    async def check(self) -> list[Damage]:
+        """What is wrong in any of the files."""
+        return [damage for engine in self._engines for damage in await engine.check()]
+
     async def deliver(self, message: MessageSource, targets: Sequence[Target]) -> list[Outcome]:
         """Put a message into each target; outcomes in their order."""
         if len(targets) == 1:
@@ -86,6 +96,15 @@ class Store:
     async def mustHaveRoom(self, account: str, octets: int) -> None:
         """:raises OverQuota: a message of that size does not fit into the account."""
         await self._engineOf(account).mustHaveRoom(account, octets)
+
+    async def health(self) -> list[Health]:
+        """How each engine's file is."""
+        return [await engine.health() for engine in self._engines]
+
+    async def prove(self) -> None:
+        """:raises Unavailable: one of the files takes no change."""
+        for engine in self._engines:
+            await engine.database.prove()
 
     async def close(self) -> None:
         """Finish what is under way."""

@@ -69,6 +69,11 @@ class IPlace(Protocol):
     ) -> None:
         """Messages came in with new contents."""
 
+    def adopted(
+        self, connection: Connection, mailbox: MailboxRef, uids: Sequence[int], messages: Sequence[tuple[Arriving, Stored]]
+    ) -> None:
+        """They came in under UIDs that they had before."""
+
     def copied(
         self,
         connection: Connection,

@@ -89,7 +89,7 @@ def _make(tx: Transaction, name: str, specialUse: frozenset[SpecialUse] = frozen
     uses.leave(tx, specialUse, modSeq)
     number = tx.connection.execute(_ADD, (tx.account, name, uidValidity, modSeq, uses.encode(specialUse))).lastrowid
     assert number is not None
-    tx.remember(name, modSeq, uidValidity)
+    tx.remember(name, modSeq)
     tx.touched[number] = modSeq
     rights.inherit(tx, number, name)
     return MailboxRef(number, name, uidValidity)
@@ -102,7 +102,7 @@ def _nextValidity(tx: Transaction) -> int:
 
 def rename(tx: Transaction, operation: Rename) -> MailboxInfo:
     """Rename a mailbox, or a name that only has children, with all below it. A mailbox keeps its id, its UIDs and, unless the
-    new name once had a higher one, its UIDVALIDITY."""
+    new name once had as high a one, its UIDVALIDITY."""
     name, newName = mailboxName(operation.name), mailboxName(operation.newName)
     if name == INBOX:
         return _renameInbox(tx, newName)
@@ -139,10 +139,10 @@ def renameEach(tx: Transaction, names: Sequence[tuple[str, str]]) -> None:
 def _renameOne(tx: Transaction, mailbox: MailboxRef, name: str, modSeq: int) -> None:
     connection = tx.connection
     last = connection.execute(_LAST_VALIDITY, (tx.account, name)).fetchone()
-    uidValidity = mailbox.uidValidity if last is None or last[0] <= mailbox.uidValidity else _nextValidity(tx)
+    uidValidity = mailbox.uidValidity if last is None or last[0] < mailbox.uidValidity else _nextValidity(tx)
     connection.execute(_RENAME, (name, uidValidity, mailbox.id))
-    tx.remember(mailbox.name, modSeq)
-    tx.remember(name, modSeq, uidValidity)
+    tx.remember(mailbox.name, modSeq, mailbox.uidValidity)
+    tx.remember(name, modSeq)
     tx.touched[mailbox.id] = modSeq
 
 
@@ -168,7 +168,7 @@ def delete(tx: Transaction, operation: Delete) -> None:
     modSeq = tx.countAccount()
     messages, size = tx.connection.execute(_CLEAR, (found.id,)).fetchone()
     tx.connection.execute(_UNCOUNT, (messages, size, tx.account))
-    tx.remember(name, modSeq)
+    tx.remember(name, modSeq, found.uidValidity)
     tx.connection.execute(_FORGET_KEYWORDS, (found.id,))
     metadata.forget(tx, found.id)
     rights.forget(tx, found.id)

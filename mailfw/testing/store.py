@@ -10,6 +10,7 @@ Each test runs twice: inline on a fake clock, and with threads on the real react
 
 from __future__ import annotations
 
+from mailfw.testing.promises.adopting import AdoptionPromises
 from mailfw.testing.promises.changes import ChangePromises
 from mailfw.testing.promises.foreign import ForeignPromises
 from mailfw.testing.promises.home import Foreign
@@ -36,9 +37,11 @@ class MailStoreContract(
     RightsPromises,
     SearchPromises,
     ForeignPromises,
+    AdoptionPromises,
 ):
     """Every promise of `interfaces.IMailStore`, `IAccount` and `IMailbox`.
 
     Hooks: `openStore` must be overridden. `isPersistent` is False for a store that is gone when it is closed; `hasGrace` is False
-    where an expunged message is gone at once (simple stores). `foreign`, `formatHasFlags` and `loseState` are for simple stores.
+    where an expunged message is gone at once (simple stores); `adopts` is False for one that keeps no UIDs but its own.
+    `foreign`, `formatHasFlags` and `loseState` are for simple stores.
     """

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import os
+import pty
 import re
+import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -152,3 +157,86 @@ def runHere(arguments: tuple[str, ...], given: str, monkeypatch: pytest.MonkeyPa
             said = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined]
             return subprocess.CompletedProcess(arguments, int(done.code or 0), *said)
     raise AssertionError("click exits")
+
+
+class Terminal:
+    """A program on a terminal of its own, and what stands on its screen, line by line; long lines are not wrapped."""
+
+    def __init__(self, words: list[str], directory: Path, columns: int = 200, term: str = "dumb") -> None:
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        self.handle = master
+        self.said = ""
+        self.process = subprocess.Popen(
+            words,
+            cwd=directory,
+            env={**environment(), "TERM": term},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(slave)
+
+    def resize(self, columns: int) -> None:
+        fcntl.ioctl(self.handle, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+
+    def type(self, text: str) -> None:
+        os.write(self.handle, text.encode())
+
+    @property
+    def lines(self) -> list[str]:
+        """What was written, without what moves the cursor; of a line that was drawn again and again the last."""
+        plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.said)
+        return [next((piece for piece in reversed(line.split("\r")) if piece), "") for line in plain.split("\r\n")]
+
+    def waitFor(self, isThere: Callable[[], bool]) -> None:
+        """Read until something is so."""
+        while not isThere():
+            assert select.select([self.handle], [], [], PATIENCE)[0], self.said
+            try:
+                more = os.read(self.handle, 65536)
+            except OSError:
+                more = b""
+            assert more, f"it ended: {self.said}"
+            self.said += more.decode()
+
+    def waitForText(self, text: str) -> None:
+        self.waitFor(lambda: text in self.said)
+
+    def ask(self, statement: str) -> list[str]:
+        """Type a statement and wait for the next prompt; the lines between."""
+        self.waitForPrompt()
+        start = len(self.lines)
+        self.type(statement + "\r")
+        self.waitFor(lambda: len(self.lines) > start and self.lines[-1] in (">>> ", "... "))
+        return self.lines[start:-1]
+
+    def waitForPrompt(self) -> None:
+        self.waitFor(lambda: self.lines[-1] in (">>> ", "... "))
+
+    def end(self) -> int:
+        """Read to the end; the exit status."""
+        with contextlib.suppress(AssertionError):
+            self.waitFor(lambda: False)
+        return self.process.wait(PATIENCE)
+
+    def close(self) -> None:
+        os.close(self.handle)
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    """Run a program on a terminal."""
+    opened: list[Terminal] = []
+
+    def begin(*words: str, **options: Any) -> Terminal:
+        opened.append(Terminal(list(words), tmp_path, **options))
+        return opened[-1]
+
+    yield begin
+    for each in opened:
+        each.close()

@@ -222,6 +222,9 @@ def test_pluginsAreListedWithWhatIsWrongWithThem(tmp_path: Path) -> None:
         ("plugin", "new"),
         ("plugin", "check"),
         ("plugin", "list"),
+        ("store",),
+        ("store", "check"),
+        ("store", "copy"),
     ],
 )
 def test_everyCommandHasHelp(words: tuple[str, ...]) -> None:

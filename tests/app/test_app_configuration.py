@@ -194,15 +194,8 @@ def test_limitsAreThoseOfNetUnderTheSameNames(tmp_path: Path) -> None:
 
 
 def test_aListenerWithoutEndpointIsAtItsStandardPort(tmp_path: Path) -> None:
-    text = SMALL + '[[listen]]\nservice = "imaps"\n[[listen]]\nservice = "manhole"\n'
-    assert [listen.endpoint for listen in read(tmp_path, text).listen] == ["993", "localhost:1022"]
-
-
-def test_sectionsOfLaterVersionsAreNotSilentlyIgnored(tmp_path: Path) -> None:
-    found = mistakes(tmp_path, SMALL + '[[listen]]\nservice = "metrics"\n')
-    assert [mistake.partition(": ")[2] for mistake in found] == [
-        "listen.service: the metrics service is not available in this version",
-    ]
+    text = SMALL + '[[listen]]\nservice = "imaps"\n[[listen]]\nservice = "manhole"\n[[listen]]\nservice = "metrics"\n'
+    assert [listen.endpoint for listen in read(tmp_path, text).listen] == ["993", "localhost:1022", "localhost:9025"]
 
 
 def test_hooksAreCheckedWithTheRest(tmp_path: Path) -> None:
@@ -316,6 +309,7 @@ def test_developmentModeIsOnLoopbackAndComplete() -> None:
         "imap": "localhost:1143",
         "imaps": "localhost:1993",
         "manhole": "localhost:1022",
+        "metrics": "localhost:9025",
     }
     assert all(binding.isLoopback for listen in configuration.listen for binding in listen.bindings())
 
@@ -340,7 +334,7 @@ def test_whatTheExampleShowsCommentedOutIsRightToo(tmp_path: Path) -> None:
     ensureCertificate(str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"), "mail.example.org")
     whole = re.sub(r"^# (?=\w+ *= |\[\[)", "", example.replace("/etc/mailfw/", f"{tmp_path}/"), flags=re.MULTILINE)
     configuration = read(tmp_path, whole)
-    assert configuration.listen[-1].service == "manhole"
+    assert [listen.service for listen in configuration.listen[-2:]] == ["manhole", "metrics"]
     assert configuration.addresses.catchAll == {"example.org": "jsmith@example.org"}
     assert (configuration.auth, configuration.log, configuration.manhole) == (Auth(), Log(), Manhole())
     assert configuration.netLimits() == Limits()

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import Any
 
 import pytest
 import pytest_twisted
 
-from mailfw.app.development import Undemonstrated
+from mailfw.app.development import Undemonstrated, configuration
 from mailfw.errors import AuthenticationFailed
 from mailfw.sasl.verifier import Verifier
 from mailfw.values import Identity, PasswordCredentials
 
 SHA = "SCRAM-SHA-256"
+
+
+def test_aPortThatIsRootsIsLeftOut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`mailfw console` needs none; everything else is on ports for anybody."""
+
+    class Socket(socket.socket):
+        def bind(self, address: Any) -> None:
+            if address[1] < 1024:
+                raise PermissionError
+
+    if os.geteuid() == 0:
+        assert "manhole" in {each["service"] for each in configuration()["listen"]}
+    monkeypatch.setattr(socket, "socket", Socket)
+    listens = configuration()["listen"]
+    assert {"service": "imap", "endpoint": "localhost:1143"} in listens
+    assert "manhole" not in {each["service"] for each in listens}
 
 
 class Sources:

@@ -17,7 +17,8 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from mailfw.app import shell
+from mailfw.app.manhole import Invitations
+from mailfw.app.shell import entrance
 
 needsSSH = pytest.mark.skipif(shutil.which("ssh") is None, reason="needs OpenSSH's client")
 
@@ -63,11 +64,27 @@ def test_anAuthorisedKeyOpensAPromptInsideTheServer(start: Callable[..., Any], t
     with server.connect("imap") as client:
         client.recv(1000)
         done = prompt(server.port("manhole"), "services\nsessions()\nconfig.hostname\nhelp()\n", "-i", str(key))
-    assert f"<listener imap 127.0.0.1:{server.port('imap')}>" in done.stdout
-    assert "imap-1" in done.stdout
-    assert "'localhost'" in done.stdout
-    assert "who is connected" in done.stdout
-    server.waitFor("manhole: admin came in")
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert f"imap 127.0.0.1:{server.port('imap')} listening 1" in lines
+    assert any(line.startswith("imap-1 127.0.0.1:") for line in lines)
+    assert "'localhost'" in lines
+    assert "This is Python, inside the running server." in lines
+    assert ">>>" not in done.stdout
+    assert done.returncode == 0
+    server.waitFor("manhole: admin came in by key SHA256:")
+    server.waitFor(r"\[manhole-1\] admin typed: sessions\(\)")
+
+
+@needsSSH
+def test_aCommandLineIsRunAndItsFailureIsTheStatus(start: Callable[..., Any], tmp_path: Path, key: Path) -> None:
+    server = start(services=("manhole",))
+    server.waitFor("mailfw is up")
+    (tmp_path / "mailfw-data" / "manhole_authorized_keys").write_text(key.with_suffix(".pub").read_text())
+    for statement, status, said in (("1 + 1", 0, "2\n"), ("1 / 0", 1, "division by zero"), ("exit(3)", 3, ""), ("x = (", 1, "")):
+        command = [*words(server.port("manhole"), "-i", str(key)), statement]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+        assert (done.returncode, said in done.stdout) == (status, True), done
+    assert not [line for line in server.lines if " error " in line]
 
 
 @needsSSH
@@ -97,8 +114,9 @@ def test_guessesAreCountedByWhereTheyComeFrom(start: Callable[..., Any], tmp_pat
 
 def test_thoseWhoDoNotComeInAreFewAndHaveLittleTime(tmp_path: Path) -> None:
     clock = Clock()
-    server: Any = SimpleNamespace(data=SimpleNamespace(file=lambda name: str(tmp_path / name)))
-    factory = shell.makeFactory(server, clock)
+    data = SimpleNamespace(file=lambda name: str(tmp_path / name))
+    server: Any = SimpleNamespace(data=data, door=SimpleNamespace(invitations=Invitations(clock.seconds)))
+    factory = entrance.makeFactory(server, clock)
     factory.doStart()
     address = IPv4Address("TCP", "127.0.0.1", 40000)
 
@@ -109,10 +127,10 @@ def test_thoseWhoDoNotComeInAreFewAndHaveLittleTime(tmp_path: Path) -> None:
         protocol.makeConnection(transport)
         return protocol, transport
 
-    clients = [come() for _ in range(shell.OUTSIDE)]
+    clients = [come() for _ in range(entrance.OUTSIDE)]
     assert None not in clients
     assert come() is None
-    clock.advance(shell.PATIENCE)
+    clock.advance(entrance.PATIENCE)
     for client in clients:
         assert client is not None
         protocol, transport = client
@@ -137,7 +155,9 @@ def test_theQueueIsSteeredFromThePrompt(
         assert ssh.stdin is not None
         ssh.stdin.write(b"queue.list(domain='example.com')\nqueue.cancel()\n")
         ssh.stdin.flush()
-        readUntil(ssh, b"1 from <mbrain@localhost> to <a@example.com>", b"say which: queue.cancel(ID")
+        readUntil(ssh, b"a@example.com", b"say which: queue.cancel(ID")
         ssh.stdin.write(b"queue.cancel(1)\n")
+        ssh.stdin.flush()
+        readUntil(ssh, b"2 recipients")
     server.waitFor(r"queue cancel: 2 recipients \(1\)")
     assert command("queue", "list").stdout == "nothing waits\n"

@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 
 from mailfw.auth.guard import ROOM_HELD, LoginGuard, escape
 from mailfw.errors import AuthenticationUnavailable
+from mailfw.tally import Tally
 from mailfw.values import Identity
 
 FAIL2BAN = re.compile(r"login failed: user=<[^>]*> service=\S* peer=(?P<host>\S+) reason=")
@@ -48,6 +49,14 @@ def test_oneUserWaitsLongerAndLonger(guard):
 def test_allSpellingsOfANameAreOne(guard, user):
     fail(guard, user, times=3)
     assert guard.delayFor("192.0.2.1", "mbrain@example.org") == 2
+
+
+def test_loginsAreCountedByServiceWithoutNames(clock):
+    tally = Tally()
+    guard = LoginGuard(clock, "example.org", tally=tally)
+    fail(guard, times=3)
+    succeed(guard)
+    assert tally.logins == {("imap", "failed"): 3, ("imap", "succeeded"): 1}
 
 
 def test_othersAreLeftAlone(guard):

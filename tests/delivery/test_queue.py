@@ -341,6 +341,9 @@ def test_filters(desk):
     assert found(domain="example.com", sender="<>") == []
     totals, domains = desk.do("overview")
     assert (totals.recipients, totals.messages, totals.held) == (2, 2, 0)
+    assert (totals.waiting, totals.due, totals.leased) == (1, 0, 1)
+    desk.clock.advance(HOUR)
+    assert desk.do("overview")[0].due == 2, "what was leased by somebody who is gone is due again"
     assert [(each.domain, each.recipients) for each in domains] == [("example.com", 1), ("example.net", 1)]
 
 

@@ -10,6 +10,7 @@ from mailfw.delivery.local import merged, returnPath
 from mailfw.delivery.router import Router
 from mailfw.errors import NoRoute, NoSuchRecipient, OverQuota, RelayDenied, Unavailable
 from mailfw.interfaces import IDelivery, IMailStore, IRouter
+from mailfw.tally import Tally
 from mailfw.testing.fakes import FakeAuthenticator, FakeDirectory, NoStore
 from mailfw.values import (
     Address,
@@ -73,6 +74,13 @@ async def deliver(router, *addresses, **keywords):
     for address in addresses:
         await delivery.recipient(Recipient(Address.parse(address)))
     return await delivery.commit(MESSAGE)
+
+
+def test_deliveries_are_counted_by_fate(shelf, directory):
+    tally = Tally()
+    router = Router(directory, shelf, tally=tally)
+    asyncio.run(deliver(router, "mbrain@localhost", "jsmith@localhost"))
+    assert tally.deliveries == {Fate.DELIVERED: 2}
 
 
 def test_contracts(router):

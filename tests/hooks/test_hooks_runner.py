@@ -2,7 +2,6 @@
 
 import sys
 import threading
-import time
 
 import pytest
 import pytest_twisted
@@ -12,7 +11,7 @@ from twisted.internet.task import Clock, deferLater
 from twisted.logger import globalLogPublisher
 
 from mailfw.hooks.runner import CONTINUE, FAILURE, WAITING, Attached, Hooks
-from mailfw.hooks.watchdog import Watchdog
+from mailfw.net.watchdog import Watchdog
 from mailfw.stages import (
     STAGES,
     Accept,
@@ -30,6 +29,7 @@ from mailfw.stages import (
     Stage,
     TempFail,
 )
+from mailfw.tally import HookTally
 from mailfw.testing.now import result
 from mailfw.values import Address, Envelope, MessageSource, Recipient
 
@@ -60,7 +60,7 @@ def log():
 
 
 def told(log):
-    ours = [event for event in log if str(event.get("log_namespace")).startswith("mailfw.hooks")]
+    ours = [event for event in log if str(event.get("log_namespace")).startswith(("mailfw.hooks", "mailfw.net.watchdog"))]
     return [str(event.get("log_format")).format(**event) for event in ours]
 
 
@@ -217,6 +217,22 @@ async def test_plain_functions_run_in_threads_and_coroutines_in_the_reactors():
     await hooks.close()
 
 
+def test_calls_and_failures_are_counted(make):
+    answers = iter([None, Reject(550, "5.7.1", "no"), RuntimeError(), "nonsense", None])
+
+    async def hook(event):
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    tally = HookTally()
+    hooks = make(hook, tally=tally)
+    for _ in range(5):
+        result(hooks.ask(EVENT))
+    assert (sum(tally.calls.counts), tally.failures) == (5, 2)
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_function_that_hangs_holds_up_nobody():
     release = threading.Event()
@@ -254,7 +270,7 @@ def test_who_holds_the_reactor_is_named(make, log):
     async def busy(event):
         return None
 
-    result(make(busy, watchdog=Watchdog(clock=lambda: next(times))).ask(EVENT))
+    result(make(busy, watchdog=Watchdog(0.0, clock=lambda: next(times))).ask(EVENT))
     assert told(log) == ["hook hook 0 held the reactor for 0.50 s"]
 
 
@@ -270,8 +286,12 @@ def test_who_does_not_let_go_is_named_while_it_lasts(make, log):
     async def stuck(event):
         assert named.wait(10)
 
+    watchdog = Watchdog(0.02, long=100.0)
     try:
-        assert result(make(stuck, watchdog=Watchdog(time.perf_counter, 100.0, 0.02)).ask(EVENT)).result == CONTINUE
+        assert result(make(stuck, watchdog=watchdog).ask(EVENT)).result == CONTINUE
     finally:
+        watchdog.close()
         globalLogPublisher.removeObserver(notice)
-    assert any("hook hook 0 has held the reactor" in line and "named.wait" in line for line in told(log))
+    assert watchdog.tally.stalls == {"hook hook 0": 1}
+    assert any("hook hook 0 has held the reactor" in line for line in told(log))
+    assert any("in stuck: assert named.wait(10)" in line for line in told(log))

@@ -297,3 +297,32 @@ def testWhatIsNoDatabaseIsUnavailable(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"Dear diary, " * 1000)
     with pytest.raises(Unavailable):
         opened(tmp_path / "a", True)
+
+
+@pytest_twisted.ensureDeferred
+async def testAWriterCountsWhatItDid(tmp_path: Path) -> None:
+    database = opened(tmp_path / "a")
+    await defer.gatherResults([database.write(insert(str(n))) for n in range(20)])
+    await database.prove()
+    health = database.health()
+    writer = health.writer
+    assert writer is not None
+    assert (health.name, health.trouble, health.path, health.waiting) == ("a", "", str(tmp_path / "a"), 0)
+    assert (health.octets or 0) > 0 and (health.walOctets or 0) > 0
+    assert writer.jobs == 21
+    assert writer.group == 1
+    assert 1 < sum(writer.commits.counts) == sum(writer.transactions.counts) <= 21
+    assert 0 < writer.commits.seconds <= writer.transactions.seconds
+    await database.close()
+
+
+@pytest_twisted.ensureDeferred
+async def testAProofIsWrittenAndChangesNothing(tmp_path: Path, isInline: bool) -> None:
+    database = opened(tmp_path / "a", isInline)
+    await database.write(insert("one"))
+    before = await database.read(lambda c: (c.execute("PRAGMA user_version").fetchone(), words(c)))
+    size = database.health().walOctets or 0
+    await database.prove()
+    assert (database.health().walOctets or 0) > size
+    assert before == await database.read(lambda c: (c.execute("PRAGMA user_version").fetchone(), words(c)))
+    await database.close()

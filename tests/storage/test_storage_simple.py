@@ -35,13 +35,16 @@ from mailfw.testing.promises.home import (
 from mailfw.testing.store import MailStoreContract
 from mailfw.values import (
     ALL_UIDS,
+    Adopt,
     Append,
+    Appended,
     Copy,
     Create,
     Entry,
     Expunge,
     Fate,
     FlagChange,
+    Identity,
     MessageSource,
     Move,
     NewMessage,
@@ -355,6 +358,32 @@ class TestInterrupted:
             assert await describe(await home.reopen()) == seen
         assert fates[-1]
         assert fates == sorted(fates)
+        await home.close()
+
+    @pytest.mark.parametrize("uids", [(50,), (50, 60)])
+    @promise
+    async def testWhatACrashInterruptedHasTheUIDsThatItWasToHave(self, tmp_path: Path, uids: tuple[int, ...]) -> None:
+        os.mkdir(tmp_path / "home")
+        home = Home(self, str(tmp_path / "home"), isInline=True)
+        home.start()
+        await home.account()
+        administered = await home.store.openAccount(Identity(OWNER, isAdmin=True), OWNER)
+        PhotographedHeap.pictures = []
+        PhotographedHeap.isTaking = True
+        try:
+            await administered.apply([Adopt("INBOX", tuple(map(new, uids)), uids)])
+        finally:
+            PhotographedHeap.isTaking = False
+        found = []
+        for picture in PhotographedHeap.pictures:
+            home.directory = picture
+            home.start()
+            account, inbox = await home.inbox()
+            found.append(await contents(inbox))
+            (appended,) = await account.apply([Append("INBOX", (new(1),))])
+            assert isinstance(appended, Appended) and appended.uids[0] > max(found[-1], default=0)
+        assert found[0] == {} and found[-1] == {uid: message(uid) for uid in uids}
+        assert all(each in ({}, found[-1]) for each in found)
         await home.close()
 
     @promise

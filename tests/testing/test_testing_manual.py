@@ -1,4 +1,4 @@
-"""The examples of docs/testing.md, run as its readers would run them; and its table, which is the list of what is public."""
+"""The table of docs/testing.md, which is the list of what is public. Its examples are run with all others, by tests/docs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,8 @@ import pytest
 
 import mailfw.testing
 
-pytest_plugins = ["pytester"]
-
 ROOT = Path(__file__).parents[2]
 MANUAL = (ROOT / "docs" / "testing.md").read_text()
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", MANUAL, re.DOTALL | re.MULTILINE)
-FILES = dict(re.findall(r"\A# (test_\w+\.py)\n(.*)\Z", text, re.DOTALL)[0] for text in BLOCKS)
 ROWS = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", MANUAL, re.MULTILINE))
 
 
@@ -32,13 +28,3 @@ def test_the_table_names_what_is_there(module: str) -> None:
     for name in names:
         assert re.search(rf"^(?:class|def) {name}\b", source, re.MULTILINE), name
     assert names or module == "samples"
-
-
-def test_examples(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(FILES) == len(BLOCKS)
-    for name, text in FILES.items():
-        (pytester.path / name).write_text(text)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    outcomes = pytester.runpytest_subprocess(timeout=60).parseoutcomes()
-    counted = sum(len(re.findall(r"^def test_", text, re.MULTILINE)) for text in FILES.values())
-    assert outcomes["passed"] > counted and not outcomes.keys() & {"failed", "errors", "warnings"}

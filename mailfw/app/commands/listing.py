@@ -40,6 +40,11 @@ def printTable(columns: Sequence[str], rows: Iterable[Sequence[object]], nothing
     Console(width=None if sys.stdout.isatty() else 10_000, highlight=False).print(table)
 
 
+def printable(text: str) -> str:
+    """Text that changes nobody's terminal, whoever wrote it."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def moment(seconds: float | None) -> str:
     """A time for people, local; empty for none."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds)) if seconds else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +10,8 @@ from typing import Any
 import click
 
 from mailfw.app.cli import access
-from mailfw.app.commands.listing import asJSON, moment, printJSON, printTable
+from mailfw.app.commands.listing import asJSON, moment, printable, printJSON, printTable
+from mailfw.app.commands.live import interval, watch
 from mailfw.app.quantities import seconds, sizeText, spanText
 
 Command = Callable[..., Any]
@@ -86,7 +86,7 @@ def list_(ctx: click.Context, /, ids: tuple[int, ...], limit: int, asJSON: bool,
             each["recipient"],
             sizeText(each["size"]),
             spanText(now - each["arrived"]),
-            _when(each, now),
+            when(each, now),
             each["attempts"],
             _reply(each),
         )
@@ -98,7 +98,7 @@ def list_(ctx: click.Context, /, ids: tuple[int, ...], limit: int, asJSON: bool,
         click.echo(f"and {more} more: --limit 0 shows all")
 
 
-def _when(entry: dict[str, Any], now: float) -> str:
+def when(entry: dict[str, Any], now: float) -> str:
     """When it is tried next, in words."""
     if entry["state"] == "held":
         return "held"
@@ -111,7 +111,7 @@ def describe(entry: dict[str, Any], now: float) -> str:
     """One recipient in one line."""
     sender, age = entry["sender"], spanText(now - entry["arrived"])
     return (
-        f"{entry['id']} from <{sender}> to <{entry['recipient']}>, {age} old, next {_when(entry, now)} {_reply(entry)}".rstrip()
+        f"{entry['id']} from <{sender}> to <{entry['recipient']}>, {age} old, next {when(entry, now)} {_reply(entry)}".rstrip()
     )
 
 
@@ -148,15 +148,15 @@ def _show(found: dict[str, Any], now: float) -> None:
     ]
     for name, value in lines:
         if value:
-            click.echo(f"{name:>12}  {_printable(value)}")
+            click.echo(f"{name:>12}  {printable(value)}")
     for each in found["recipients"]:
         click.echo("")
-        click.echo(f"{'to':>12}  {_printable(each['recipient'])}{' in ' + each['mailbox'] if each['mailbox'] else ''}")
-        click.echo(f"{'next':>12}  {_when(each, now)}, by {each['lane']}")
+        click.echo(f"{'to':>12}  {printable(each['recipient'])}{' in ' + each['mailbox'] if each['mailbox'] else ''}")
+        click.echo(f"{'next':>12}  {when(each, now)}, by {each['lane']}")
         if each["attempts"]:
             click.echo(f"{'tried':>12}  {each['attempts']} times, last {moment(each['tried'])}")
         if each["reply"]:
-            click.echo(f"{'reply':>12}  {_printable(' '.join(filter(None, (each['host'], each['status'], each['reply']))))}")
+            click.echo(f"{'reply':>12}  {printable(' '.join(filter(None, (each['host'], each['status'], each['reply']))))}")
 
 
 def _asked(found: dict[str, Any]) -> list[str]:
@@ -169,11 +169,6 @@ def _asked(found: dict[str, Any]) -> list[str]:
     if found["releaseAt"]:
         asked.append(f"not before {moment(found['releaseAt'])}")
     return asked
-
-
-def _printable(text: str) -> str:
-    """Text that changes nobody's terminal, whoever wrote it."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _verb(name: str, done: str, about: str) -> None:
@@ -220,31 +215,20 @@ def flush(ctx: click.Context, domain: str, asJSON: bool) -> None:
 
 
 @command.command()
-@click.option("--every", default="2s", metavar="TIME", show_default=True, callback=_span, help="How often it is looked at.")
+@interval
 @asJSON
 @click.pass_context
 def top(ctx: click.Context, every: float, asJSON: bool) -> None:
-    """Watch the queue: how much there is, for whom, what is under way. Once, where nobody looks at a terminal. Ctrl-C ends it."""
-    where = access(ctx)
-    seen = where.perform("queue overview")
-    if asJSON:
-        printJSON(seen)
-        return
-    from rich.console import Console
-    from rich.live import Live
+    """Watch the queue: how much there is, for whom, what is under way. q or Ctrl-C ends it. Once, where there is no terminal.
 
+    \b
+    Example:
+      mailfw queue top --interval 5s
+    """
+    where = access(ctx)
+    if asJSON:
+        printJSON(where.perform("queue overview"))
+        return
     from mailfw.app.commands.overview import screen
 
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    if not console.is_terminal:
-        console.print(screen(seen, None))
-        return
-    before: dict[str, Any] | None = None
-    with Live(screen(seen, before), console=console, screen=True, auto_refresh=False) as live:
-        while True:
-            try:
-                time.sleep(max(every, 0.2))
-            except KeyboardInterrupt:
-                return
-            before, seen = seen, where.perform("queue overview")
-            live.update(screen(seen, before), refresh=True)
+    watch(lambda: dict(where.perform("queue overview")), lambda seen, before, lines: screen(seen, before), every)

@@ -215,6 +215,7 @@ class Page:
 class Totals:
     """How many recipients there are, and in which state.
 
+    :ivar due: of those that wait, how many are to be tried now.
     :ivar oldest: when the first message arrived that is still there; None: there is none.
     """
 
@@ -224,6 +225,7 @@ class Totals:
     leased: int
     held: int
     oldest: float | None
+    due: int
 
 
 @frozen

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from attrs import evolve
+from zope.interface import implementer
 
 from mailfw.delivery.queue import rows, steering
 from mailfw.delivery.queue.entry import (
@@ -31,9 +32,11 @@ from mailfw.delivery.queue.entry import (
 from mailfw.delivery.queue.fresh import Fresh
 from mailfw.delivery.queue.schema import SCHEMA
 from mailfw.errors import Vanished
+from mailfw.interfaces import IHealth
 from mailfw.sql import Connection, Database
 from mailfw.sql.blobs import FileBlobs, IBlobStore, MemoryBlobs, drop
 from mailfw.sql.sqlite import MEMORY
+from mailfw.tally import Health
 from mailfw.values import Address, MessageSource, Target
 
 BLOB_FROM = 256 * 1024
@@ -95,6 +98,7 @@ def laneOf(address: Address, target: Target | None) -> str:
     return LOCAL_LANE if target is not None else address.domain
 
 
+@implementer(IHealth)
 class Queue:
     """Methods are for the reactor's thread; those that wait raise Unavailable when the disk does not take or give what they need.
 
@@ -122,6 +126,14 @@ class Queue:
         """
         blobs = MemoryBlobs() if path == MEMORY else FileBlobs(os.path.splitext(path)[0] + ".blobs")
         return cls(Database.open(path, SCHEMA, reactor=reactor, isInline=isInline), blobs, now)
+
+    async def health(self) -> list[Health]:
+        """How the file is."""
+        return [self._database.health()]
+
+    async def prove(self) -> None:
+        """:raises Unavailable: it takes no change."""
+        await self._database.prove()
 
     async def close(self) -> None:
         """Finish what was asked for, and let go of the file. Leases stay."""

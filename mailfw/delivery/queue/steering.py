@@ -68,7 +68,7 @@ def page(connection: Connection, filter: Filter, after: int, limit: int, now: fl
 
 _TOTALS = (
     "SELECT COUNT(*), COUNT(due), COALESCE(SUM(owner <> '' AND due > ?), 0), (SELECT COUNT(*) FROM message),"
-    " (SELECT arrived FROM message ORDER BY id LIMIT 1) FROM recipient"
+    " (SELECT arrived FROM message ORDER BY id LIMIT 1), COALESCE(SUM(due <= ?), 0) FROM recipient"
 )
 _DOMAINS = (
     "SELECT domain, COUNT(*) AS n, COUNT(*) - COUNT(due), MIN(due) FROM recipient GROUP BY domain ORDER BY n DESC, domain LIMIT ?"
@@ -78,12 +78,12 @@ _LAST_WORDS = "SELECT host, reply FROM recipient WHERE domain = ? AND reply <> '
 
 def overview(connection: Connection, domains: int, now: float) -> tuple[Totals, list[DomainTotals]]:
     """How much there is, and of which domains most; so many of them."""
-    recipients, unheld, leased, messages, oldest = connection.execute(_TOTALS, (now,)).fetchone()
+    recipients, unheld, leased, messages, oldest, dueNow = connection.execute(_TOTALS, (now, now)).fetchone()
     found = []
     for domain, count, held, due in connection.execute(_DOMAINS, (domains,)).fetchall():
         host, reply = connection.execute(_LAST_WORDS, (domain,)).fetchone() or ("", "")
         found.append(DomainTotals(domain, count, held, due, host, reply))
-    return Totals(recipients, messages, unheld - leased, leased, recipients - unheld, oldest), found
+    return Totals(recipients, messages, unheld - leased, leased, recipients - unheld, oldest, dueNow), found
 
 
 @frozen

@@ -26,7 +26,15 @@ from attrs import evolve, frozen
 from zope.interface import implementer
 
 from mailfw.errors import InvalidName, MailboxExists, NoSuchMailbox, Vanished
-from mailfw.interfaces import ISimpleFlags, ISimpleFolders, ISimpleStore, ISimpleStream, ISimpleUIDs, IStoreContext
+from mailfw.interfaces import (
+    ISimpleAccounts,
+    ISimpleFlags,
+    ISimpleFolders,
+    ISimpleStore,
+    ISimpleStream,
+    ISimpleUIDs,
+    IStoreContext,
+)
 from mailfw.storage import paths
 from mailfw.storage.files import (
     FILE_MODE,
@@ -80,7 +88,7 @@ class _Spooled:
     entry: Entry
 
 
-@implementer(ISimpleStore, ISimpleFlags, ISimpleFolders, ISimpleStream, ISimpleUIDs)
+@implementer(ISimpleStore, ISimpleAccounts, ISimpleFlags, ISimpleFolders, ISimpleStream, ISimpleUIDs)
 class MaildirStore:
     """Maildirs under one root."""
 
@@ -104,6 +112,18 @@ class MaildirStore:
             if folder is not None and os.path.isdir(os.path.join(directory, name, "cur")):
                 found.add(folder)
         return sorted(found)
+
+    def accounts(self) -> Iterable[str]:
+        """Whoever has a Maildir under the root, or in a domain's directory there."""
+        for name in _list(self._root.path):
+            found = [name] if self._isMaildir(name) else [f"{name}/{user}" for user in _list(os.path.join(self._root.path, name))]
+            for path in found:
+                account = paths.maildirAccountName(path, self._firstDomain)
+                if self._isMaildir(path) and paths.maildirAccount(account, self._firstDomain) == path:
+                    yield account
+
+    def _isMaildir(self, path: str) -> bool:
+        return os.path.isdir(os.path.join(self._root.path, path, "cur"))
 
     def createFolder(self, account: str, folder: str) -> None:
         """Make a Maildir; no error when it is there."""

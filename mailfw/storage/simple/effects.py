@@ -40,6 +40,7 @@ class Add:
     """A message to be added to a folder.
 
     :ivar origin: where its octets are: a source, a message in a folder, or one that is itself to be added.
+    :ivar uid: which it has to have; 0: the next one.
     :ivar key: chosen by the store before it is added.
     :ivar entry: what the store said when it had been added.
     """
@@ -50,6 +51,7 @@ class Add:
     internalDate: float
     key: str = ""
     entry: Entry | None = None
+    uid: int = 0
 
 
 @define(eq=False)
@@ -84,6 +86,11 @@ class Effects:
         messages = len(self.adds) + len(self.marks) + len(self.drops)
         return messages + len(self.makes) + len(self.renames) + len(self.deletes)
 
+    @property
+    def needsIntent(self) -> bool:
+        """Whether the files alone could not tell, after a crash, what was meant."""
+        return self.count > 1 or any(add.uid for add in self.adds)
+
 
 class Rehearsed:
     """An `IPlace` that notes what would be done.
@@ -113,6 +120,14 @@ class Rehearsed:
         self._folderMustStand()
         for uid, (arriving, row) in zip(uids, messages, strict=True):
             self._add(mailbox, uid, row, arriving.source)
+
+    def adopted(
+        self, connection: Connection, mailbox: MailboxRef, uids: Sequence[int], messages: Sequence[tuple[Arriving, Stored]]
+    ) -> None:
+        """They do, and have to have these UIDs."""
+        self._folderMustStand()
+        for uid, (arriving, row) in zip(uids, messages, strict=True):
+            self._add(mailbox, uid, row, arriving.source).uid = uid
 
     def copied(
         self,
@@ -166,10 +181,11 @@ class Rehearsed:
         folded = frozenset(flag.lower() for flag in flags)
         return folded if self._kept is None else folded & self._kept
 
-    def _add(self, mailbox: MailboxRef, uid: int, row: Stored, origin: MessageSource | Held | Add) -> None:
+    def _add(self, mailbox: MailboxRef, uid: int, row: Stored, origin: MessageSource | Held | Add) -> Add:
         add = Add(mailbox.name, origin, decode(row.bits, row.keywords), row.internalDate)
         self._pending[mailbox.id, uid] = add
         self.effects.adds.append(add)
+        return add
 
     def _message(self, connection: Connection, mailbox: MailboxRef, row: Stored) -> Held | Add:
         pending = self._pending.get((mailbox.id, row.uid))
@@ -212,6 +228,12 @@ class Files:
         self, connection: Connection, mailbox: MailboxRef, uids: Sequence[int], messages: Sequence[tuple[Arriving, Stored]]
     ) -> None:
         """Each has the next file."""
+        self._note(connection, mailbox, uids)
+
+    def adopted(
+        self, connection: Connection, mailbox: MailboxRef, uids: Sequence[int], messages: Sequence[tuple[Arriving, Stored]]
+    ) -> None:
+        """Likewise."""
         self._note(connection, mailbox, uids)
 
     def copied(

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import LoopingCall
 
 from mailfw.errors import NoSuchMailbox, NotSupported, UIDValidityChanged, Vanished
-from mailfw.interfaces import ISimpleFlags, ISimpleFolders, ISimpleStore
+from mailfw.interfaces import ISimpleAccounts, ISimpleFlags, ISimpleFolders, ISimpleStore
 from mailfw.sql import Connection, Database, Undo
 from mailfw.storage import quota, tree
 from mailfw.storage.apply import Step, apply, steps
@@ -33,6 +33,7 @@ from mailfw.storage.simple.reconcile import Context, Reconciler, Touched
 from mailfw.storage.strands import Strands
 from mailfw.storage.transaction import OWN_WORK, IPlace, Terms, bounded
 from mailfw.values import (
+    Adopt,
     Append,
     Create,
     Delete,
@@ -136,6 +137,13 @@ class SimpleEngine(Engine):
         if self._open(ref.name).key != ref.key:
             raise UIDValidityChanged()
 
+    async def accountNames(self) -> set[str]:
+        """Those that were opened before, and those of whom the store has folders."""
+        known = await super().accountNames()
+        if not ISimpleAccounts.providedBy(self._store):
+            return known
+        return known | await self._strands.run("", lambda: set(ISimpleAccounts(self._store).accounts()))
+
     async def removeAccount(self, name: str) -> int:
         """Remove an account for good, with its files; how many mailboxes it had."""
         count, touched = await self._strands.run(name, lambda: self._removeHere(name))
@@ -173,6 +181,11 @@ class SimpleEngine(Engine):
         hints: dict[str, dict[str, frozenset[str]]] = {}
         for (folder, key), flags in ended.flags.items():
             hints.setdefault(folder, {})[key] = flags
+        numbers: dict[str, dict[str, int]] = {}
+        for (folder, key), uid in ended.uids.items():
+            numbers.setdefault(folder, {})[key] = uid
+        for folder, uids in numbers.items():
+            self._reconciler.adopt(ref.name, ref.key, folder, uids, hints.get(folder, {}))
         for folder, some in hints.items():
             self._reconciler.folder(ref.name, ref.key, folder, some)
         self.database.call(lambda connection: connection.execute(_FORGET_INTENT, (number,)).rowcount)
@@ -227,7 +240,7 @@ class SimpleEngine(Engine):
         for step in work:
             for arriving in step.arriving:
                 arriving.prepare()
-            if not isinstance(step.operation, Append):
+            if not isinstance(step.operation, (Append, Adopt)):
                 touched |= self._follow(ref, step.operation)
         effects = self._single(ref, work, terms) or self.database.call(partial(self._rehearse, ref, work, terms))
         if not isinstance(effects, Effects):
@@ -436,7 +449,7 @@ class SimpleEngine(Engine):
 
 def _dated(operation: Operation, now: float) -> Operation:
     """Messages without an internal date get the present one, so that files and state agree on it."""
-    if not isinstance(operation, Append):
+    if not isinstance(operation, (Append, Adopt)):
         return operation
     messages = (evolve(one, internalDate=now) if one.internalDate is None else one for one in operation.messages)
     return evolve(operation, messages=tuple(messages))

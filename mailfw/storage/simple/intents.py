@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from mailfw.interfaces import ISimpleFlags, ISimpleFolders, ISimpleStore
 from mailfw.storage.simple.effects import Add, Effects, Held
@@ -31,6 +31,7 @@ def write(effects: Effects) -> str:
             "makes": effects.makes,
             "count": len(staying),
             "adds": [[add.folder, add.key, sorted(add.flags)] for add in staying if add.key],
+            "uids": [[add.folder, add.key, add.uid] for add in staying if add.uid and add.key],
             "passing": [[add.folder, add.key] for add in passing if add.key],
             "marks": [[one.message.folder, _key(one.message), sorted(one.flags)] for one in effects.marks],
             "drops": [[one.folder, one.entry.key] for one in effects.drops if isinstance(one, Held)],
@@ -51,11 +52,13 @@ class Ended:
 
     :ivar isForward: the intent was brought to its end; False: undone.
     :ivar flags: (folder, key) → the flags of messages that were added or marked.
+    :ivar uids: (folder, key) → the UID that a message has to have.
     """
 
     isForward: bool
     flags: Mapping[tuple[str, str], frozenset[str]]
     renames: tuple[tuple[str, str], ...]
+    uids: Mapping[tuple[str, str], int] = field(factory=dict)
 
 
 @define
@@ -91,7 +94,8 @@ class Recovery:
         renames = tuple((old, new) for old, new in plan["renames"])
         self._renameFolders(renames)
         self._deleteFolders(plan["deletes"])
-        return Ended(True, flags, renames)
+        uids = {(folder, key): uid for folder, key, uid in plan.get("uids", ())}
+        return Ended(True, flags, renames, uids)
 
     def _entry(self, folder: str, key: str) -> Entry | None:
         if folder not in self._scans:

@@ -47,7 +47,7 @@ class Performance:
         for name in effects.makes:
             ISimpleFolders(self.store).createFolder(account, name)
         for group in self._groups():
-            if effects.count > 1:
+            if effects.needsIntent:
                 self._note()
             self._append(group)
         for folder, marks in _byFolder(effects.marks, lambda one: one.message.folder):
@@ -78,7 +78,7 @@ class Performance:
 
     def _note(self) -> None:
         """Write down what is going to happen, with the keys that are chosen by now."""
-        if self.effects.count > 1:
+        if self.effects.needsIntent:
             self.intent = self.database.call(partial(self._write, intents.write(self.effects)))
 
     def _write(self, plan: str, connection: Connection) -> int:

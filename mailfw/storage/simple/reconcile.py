@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from mailfw.errors import InvalidName
 from mailfw.interfaces import ISimpleStore, ISimpleUIDs
 from mailfw.sql import Connection, Database
-from mailfw.storage import messages, tree
+from mailfw.storage import adoption, messages, tree
 from mailfw.storage.content import Arriving
 from mailfw.storage.flags import decode
 from mailfw.storage.names import INBOX, mailboxName
@@ -45,7 +45,6 @@ _FILES = """SELECT f.name, f.locator, m.uid, m.modseq, m.flags, m.keywords, m.in
 _MOVE = "UPDATE file SET locator = ? WHERE mailbox = ? AND uid = ?"
 _IMPORT = "UPDATE mailbox SET uid_validity = ?, uid_next = ? WHERE id = ?"
 _HIGHEST = "UPDATE account SET uid_validity = ? WHERE id = ? AND uid_validity < ?"
-_REMEMBER = "UPDATE name SET uid_validity = ? WHERE account = ? AND name = ?"
 
 Hints = Mapping[str, frozenset[str]]
 Touched = dict[int, int]
@@ -290,11 +289,36 @@ class Reconciler:
             touched |= self._database.call(partial(self._add, key, mailbox, arrivals, {}, [uid for uid, _ in piece]))
         return touched
 
+    def adopt(self, account: str, key: int, folder: str, uids: Mapping[str, int], hints: Hints) -> None:
+        """Number messages, by their keys, with UIDs that they have to have; those whose UID is past get the next ones later."""
+        mailbox = self._find(key, folder)
+        if mailbox is None:
+            return
+        entries = {one.key: one for one in self._store.scan(account, folder) if one.key in uids}
+        known = {row[0] for row in self._database.readHere(lambda found: found.execute(_FILES, (mailbox.id,)).fetchall())}
+        numbered = sorted(((uids[name], one) for name, one in entries.items() if name not in known), key=itemgetter(0))
+        arrivals = [(one, self._arriving(account, folder, one)) for _, one in numbered]
+        self._database.call(partial(self._addAbove, key, mailbox, arrivals, hints, [uid for uid, _ in numbered]))
+
+    def _addAbove(
+        self,
+        key: int,
+        mailbox: MailboxRef,
+        arrivals: Sequence[tuple[Entry, Arriving]],
+        hints: Hints,
+        uids: Sequence[int],
+        connection: Connection,
+    ) -> None:
+        uidNext = adoption.uidNext(connection, mailbox.id)
+        above = [at for at, uid in enumerate(uids) if uid >= uidNext]
+        if above:
+            adoption.raiseNext(connection, mailbox.id, uids[-1] + 1)
+            self._add(key, mailbox, [arrivals[at] for at in above], hints, [uids[at] for at in above], connection)
+
     def _adopt(self, key: int, mailbox: MailboxRef, uidValidity: int, uidNext: int, connection: Connection) -> None:
         tx = self._context.transaction(connection, key, Files(Effects()))
         connection.execute(_IMPORT, (uidValidity, uidNext, mailbox.id))
         connection.execute(_HIGHEST, (uidValidity, key, uidValidity))
-        connection.execute(_REMEMBER, (uidValidity, key, mailbox.name))
         tx.caches.mailboxes.clear()
 
 

@@ -24,7 +24,7 @@ from attrs import frozen
 from zope.interface import implementer
 
 from mailfw.errors import InvalidName, MailboxExists, NoSuchMailbox, Vanished
-from mailfw.interfaces import ISimpleFolders, ISimpleStore, ISimpleStream, IStoreContext
+from mailfw.interfaces import ISimpleAccounts, ISimpleFolders, ISimpleStore, ISimpleStream, IStoreContext
 from mailfw.storage import paths
 from mailfw.storage.files import FILE_MODE, Remembered, makeDirectories, openRoot, spooled, syncDirectory
 from mailfw.storage.textfile import locks
@@ -52,7 +52,7 @@ class _File:
     journal: Journal
 
 
-@implementer(ISimpleStore, ISimpleFolders, ISimpleStream)
+@implementer(ISimpleStore, ISimpleAccounts, ISimpleFolders, ISimpleStream)
 class TextfileStore:
     """Text files under one root."""
 
@@ -77,6 +77,22 @@ class TextfileStore:
                 if folder is not None and folder != paths.INBOX:
                     found.add(folder)
         return sorted(found)
+
+    def accounts(self) -> Iterable[str]:
+        """Whoever has an INBOX under the root, or in a domain's directory there."""
+        root = self._root.path
+        for directory in ("", *(name for name in os.listdir(root) if "." in name)):
+            for name in sorted(os.listdir(os.path.join(root, directory))) if os.path.isdir(os.path.join(root, directory)) else ():
+                path = os.path.join(directory, name.removesuffix(paths.TEXT_SUFFIX))
+                account = paths.textAccountName(path, self._firstDomain)
+                if name.endswith(paths.TEXT_SUFFIX) and self._isAccount(account, path):
+                    yield account
+
+    def _isAccount(self, account: str, path: str) -> bool:
+        try:
+            return paths.textAccount(account, self._firstDomain)[0] == path
+        except InvalidName:
+            return False
 
     def createFolder(self, account: str, folder: str) -> None:
         """Make an empty file; no error when it is there."""

@@ -1,0 +1,147 @@
+"""Wires the `moving` room to the stores of a system: what `mailfw store` does, in the process that owns the data directory."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from attrs import asdict
+
+from mailfw.app.datadir import DataDirectory
+from mailfw.app.problem import Problem
+from mailfw.interfaces import ICheckedStore, IMailStore, IStoreAccounts
+from mailfw.moving import Carrier, Journal, Progress, Summary
+from mailfw.values import Identity, accountName
+
+if TYPE_CHECKING:
+    from mailfw.app.context import System
+
+_ON_DISK = ("sqlite", "maildir", "textfile")
+
+
+async def copyStore(system: System, progress: Progress, origin: str, target: str, accounts: Sequence[str] = ()) -> dict[str, Any]:
+    """Copy mail from one store to another; a summary.
+
+    :param accounts: whose: `ADDRESS`, or `ADDRESS=ADDRESS` where they have another name in the target; none: everybody's.
+    :raises Problem:
+    """
+    if origin == target:
+        raise Problem("a store cannot be copied to itself")
+    _mustExist(system, origin)
+    with _owned(system, origin), _owned(system, target):
+        async with _Opened(system, origin) as source, _Opened(system, target) as store:
+            names = await _names(system, source, origin, accounts)
+            journal = Journal(system.data.file("moving.sqlite"), system.reactor)
+            try:
+                return asdict(await _copy(source, store, names, journal, progress, (origin, target)))
+            finally:
+                await journal.close()
+
+
+async def _copy(
+    source: IMailStore,
+    store: IMailStore,
+    names: Sequence[tuple[str, str]],
+    journal: Journal,
+    progress: Progress,
+    specifications: tuple[str, str],
+) -> Summary:
+    origin, target = specifications
+    begun, summary = time.monotonic(), Summary()
+    opened = [(await source.openAccount(Identity(one, isAdmin=True), one), other) for one, other in names]
+    for account, _ in opened:
+        for info in await account.mailboxes():
+            if info.isSelectable:
+                progress.total += (await (await account.open(info.name)).status()).messages
+    for account, name in opened:
+        progress.account = account.owner
+        theirs = await store.openAccount(Identity(name, isAdmin=True), name)
+        carrier = Carrier(account, theirs, f"{origin} {account.owner}", f"{target} {name}", journal, progress)
+        summary.accounts.append(await carrier.carry())
+    summary.seconds = time.monotonic() - begun
+    return summary
+
+
+async def _names(system: System, source: IMailStore, origin: str, accounts: Sequence[str]) -> list[tuple[str, str]]:
+    """Names in one store and in the other. :raises Problem: there is no such account."""
+    known = await IStoreAccounts(source).accounts() if IStoreAccounts.providedBy(source) else None
+    if not accounts:
+        if known is None:
+            raise Problem(f"{origin} cannot say whose mail it has: name accounts with --account ADDRESS")
+        return [(name, name) for name in known]
+    names = []
+    for text in accounts:
+        one, _, other = text.partition("=")
+        pair = _canonical(system, one), _canonical(system, other or one)
+        if known is not None and pair[0] not in known:
+            raise Problem(f"{origin} has no account {pair[0]}")
+        names.append(pair)
+    return names
+
+
+def _canonical(system: System, address: str) -> str:
+    try:
+        return accountName(address, system.configuration.domains[0])
+    except ValueError as error:
+        raise Problem(str(error)) from None
+
+
+class _Opened:
+    """A store that is open for a while; the system's own one stays open."""
+
+    def __init__(self, system: System, specification: str) -> None:
+        self._isOwn = specification == system.configuration.store
+        self._open: Callable[[], IMailStore] = (
+            (lambda: system.store) if self._isOwn else lambda: system.openAnother(specification)
+        )
+        self._store: IMailStore | None = None
+
+    async def __aenter__(self) -> IMailStore:
+        self._store = self._open()
+        return self._store
+
+    async def __aexit__(self, *_: object) -> None:
+        if not self._isOwn and self._store is not None:
+            await self._store.close()
+
+
+def _path(system: System, specification: str) -> str:
+    """Where a store of ours lies; empty for others."""
+    prefix, _, argument = specification.partition(":")
+    return os.path.join(system.configuration.data, argument.partition("?")[0]) if prefix in _ON_DISK else ""
+
+
+def _mustExist(system: System, specification: str) -> None:
+    path = _path(system, specification)
+    if path and not os.path.isdir(path):
+        raise Problem(f"there is no store {specification}: {path} is no directory that this user can see")
+
+
+@contextmanager
+def _owned(system: System, specification: str) -> Iterator[None]:
+    """While a store of another data directory is used, no server can run there. :raises DataInUse: one does."""
+    parent = os.path.dirname(os.path.abspath(_path(system, specification) or "/"))
+    isAnothers = parent != system.data.path and os.path.exists(os.path.join(parent, "lock"))
+    if not isAnothers:
+        yield
+        return
+    directory = DataDirectory(parent)
+    directory.claim()
+    try:
+        yield
+    finally:
+        directory.release()
+
+
+async def checkStore(system: System, progress: Progress) -> list[dict[str, Any]]:
+    """What is wrong in the system's store. :raises Problem: the store cannot tell."""
+    store = system.store
+    if not ICheckedStore.providedBy(store):
+        raise Problem(f"{system.configuration.store} has no check of its own")
+    return [asdict(damage) for damage in await ICheckedStore(store).check()]
+
+
+OPERATIONS: dict[str, Callable[..., Coroutine[Any, Any, Any]]] = {"store check": checkStore, "store copy": copyStore}

@@ -1,0 +1,97 @@
+"""Messages of a mailbox in batches, the next being read while the last is written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
+from tempfile import NamedTemporaryFile
+from typing import IO
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
+
+from mailfw.interfaces import IMailbox, Row
+from mailfw.values import Column, MessageSource, NewMessage, UIDSet
+
+BATCH = 500  # messages
+BATCH_OCTETS = 8 << 20
+SPOOL_FROM = 1 << 20  # octets of a message that waits in a file
+
+_COLUMNS = (Column.UID, Column.FLAGS, Column.INTERNAL_DATE, Column.CONTENT)
+
+
+@frozen
+class Carried:
+    """A message on its way. :ivar digest: of its content, however a store keeps line ends."""
+
+    uid: int
+    message: NewMessage
+    digest: bytes = b""
+
+
+@define
+class Batch:
+    """Messages in the order of their UIDs. :ivar octets: theirs. `close` when they are where they go."""
+
+    messages: list[Carried] = field(factory=list)
+    octets: int = 0
+    files: list[IO[bytes]] = field(factory=list)
+
+    def close(self) -> None:
+        """Let go of large contents."""
+        for file in self.files:
+            with suppress(OSError):
+                file.close()
+
+
+def digestOf(content: bytes) -> bytes:
+    """What a content is known by across stores, of which some keep line ends in their own way."""
+    return hashlib.sha256(content.replace(b"\r\n", b"\n").rstrip()).digest()
+
+
+class Batches:
+    """The messages of a mailbox.
+
+    :param wantsDigests: they are to be compared.
+    """
+
+    def __init__(self, mailbox: IMailbox, uids: UIDSet, wantsDigests: bool) -> None:
+        self._rows = mailbox.rows(uids, _COLUMNS, self._render)
+        self._wantsDigests = wantsDigests
+        self._rest: list[tuple[Carried, IO[bytes] | None]] = []
+
+    async def __aiter__(self) -> AsyncIterator[Batch]:
+        reading = Deferred.fromCoroutine(self._next())
+        try:
+            while (batch := await reading).messages:
+                reading = Deferred.fromCoroutine(self._next())
+                yield batch
+        finally:
+            reading.addCallbacks(lambda batch: batch.close() if batch is not None else None, lambda failure: None)
+
+    async def _next(self) -> Batch:
+        batch = Batch()
+        while len(batch.messages) < BATCH and batch.octets < BATCH_OCTETS:
+            if not self._rest:
+                self._rest = await anext(self._rows, [])
+                if not self._rest:
+                    break
+            carried, file = self._rest.pop(0)
+            batch.messages.append(carried)
+            batch.octets += carried.message.source.size
+            batch.files += [file] if file is not None else []
+        return batch
+
+    def _render(self, rows: Sequence[Row]) -> Iterator[tuple[Carried, IO[bytes] | None]]:
+        for uid, flags, date, content in rows:
+            octets = content.read()
+            digest = digestOf(octets) if self._wantsDigests else b""
+            file = None
+            source = MessageSource(octets)
+            if len(octets) > SPOOL_FROM:
+                file = NamedTemporaryFile(prefix="mailfw-")  # noqa: SIM115 - the batch closes it
+                file.write(octets)
+                file.flush()
+                source = MessageSource(path=file.name, length=len(octets))
+            yield Carried(uid, NewMessage(source, flags, date), digest), file
