@@ -1,7 +1,7 @@
 """A module of contracts or values as a chapter: its classes with their docstrings, read from the source, without importing it.
 
 autodoc knows neither zope interfaces nor our fields. What begins with an underscore is nobody's business; a comment
-`# --- Words ---` in the source is a heading.
+`# --- Words ---` in the source is a heading, and so is what each module of a package says of itself.
 """
 
 from __future__ import annotations
@@ -21,11 +21,30 @@ _HEADING = re.compile(r"^# --- (.*?) -+$", re.MULTILINE)
 
 def chapter(root: Path, module: str) -> str:
     """Markdown for all public names of a module. :param module: `mailfw.interfaces`."""
-    source = (root / (module.replace(".", "/") + ".py")).read_text()
+    first, *parts = _sources(root, module)
+    names = homes(root)
+    lines = [markdown(read(ast.get_docstring(ast.parse(first), clean=False)).text), ""]
+    lines += _body(first, module, names)
+    for part in parts:
+        said = ast.get_docstring(ast.parse(part)) or ""
+        lines += [f"## {said.splitlines()[0].rstrip('.')}", "", *_body(part, module, names)]
+    return "\n".join(lines)
+
+
+def _sources(root: Path, module: str) -> list[str]:
+    """A module's source; a package's, with those of its modules, in the alphabet's order."""
+    path = root / module.replace(".", "/")
+    if not path.is_dir():
+        return [path.with_suffix(".py").read_text()]
+    own = path / "__init__.py"
+    return [each.read_text() for each in (own, *sorted(set(path.glob("*.py")) - {own}))]
+
+
+def _body(source: str, module: str, names: dict[str, str]) -> list[str]:
+    """Its public names, under its own headings."""
     tree = ast.parse(source)
     headings = [(source[: match.start()].count("\n") + 1, match[1]) for match in _HEADING.finditer(source)]
-    names = homes(root)
-    lines = [markdown(read(ast.get_docstring(tree, clean=False)).text), ""]
+    lines: list[str] = []
     for node, following in zip(tree.body, [*tree.body[1:], None], strict=True):
         while headings and headings[0][0] < node.lineno:
             lines += [f"## {headings.pop(0)[1]}", ""]
@@ -35,16 +54,16 @@ def chapter(root: Path, module: str) -> str:
             lines += _Function(node, module, names, "function").lines()
         elif _constant(node, following):
             lines += _constant(node, following)
-    return "\n".join(lines)
+    return lines
 
 
 def homes(root: Path) -> dict[str, str]:
     """Where each name that can be linked lives: `Address` → `mailfw.values`."""
     found = {}
     for module in MODULES:
-        for node in ast.parse((root / "mailfw" / f"{module}.py").read_text()).body:
-            if isinstance(node, ast.ClassDef):
-                found[node.name] = f"mailfw.{module}"
+        for source in _sources(root, f"mailfw.{module}"):
+            names = [node.name for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+            found |= dict.fromkeys(names, f"mailfw.{module}")
     return found
 
 

@@ -9,24 +9,20 @@ cut into as many as it takes (`remote.cut`).
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
 from twisted.protocols import amp
 from twisted.python.failure import Failure
-from twisted.python.log import callWithContext
 
 from mailfw.app.crew import Crew
-from mailfw.app.logs import QUIET
 from mailfw.app.problem import Problem
-from mailfw.app.remote import Reachable, cut, join
+from mailfw.app.remote import cut, join
+from mailfw.app.unixsocket import UnixSocket
 from mailfw.errors import Refusal, Unavailable, Vanished
 
 Operate = Callable[[str, dict[str, Any]], Awaitable[Any]]
@@ -144,32 +140,17 @@ class ControlSocket(Service):
     name = "control"
 
     def __init__(self, path: str, operate: Operate, reactor: Any, crew: Crew | None = None) -> None:
-        self._path = path
+        self._socket = UnixSocket("control socket", path, reactor)
         self._crew = crew
-        self._reachable = Reachable(path)
         self._operate = operate
-        self._reactor = reactor
-        self._port: IListeningPort | None = None
         self._connections: dict[ControlProtocol, Deferred[None]] = {}
 
     def startService(self) -> None:
-        """Begin to listen. A socket left by a server that was killed is removed: whoever holds the lock may.
-
-        :raises Problem: the socket cannot be made.
-        """
+        """Begin to listen. :raises Problem: the socket cannot be made."""
         super().startService()
         factory = Factory.forProtocol(lambda: ControlProtocol(self._operate, self._connections, self._crew))
         factory.noisy = False
-        mask = os.umask(0o177)
-        try:
-            if os.path.lexists(self._path):
-                os.unlink(self._path)
-            listen = self._reactor.listenUNIX
-            self._port = callWithContext({QUIET: True}, listen, self._reachable.__enter__(), factory, mode=0o600)
-        except (OSError, CannotListenError) as error:
-            raise Problem(f"control socket {self._path} cannot be made: {error}") from None
-        finally:
-            os.umask(mask)
+        self._socket.listen(factory)
 
     def stopService(self) -> Deferred[None]:
         """Stop listening, remove the socket, and hang up on who is connected."""
@@ -177,10 +158,7 @@ class ControlSocket(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        port, self._port = self._port, None
-        if port is not None:
-            await maybeDeferred(port.stopListening)
-        self._reachable.__exit__()
+        await self._socket.close()
         for connection in self._connections:
             transport: Any = connection.transport
             transport.abortConnection()

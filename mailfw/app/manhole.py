@@ -3,22 +3,17 @@ imported beside the running server, or with the first client: conch would cost a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
-from twisted.python.log import callWithContext
 from zope.interface import implementer
 
 from mailfw.app.late import LateFactory
-from mailfw.app.logs import QUIET
 from mailfw.app.problem import Problem
-from mailfw.app.remote import Reachable
+from mailfw.app.unixsocket import UnixSocket
 from mailfw.interfaces import IInsideService
 
 if TYPE_CHECKING:
@@ -72,35 +67,21 @@ class Door(Service):
     name = "console"
 
     def __init__(self, path: str, server: Server, reactor: Any) -> None:
-        self._path = path
+        self._socket = UnixSocket("the socket", path, reactor)
         self._server = server
         self._reactor = reactor
-        self._reachable = Reachable(path)
-        self._port: IListeningPort | None = None
         self.invitations = Invitations(reactor.seconds)
 
     def open(self) -> str:
         """Listen, if nobody does yet; the path of the socket. :raises Problem: it cannot be made."""
-        if self._port is None:
-            try:
-                if os.path.lexists(self._path):
-                    os.unlink(self._path)  # of a server that was killed: whoever holds the lock may
-                listen, factory = self._reactor.listenUNIX, LateFactory(ENTRANCE, self._server, self._reactor)
-                self._port = callWithContext({QUIET: True}, listen, self._reachable.__enter__(), factory, mode=0o600)
-            except (OSError, CannotListenError) as error:
-                raise Problem(f"the socket {self._path} cannot be made: {error}") from None
-        return self._path
+        if not self._socket.isOpen:
+            self._socket.listen(LateFactory(ENTRANCE, self._server, self._reactor))
+        return self._socket.path
 
     def stopService(self) -> Deferred[None]:
         """Let nobody in any more, and remove the socket."""
         super().stopService()
-        return Deferred.fromCoroutine(self._stop())
-
-    async def _stop(self) -> None:
-        port, self._port = self._port, None
-        if port is not None:
-            await maybeDeferred(port.stopListening)
-        self._reachable.__exit__()
+        return Deferred.fromCoroutine(self._socket.close())
 
 
 @implementer(IInsideService)

@@ -13,11 +13,11 @@ from collections.abc import Collection
 from ipaddress import ip_address, ip_network
 
 from attrs import frozen
-from pydantic import BaseModel, ConfigDict, field_validator
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from mailfw.errors import NoSuchDomain, Unavailable
+from mailfw.hooks.allowed import Allowing
 from mailfw.hooks.runner import Hook
 from mailfw.interfaces import IHookContext, IHookPlugin, IOptions, IOptionsContext, IResolver
 from mailfw.net.peer import Networks
@@ -28,18 +28,8 @@ _ZONE = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})+")
 _LISTED, _ERRORS = ip_network("127.0.0.0/8"), ip_network("127.255.255.0/24")
 
 
-class DNSBLOptions(BaseModel):
+class DNSBLOptions(Allowing):
     """`[plugin.dnsbl]`. :ivar allow: networks that are not looked up."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    allow: tuple[str, ...] = ()
-
-    @field_validator("allow")
-    @classmethod
-    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        Networks.parse(value)
-        return value
 
 
 def reversed_(host: str) -> str:

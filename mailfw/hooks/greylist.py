@@ -13,9 +13,10 @@ from collections.abc import Callable, Collection
 from ipaddress import ip_network
 
 from attrs import frozen
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field
 from zope.interface import implementer
 
+from mailfw.hooks.allowed import Allowing
 from mailfw.hooks.runner import Hook
 from mailfw.interfaces import IClosable, IHookContext, IHookPlugin, IOptions, IOptionsContext
 from mailfw.net.peer import Networks
@@ -41,7 +42,7 @@ SWEEP = 1000
 """Newcomers after which what has become too old is forgotten."""
 
 
-class GreylistOptions(BaseModel):
+class GreylistOptions(Allowing):
     """`[plugin.greylist]`, times in seconds.
 
     :ivar delay: before that it is too soon to come again; :ivar window: after that too late.
@@ -50,19 +51,10 @@ class GreylistOptions(BaseModel):
     :ivar allow: networks that are never put off.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     delay: float = Field(300.0, gt=0)
     window: float = Field(2 * 86400.0, gt=0)
     lifetime: float = Field(36 * 86400.0, gt=0)
     networks: int = Field(5, ge=0)
-    allow: tuple[str, ...] = ()
-
-    @field_validator("allow")
-    @classmethod
-    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        Networks.parse(value)
-        return value
 
 
 def networkOf(host: str) -> str:

@@ -13,13 +13,12 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
-from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from mailfw.errors import Refusal
 from mailfw.interfaces import IStoreContext
 from mailfw.sql import Connection
+from mailfw.storage.rounds import Rounds
 from mailfw.storage.transaction import OWN_WORK
 from mailfw.values import FIRST_MAILBOXES, Create, Expunge, SpecialUse, UIDSet
 
@@ -67,34 +66,26 @@ class Expiry:
     def __init__(self, engine: Engine, household: Household) -> None:
         self._engine = engine
         self._periods = household.expiry
-        self._loop = LoopingCall(self._round)
-        self._loop.clock = household.clock
-        self._running: Deferred[None] | None = None
+        self._clock = household.clock
+        self._rounds = Rounds("letting messages expire", self._look, INTERVAL, household.clock)
 
     def start(self) -> None:
         """Begin, if anything expires."""
-        if self._periods and self._loop.clock is not None:
-            self._loop.start(INTERVAL, now=False).addErrback(lambda failure: self.log.failure("expiry ended", failure))
+        if self._periods and self._clock is not None:
+            self._rounds.start()
 
     async def stop(self) -> None:
         """End; a round that is under way comes to its end at the next mailbox."""
-        if self._loop.running:
-            self._loop.stop()
-        if self._running is not None:
-            await self._running
-
-    def _round(self) -> Deferred[None]:
-        self._running = Deferred.fromCoroutine(self._look())
-        return self._running.addErrback(lambda failure: self.log.failure("letting messages expire failed", failure))
+        await self._rounds.stop()
 
     async def _look(self) -> None:
         last, page = 0, PAGE
-        while page == PAGE and self._loop.running:
+        while page == PAGE and self._rounds.isGoing:
             found: list[_Mailbox] = await self._engine.database.read(partial(_mailboxes, last))
             for mailbox in found:
                 last = mailbox[0]
                 periods = [self._periods[use] for use in map(SpecialUse, mailbox[4].split()) if use in self._periods]
-                if periods and self._loop.running:
+                if periods and self._rounds.isGoing:
                     await self._clear(mailbox, self._engine.now() - min(periods))
             page = len(found)
 

@@ -10,13 +10,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
-
 from mailfw.sql import Connection, Database, shrink
 from mailfw.sql.blobs import IBlobStore, drop
 from mailfw.storage.content import BLOB
+from mailfw.storage.rounds import Rounds
 
 INTERVAL = 300.0  # seconds between rounds
 PIECE = 200  # rows in one job
@@ -50,47 +47,36 @@ _IS_NAMED = f"SELECT 1 FROM content WHERE encoding = {BLOB} AND body = ?"
 class Housekeeping:
     """Looks after one database, every `INTERVAL` seconds of the clock."""
 
-    log = Logger()
-
     def __init__(self, database: Database, blobs: IBlobStore | None, clock: Any, now: Callable[[], float]) -> None:
         # clock: IReactorTime, an interface that is not typed upstream
         self._database = database
         self._blobs = blobs
         self._now = now
-        self._loop = LoopingCall(self._round)
-        self._loop.clock = clock
-        self._running: Deferred[None] | None = None
+        self._rounds = Rounds("housekeeping", self.tidy, INTERVAL, clock)
         self._rarely = 0.0
 
     def start(self) -> None:
         """Begin; the first round comes after the first interval."""
-        self._loop.start(INTERVAL, now=False).addErrback(lambda failure: self.log.failure("housekeeping ended", failure))
+        self._rounds.start()
 
     async def stop(self) -> None:
         """End; a round that is under way comes to its end at the next job."""
-        if self._loop.running:
-            self._loop.stop()
-        if self._running is not None:
-            await self._running
-
-    def _round(self) -> Deferred[None]:
-        self._running = Deferred.fromCoroutine(self.tidy())
-        return self._running.addErrback(lambda failure: self.log.failure("housekeeping failed", failure))
+        await self._rounds.stop()
 
     async def tidy(self) -> None:
         """One round."""
         for job in (self._endGrace, self._clearMailbox):
             isMore = True
-            while isMore and self._loop.running:
+            while isMore and self._rounds.isGoing:
                 isMore, refs = await self._database.write(job)
                 await self._drop(refs)
-        if self._now() >= self._rarely and self._loop.running:
+        if self._now() >= self._rarely and self._rounds.isGoing:
             self._rarely = self._now() + RARELY
             for mailbox in await self._database.read(_longLogs):
                 await self._database.write(partial(_cutLog, mailbox))
             await self._dropOrphans()
             isMore = True
-            while isMore and self._loop.running:
+            while isMore and self._rounds.isGoing:
                 isMore = await self._database.write(lambda connection: shrink(connection, PIECE))
 
     async def _drop(self, refs: list[str]) -> None:
