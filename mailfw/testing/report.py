@@ -1,10 +1,12 @@
-"""`-p mailfw.testing.report`: a pytest plugin that writes down what became of each promise as soon as it is known, and ends a test that
-hangs, with the process. `mailfw plugin check` runs contracts with it.
+"""`-p mailfw.testing.report`: a pytest plugin that writes down what became of each promise as soon as that is known, and ends a
+test that hangs. `mailfw plugin check` runs contracts with it.
 
-Each line of the report is a JSON object: `test` (the test's id), `promise` (in words), `outcome` (of `OUTCOMES`), `sentence` (what was seen
-instead, or why it was not tried) and `seconds`. The line of a test that begins says `under way`: where no other follows, the
-process ended in it. A test that hangs cannot be left, since it may wait in C or keep the reactor; so the process ends, and
-whoever runs it begins again with the tests that the report does not have (`--mailfw-report` is read first, and appended to).
+Each line of the report is a JSON object: `test` (its name), `promise` (in words), `outcome` (of `OUTCOMES`), `sentence` (what was
+seen instead, or why it was not tried) and `seconds`. A line that says `under way` is written when a test begins: where no other
+follows for that test, the process ended in it.
+
+A test that hangs cannot be left, since it may wait in C or keep the reactor; so the process ends with it. Whoever runs it begins
+again: what the report has already is left out, and the report goes on.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,10 +25,10 @@ import pytest
 from mailfw.testing.promises.broken import BrokenPromise, sentence
 
 OUTCOMES = "under way", "kept", "broken", "skipped", "hung"
+"""What can become of a test."""
+
 HUNG = 70
 """The status of a process that was ended in a test that hangs."""
-
-_NOT_DONE = "under way"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,13 +62,16 @@ class Report:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         """Report one test."""
         promise = sentence(getattr(item, "originalname", item.name), getattr(getattr(item, "function", None), "__doc__", None))
-        self._write(item, promise, _NOT_DONE, "", 0.0)
+        self._write(item, promise, OUTCOMES[0], "", 0.0)
         begun = time.monotonic()
         timer = threading.Timer(self._patience, self._end, (item, promise, threading.get_ident()))
         timer.daemon = True
         timer.start()
         try:
             return (yield)
+        except pytest.exit.Exception as error:
+            self._told[item.nodeid] = "broken", str(error)
+            raise
         finally:
             timer.cancel()
             timer.join()
@@ -74,14 +79,16 @@ class Report:
             self._write(item, promise, outcome, said, time.monotonic() - begun)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Remember how it went."""
-        report: pytest.TestReport = yield  # type: ignore[misc]  # what the hook makes
+        report = yield
         if report.skipped and isinstance(report.longrepr, tuple):
             self._told[item.nodeid] = "skipped", report.longrepr[2].removeprefix("Skipped: ")
         elif report.failed and call.excinfo is not None and self._told.get(item.nodeid, ("",))[0] != "broken":
             self._told[item.nodeid] = "broken", _seen(call.excinfo.value)
-        return report  # type: ignore[return-value]
+        return report
 
     def _end(self, item: pytest.Item, promise: str, thread: int) -> None:
         """Whoever waits does so for ever: say where, and end."""

@@ -1,4 +1,4 @@
-"""Every broken store, and every broken source of accounts, is caught by the tests of the contract that are meant for it and by no others,
+"""Every broken store and source of accounts is caught by the contract's tests that are meant for it, and by no others,
 each with a sentence that says which promise broke.
 
 Hooks, routes and services are in test_testing_kit_contracts.py.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -71,8 +73,8 @@ KINDS = {
 def meant(kind: str) -> dict[str, set[str]]:
     """The table of a kind, as its module has it."""
     code = f"import json, {kind}; print(json.dumps({{plugin.__name__: sorted(tests) for plugin, tests in {kind}.MEANT.items()}}))"
-    said = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True, timeout=60).stdout
-    return {plugin: set(tests) for plugin, tests in json.loads(said).items()}
+    said = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True, timeout=60)
+    return {plugin: set(tests) for plugin, tests in json.loads(said.stdout).items()}
 
 
 def environment() -> dict[str, str]:
@@ -82,12 +84,13 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture(scope="module", params=KINDS)
 def tried(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[dict[str, str]]]:
-    """A kind, and the report of its contract on all that is broken; a process that a hanging test has ended is followed by another."""
+    """A kind, and its contract's report on all that is broken; a process that a hanging test has ended is followed by another."""
     text, words = KINDS[request.param]
     place = tmp_path_factory.mktemp(request.param)
+    memory = tempfile.mkdtemp(dir="/dev/shm" if os.path.isdir("/dev/shm") else place)  # nothing here has to outlive the machine
     (place / "test_broken.py").write_text(text)
-    options = ["-q", "-p", "no:cacheprovider", "--tb=no", "-c", os.devnull, f"--rootdir={place}", f"--basetemp={place}/bt", "-k", words]
-    options += ["-p", "mailfw.testing.report", f"--mailfw-report={place}/report", "--mailfw-patience=5", "--import-mode=importlib"]
+    options = ["-q", "-p", "no:cacheprovider", "--tb=no", "-c", os.devnull, f"--rootdir={place}", f"--basetemp={memory}/bt"]
+    options += ["-k", words, "-p", "mailfw.testing.report", f"--mailfw-report={place}/report", "--mailfw-patience=5"]
     status = HUNG
     for _ in range(3):
         if status == HUNG:
@@ -96,6 +99,7 @@ def tried(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
                 env=environment(), capture_output=True, text=True, timeout=PATIENCE, check=False,
             )  # fmt: skip
             status = run.returncode
+    shutil.rmtree(memory)
     assert status in (0, 1), run.stdout + run.stderr
     return request.param, [json.loads(line) for line in (place / "report").read_text().splitlines()]
 

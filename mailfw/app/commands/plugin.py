@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
+from attrs import asdict
 
+from mailfw.app.checking import ENDED, Trial
 from mailfw.app.commands.listing import asJSON, printJSON, printTable
 from mailfw.app.kit import KINDS, Names, make
 from mailfw.app.problem import Problem
@@ -136,8 +133,10 @@ def new(kind: str, name: str, parent: str, asJSON: bool) -> None:
 @click.option("--volatile", "isVolatile", is_flag=True, help="What the full store keeps is gone when it is closed.")
 @click.option("--contract", metavar="MODULE:CLASS", help="Run the plugin's own test class in place of the contract of its kind.")
 @click.option("--only", metavar="WORDS", help="Run the tests whose names have these words, as `pytest -k` takes them.")
+@click.option("--patience", metavar="SECONDS", default=60.0, show_default=True, help="What one test may take before it is ended.")
 @click.option("--verbose", "-v", "isVerbose", is_flag=True, help="Name each promise.")
-def check(name: str, isVerbose: bool, **chosen: Any) -> None:
+@asJSON
+def check(name: str, isVerbose: bool, patience: float, asJSON: bool, **chosen: Any) -> None:
     """Run the contract on an installed plugin, and report as a test runner does.
 
     NAME is its word in configuration. The plugin is opened in an empty directory, in a process of its own; no running server
@@ -145,28 +144,30 @@ def check(name: str, isVerbose: bool, **chosen: Any) -> None:
     --argument that leads where messages may go. A source of accounts is only asked about accounts that it does not have,
     unless --contract names a test class that knows some.
 
-    Exit status: 0 every promise is kept, 1 one is broken. Needs mailfw[test].
+    A test that hangs is ended, with its process, after --patience; the others are run in another process. With --json the
+    report is a list with each promise: the test's name, the promise in words, its outcome (kept, broken, skipped, hung, died),
+    what was seen instead or why it was not tried, and the seconds that it took.
+
+    Exit status: 0 every promise is kept; 1 one is broken, or the plugin cannot be found or opened; 3 a test hung, or took the
+    process with it. Needs mailfw[test].
 
     \b
     Examples:
       mailfw plugin check attic --argument attic.sqlite
       mailfw plugin check attic --only "append or durable" -v
       mailfw plugin check doorman --contract doorman_tests:TestDoorman
+      mailfw plugin check antispam --options '{"words": ["casino"]}' --json
     """
     source = _own(chosen["contract"]) if chosen["contract"] else _generic(name, chosen)
-    if find_spec("pytest") is None or find_spec("pytest_twisted") is None:
-        raise Problem("the test runner is not installed: pip install 'mailfw[test]'")
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    with tempfile.TemporaryDirectory(prefix="mailfw-check-") as directory:
-        module = Path(directory, f"test_{name.replace('-', '_')}.py")
-        module.write_text(source, encoding="utf-8")
-        words = [sys.executable, "-m", "pytest", str(module), "-p", "no:cacheprovider", "--rootdir", directory, "--tb=short"]
-        words += ["--import-mode=importlib", f"--basetemp={directory}/places", "-rfEs", "-v" if isVerbose else "-q"]
-        words += ["-k", chosen["only"]] if chosen["only"] else []
-        status = subprocess.run([*words, "-c", os.devnull], env=environment, check=False).returncode
-    if status not in (0, 1):
-        raise Problem(f"{name} was not checked: the test runner's status is {status}")
-    click.get_current_context().exit(status)
+    trial = Trial(f"test_{name.replace('-', '_')}", source, patience, chosen["only"] or "", isVerbose, isQuiet=asJSON)
+    tried = trial.run()
+    if asJSON:
+        printJSON([asdict(one) for one in tried])
+    for one in tried:
+        if one.outcome in ENDED and not asJSON:
+            click.echo(f"{name}: {one.test} {one.outcome}: {one.sentence}", err=True)
+    bad = {one.outcome for one in tried} - {"kept", "skipped"}
+    click.get_current_context().exit((3 if bad & set(ENDED) else 1) if bad else 0)
 
 
 def _own(contract: str) -> str:

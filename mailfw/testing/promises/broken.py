@@ -29,7 +29,7 @@ def sentence(name: str, words: str | None = None) -> str:
     if words:
         return words.strip().partition("\n")[0].rstrip(".")
     found = _WORD.findall(name.removeprefix("test"))
-    spoken = " ".join(word.lower() if word == "A" or not word.isupper() and word != "UIDs" else word for word in found)
+    spoken = " ".join(word.lower() if word == "A" or (not word.isupper() and word != "UIDs") else word for word in found)
     return spoken[:1].upper() + spoken[1:]
 
 
@@ -41,6 +41,8 @@ def telling(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[Non
         __tracebackhide__ = True
         try:
             await test(*arguments, **named)
+        except pytest.exit.Exception:
+            raise
         except (Exception, pytest.fail.Exception) as error:
             raise _told(test, error) from error
 
@@ -62,6 +64,8 @@ def _tellingPlain(test: Callable[..., None]) -> Callable[..., None]:
         __tracebackhide__ = True
         try:
             test(*arguments, **named)
+        except pytest.exit.Exception:
+            raise
         except (Exception, pytest.fail.Exception) as error:
             raise _told(test, error) from error
 

@@ -1,8 +1,8 @@
 """Full stores that break one promise each: what `MailStoreContract` is tried on.
 
-Two ways lead to a broken store. `Passing` stands before a store that is whole and passes everything on but what a class overrides.
-`Sabotaged` is `sqlite:` with a trigger in its database, for what a store would do wrong on disk. The first line of a class says what is
-wrong with it; `MEANT` names the tests of the contract that fail for it. All others pass.
+Two ways lead to a broken store. `Passing` stands before a store that is whole, and passes everything on but what a class has
+of its own. `Sabotaged` is `sqlite:` with a trigger in its database, for what a store would do wrong on disk. The first line of
+a class says what is wrong with it; `MEANT` names the tests of the contract that fail for it. All others pass.
 """
 
 import os
@@ -118,7 +118,8 @@ class UIDReuse(Sabotaged):
     """Gives the UID of an expunged message to the next one, when it was the highest."""
 
     trigger = """CREATE TRIGGER broken AFTER DELETE ON message BEGIN
-        UPDATE mailbox SET uid_next = coalesce((SELECT max(uid) FROM message WHERE mailbox = OLD.mailbox), 0) + 1 WHERE id = OLD.mailbox;
+        UPDATE mailbox SET uid_next = coalesce((SELECT max(uid) FROM message WHERE mailbox = OLD.mailbox), 0) + 1
+        WHERE id = OLD.mailbox;
         END"""
 
 
@@ -317,7 +318,12 @@ class Deaf(Passing):
             return lambda: None
 
 
-_HELD = {"testWhatIsHeldIsCounted", "testWhatDoesNotFitIsRefusedWhole", "testAnAccountThatHoldsTooMuchCanStillBeUsed"}
+_HELD = {
+    "testWhatIsHeldIsCounted",
+    "testWhatDoesNotFitIsRefusedWhole",
+    "testAnAccountThatHoldsTooMuchCanStillBeUsed",
+    "testQuotaIsNotAsked",  # mail that is adopted counts
+}
 _TARGETS = {"testDeliveryIsRefusedToWhoIsFullAndToNobodyElse", "testOneTargetsFailureCostsTheOthersNothing"}
 
 MEANT = {
@@ -346,7 +352,7 @@ MEANT = {
         "testUnusualNamesAreNamesLikeAnyOther",
     },
     ModSeqGoesBack: {"testEveryChangeTakesANewModSeqOfItsAccount"},
-    UIDValidityRepeats: {"testUIDValidityOfANameNeverRepeats"},
+    UIDValidityRepeats: {"testUIDValidityOfANameNeverRepeats", "testAUIDValidityIsNotGivenAgainAfterwards"},
     LimitsForgotten: {"testLimitsOutliveAReopening"},
     Leaks: {
         "testNobodyOpensAnothersAccount",

@@ -1,4 +1,4 @@
-"""Simple stores that break one promise each: what `SimpleStoreContract` is tried on. All derive from the store of the plugin kit."""
+"""Simple stores that break one promise each: what `SimpleStoreContract` is tried on. All derive from the plugin kit's."""
 
 import secrets
 import sqlite3

@@ -39,7 +39,8 @@ class TellsWhoIsThere(Whole):
     """Says of unknown users that they are unknown."""
 
     async def authenticate(self, credentials):
-        if isinstance(credentials, PasswordCredentials) and credentials.user == "nobody@example.org" and credentials.password == "wrong":
+        isUnknown = credentials.user == "nobody@example.org" and isinstance(credentials, PasswordCredentials)
+        if isUnknown and credentials.password == "wrong":
             raise AuthenticationFailed("no such user")
         return await super().authenticate(credentials)
 
