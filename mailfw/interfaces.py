@@ -293,6 +293,20 @@ class ISimpleAccounts(Interface):
         """Canonical names of accounts that have an INBOX."""
 
 
+class ISimplePlaces(Interface):
+    """A simple store that keeps each account's mail in files apart from all others', so that a backup takes them together."""
+
+    def places(account: str) -> Sequence[str]:
+        """Absolute paths of the files and directories in which the account's mail is, whether or not they are there."""
+
+
+class IFiledStore(Interface):
+    """A store whose mail is in files that change under their names."""
+
+    def takeFiles(take: Callable[[Sequence[str]], None]) -> Awaitable[None]:
+        """Call `take`, in a thread, with the paths of one account's files after another, while nobody here changes these."""
+
+
 class ISimpleStream(Interface):
     """A simple store that can read a part of a message without reading all of it."""
 
@@ -535,6 +549,14 @@ class IRoute(Interface):
 
         Its `commit` may raise Unreachable: nobody got anything, and the whole destination is left in peace for a while.
         """
+
+
+class IQueuedRoute(IRoute):
+    """A route that has to know one message of the queue from another with the same envelope."""
+
+    def beginQueued(envelope: Envelope, id: int, arrived: float) -> IDelivery:
+        """As `begin`. :param id: of the message, and :param arrived: when it was accepted: together they are nobody else's,
+        ever."""
 
 
 class IRoutePlugin(Interface):

@@ -20,11 +20,12 @@ from mailfw.app.problem import Problem
 from mailfw.app.tasks import Tasks
 from mailfw.errors import NoPermission
 from mailfw.net.sessions import SessionInfo
-from mailfw.values import Identity, SetQuota, accountName
+from mailfw.values import Address, Identity, SetQuota, accountName
 
 if TYPE_CHECKING:
     from mailfw.app.context import System
     from mailfw.app.server import Server
+    from mailfw.code.routing import Table
 
 Operation = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -179,6 +180,44 @@ class Administration:
                 row |= {"uidNext": status.uidNext, "uidValidity": status.uidValidity}
             found.append(row)
         return found
+
+    # --- Mail to code ------------------------------------------------------------------------------------------------
+
+    @_operation("code list")
+    async def listFunctions(self) -> dict[str, Any]:
+        """All functions with their patterns, and what is wrong with their modules."""
+        from mailfw.app.coding import said
+        from mailfw.app.quantities import seconds
+
+        table = self._functions()
+        return {
+            "routes": [
+                {
+                    "pattern": str(route.pattern),
+                    "function": route.name,
+                    "kind": "async" if route.isAsync else "thread",
+                    "timeout": seconds(route.timeout),
+                    "concurrency": route.concurrency,
+                }
+                for route in sorted(table.routes, key=lambda each: each.pattern.order)
+            ],
+            "overlaps": [said(each) for each in table.overlaps],
+            "failures": [{"line": str(each), "traceback": each.traceback} for each in self._system.coding.failures],
+        }
+
+    @_operation("code match")
+    async def matchAddress(self, address: str) -> dict[str, Any] | None:
+        """The function that an address belongs to, and what it is called with; None: it belongs to none."""
+        try:
+            match = self._functions().find(Address.parse(address))
+        except ValueError as error:
+            raise Problem(str(error)) from None
+        return None if match is None else {"function": match.route.name, "values": dict(match.values), "tag": match.tag}
+
+    def _functions(self) -> Table:
+        """Those of the server, or that it would have."""
+        coding = self._system.coding
+        return coding.current if self._server is not None else coding.table(self._system.configuration)[0]
 
     # --- The server ------------------------------------------------------------------------------------------------
 

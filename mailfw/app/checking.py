@@ -105,7 +105,9 @@ def _read(report: Path) -> list[Promise]:
     """The promises of a report; a test in whose midst the process ended has died."""
     found: dict[str, Promise] = {}
     for line in report.read_text(encoding="utf-8").splitlines() if report.exists() else ():
-        one = Promise(**json.loads(line))
+        said = json.loads(line)
+        del said["file"]  # there is one
+        one = Promise(**said)
         found[one.test] = one
     died = "the plugin ended the process in which it was tried"
     return [evolve(one, outcome="died", sentence=died) if one.outcome == _MIDST else one for one in found.values()]

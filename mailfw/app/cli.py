@@ -20,6 +20,9 @@ _COMMANDS = {
     "alias": "Addresses that lead to others: add, list, remove.",
     "mailbox": "An account's mailboxes.",
     "store": "All the mail: copy it from one store to another, check that it is whole.",
+    "backup": "Make a backup of all of it, or verify one.",
+    "restore": "Make a data directory of a backup.",
+    "code": "Functions that addresses belong to: list, match.",
     "queue": "Mail that waits to leave: list, show, retry, hold, release, cancel, bounce, flush, top.",
     "relay": "Relay mail in a process of its own, beside the server.",
     "trace": "What became of mail from or to an address, as the log tells it.",
@@ -90,8 +93,13 @@ def access(ctx: click.Context) -> Any:
     """The way to the system that `--config` or `--data` name."""
     from mailfw.app.access import Access
 
+    return Access(place(ctx))
+
+
+def place(ctx: click.Context) -> Place:
+    """That system's place."""
     try:
-        return Access(Place.find(*ctx.find_root().obj))
+        return Place.find(*ctx.find_root().obj)
     except LookupError as error:
         raise click.UsageError(str(error), ctx) from None
 

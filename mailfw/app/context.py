@@ -50,8 +50,10 @@ from mailfw.tally import Tally
 from mailfw.values import Create, SpecialUse, accountName
 
 if TYPE_CHECKING:
+    from mailfw.app.coding import Coding
     from mailfw.app.hooking import Hooking
     from mailfw.app.outgoing import Outgoing
+    from mailfw.code.routing import Table
     from mailfw.delivery.dns import Resolver
     from mailfw.delivery.queue import Queue
 
@@ -236,11 +238,26 @@ class System:
         from mailfw.app.outgoing import Outgoing
         from mailfw.delivery.srs import SRS
 
-        configuration, directory = self.configuration, self._directory()
+        configuration, table = self.configuration, self.coding.tableAtStart(self.configuration)
+        directory = self._directory(configuration, table)
         srs: SRS = self._opened("srs", lambda: SRS.open(self.data.file("srs"), configuration.domains[0]))
-        outgoing = Outgoing(configuration, self.queue, srs, self.resolver, self.store, directory, self.reactor, self.tally)
+        own = self.coding.own(configuration, table, directory)
+        outgoing = Outgoing(
+            configuration, self.queue, srs, self.resolver, self.store, directory, self.reactor, own, self.tally
+        )
         self._closing.append(outgoing.stop)
         return outgoing
+
+    # --- Mail to code ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def coding(self) -> Coding:
+        """What imports functions and runs them."""
+        from mailfw.app.coding import Coding
+
+        coding = Coding(self.reactor, self.watchdog)
+        self._closing.append(coding.close)
+        return coding
 
     # --- Who else has a say ----------------------------------------------------------------------------------------
 
@@ -283,10 +300,17 @@ class System:
             xclient=Networks.parse(configuration.smtp.xclient),
         )
 
-    def _directory(self, configuration: Configuration | None = None) -> Directory:
-        configuration = configuration or self.configuration
-        addresses, domains = configuration.addresses, configuration.domains
-        return Directory(self._chain, self._chain, domains, addresses.postmaster, addresses.catchAll, addresses.tagDelimiter)
+    def _directory(self, configuration: Configuration, table: Table) -> Directory:
+        addresses = configuration.addresses
+        return Directory(
+            self._chain,
+            self._chain,
+            configuration.domains,
+            addresses.postmaster,
+            addresses.catchAll,
+            addresses.tagDelimiter,
+            lambda address: table.find(address) is not None,
+        )
 
     def _logins(self) -> Logins:
         auth, domain = self.configuration.auth, self.configuration.domains[0]
@@ -329,14 +353,17 @@ class System:
             known = wanted
         return wanted <= known
 
-    def reload(self, configuration: Configuration) -> None:
+    def reload(self, configuration: Configuration) -> list[str]:
         """Use what can be changed while sessions go on. Stores and sources stay as they were opened.
 
-        :raises Problem: a route or a hook cannot be opened, and nothing was changed.
+        :returns: what could not be, in words.
+        :raises Problem: a route or a hook cannot be opened, or functions make no sense together, and nothing was changed.
         """
-        directory = self._directory(configuration)
+        table, failed = self.coding.table(configuration)
+        directory = self._directory(configuration, table)
         hooks = self.hooking.hooks(configuration) if configuration.hook else None
-        self.outgoing.reload(configuration, directory)
+        self.outgoing.reload(configuration, directory, self.coding.own(configuration, table, directory))
+        self.coding.use(table)
         self.configuration = configuration
         context = self.context
         context.hostname = configuration.hostname
@@ -349,6 +376,7 @@ class System:
         context.domains = tuple(configuration.domains)
         context.directory, context.router = directory, self.outgoing.router
         context.hooks = self.outgoing.router.hooks = self.outgoing.relay.hooks = hooks
+        return failed
 
     async def close(self) -> None:
         """Let go of all that was opened, the last first, and of the accounts."""

@@ -2,8 +2,8 @@
 
 Invariants:
 
-- A worker is given nothing that is for our own store: the lane of that is ours, and what waits in another one since domains or
-  routes were changed is put into it first.
+- A worker is given nothing that is for our own store or functions: the lanes of these are ours, and what waits in another one
+  since domains or routes were changed is put into it first.
 - A bell is rung for a worker once, until it has looked; so a thousand messages that come in ring for it once.
 - What is leased for a worker that was not told of it is given back: at once where the worker went away, or when it comes back and
   does not name it. A worker that comes under the name of one that is gone takes the place of that one.
@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from mailfw import __version__
 from mailfw.app.problem import Problem
 from mailfw.delivery.queue import Entry, Filter, Queue, QueuedMessage, Report, Submission
-from mailfw.delivery.queue.entry import LaneOf
+from mailfw.delivery.queue.entry import OWN_LANES, LaneOf
 from mailfw.delivery.queue.queue import CREW_MARK, LOCAL_LANE
 from mailfw.delivery.queue.wire import pack, packEntries, unpack, unpackEntries, unpackSettlements
 from mailfw.values import Envelope, MessageSource
@@ -118,14 +118,14 @@ class Member:
 
     async def _nextDue(self, octets: bytes, without: Sequence[str], only: str) -> Answer:
         self._isRung = False
-        return await self._queue.nextDue({*without, LOCAL_LANE}, only), b""
+        return await self._queue.nextDue({*without, OWN_LANES}, only), b""
 
     async def _lease(
         self, octets: bytes, owner: str, until: float, limit: int, each: int, without: Sequence[str], only: str
     ) -> Answer:
         self._isRung = False
         owner = self._own(owner)
-        entries = await self._queue.lease(owner, until, limit, each, {*without, LOCAL_LANE}, only)
+        entries = await self._queue.lease(owner, until, limit, each, {*without, OWN_LANES}, only)
         ours = [entry for entry in entries if self._isOurs(entry)]
         if ours:
             await self._queue.giveBack(owner, ours, lane=LOCAL_LANE)
@@ -169,7 +169,7 @@ class Member:
         return owner
 
     def _isOurs(self, entry: Entry) -> bool:
-        return self._crew.laneOf(entry.recipient.address, entry.target) == LOCAL_LANE
+        return self._crew.laneOf(entry.recipient.address, entry.target).startswith(LOCAL_LANE)
 
     _OPERATIONS: ClassVar[dict[str, Callable[..., Coroutine[Any, Any, Answer]]]] = {
         "join": _join,

@@ -29,7 +29,7 @@ from mailfw.delivery.queue.entry import Bell, LaneOf, Lender
 from mailfw.delivery.queue.queue import CREW_MARK
 from mailfw.delivery.queue.wire import pack, packEntries, packSettlements, unpackEntries
 from mailfw.errors import Unavailable, Vanished
-from mailfw.values import MessageSource
+from mailfw.values import Consequence, MessageSource
 
 AGAIN = 1.0
 """Seconds after which a worker tries again to reach the server."""
@@ -236,8 +236,14 @@ class FarQueue:
         path, length = file
         return MessageSource(path=path, length=length)
 
-    async def settle(self, owner: str, settlements: Sequence[Settlement], reports: Sequence[Report] = ()) -> bool:
-        """Write down what became of recipients."""
+    async def settle(
+        self,
+        owner: str,
+        settlements: Sequence[Settlement],
+        reports: Sequence[Report] = (),
+        consequences: Sequence[Consequence] = (),
+    ) -> bool:
+        """Write down what became of recipients; a worker's routes have no consequences."""
         heads, octets = packReports(reports)
         settled = packSettlements(settlements)
         isOurs: bool = (await self._insist("settle", octets, owner=owner, settlements=settled, reports=heads))[0]

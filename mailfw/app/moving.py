@@ -9,11 +9,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from attrs import asdict
+from twisted.internet.threads import deferToThreadPool
 
+from mailfw.app.backing import backUp
 from mailfw.app.datadir import DataDirectory
+from mailfw.app.faraway import RemotePlace, logIn
 from mailfw.app.problem import Problem
+from mailfw.errors import Refusal
 from mailfw.interfaces import ICheckedStore, IMailStore, IStoreAccounts
-from mailfw.moving import Carrier, Journal, Progress, Summary
+from mailfw.moving import Carrier, Exporter, Files, Folder, Importer, Journal, Progress, RemoteAccount, Summary, Variant
 from mailfw.values import Identity, accountName
 
 if TYPE_CHECKING:
@@ -136,6 +140,141 @@ def _owned(system: System, specification: str) -> Iterator[None]:
         directory.release()
 
 
+async def importMail(
+    system: System, progress: Progress, account: str, sources: Sequence[str], mailbox: str = "", variant: str = ""
+) -> dict[str, Any]:
+    """Bring mail from files and directories into an account; a summary.
+
+    :param sources: absolute paths.
+    :param mailbox: where all of it goes; empty: where names of files and directories say.
+    :param variant: of mbox files; empty: as their contents say.
+    :raises Problem:
+    """
+    name = await _existing(system, account)
+    progress.account = name
+
+    def inThread(work: Callable[[], Any]) -> Any:
+        return deferToThreadPool(system.reactor, system.reactor.getThreadPool(), work)
+
+    begun, summary = time.monotonic(), Summary()
+    found = [Files(source, mailbox, Variant(variant) if variant else None) for source in sources]
+    folders = [await _looked(files, inThread) for files in found]
+    for some in folders:
+        for folder in some:
+            progress.check()
+            progress.total += await inThread(folder.count)
+    journal = Journal(system.data.file("moving.sqlite"), system.reactor)
+    try:
+        theirs = await system.store.openAccount(Identity(name, isAdmin=True), name)
+        importer = Importer(theirs, f"{system.configuration.store} {name}", journal, progress, inThread)
+        for files, some in zip(found, folders, strict=True):
+            one = await importer.bring(files.path, some)
+            one.losses += [f"{path} is no mail" for path in files.passed]
+            summary.accounts.append(one)
+    finally:
+        await journal.close()
+    summary.seconds = time.monotonic() - begun
+    return asdict(summary)
+
+
+async def importRemote(
+    system: System,
+    progress: Progress,
+    account: str,
+    url: str,
+    password: str,
+    folders: Sequence[str] = (),
+    mailbox: str = "",
+    isInsecure: bool = False,
+) -> dict[str, Any]:
+    """Bring mail from another server's IMAP account; a summary.
+
+    :param folders: only these, by their names there.
+    :param mailbox: where all of it goes; empty: to each its own.
+    :raises Problem:
+    """
+    name = await _existing(system, account)
+    place = RemotePlace.parse(url)
+    progress.account = name
+    begun, summary = time.monotonic(), Summary()
+    client = await logIn(system.reactor, place, password, isInsecure)
+    journal = Journal(system.data.file("moving.sqlite"), system.reactor)
+    try:
+        theirs = await system.store.openAccount(Identity(name, isAdmin=True), name)
+        origin = RemoteAccount(client, str(place), await theirs.mailboxes(), folders, mailbox)
+        await _measure(origin, progress)
+        carrier = Carrier(origin, theirs, str(place), f"{system.configuration.store} {name}", journal, progress)
+        one = await carrier.carry()
+        one.losses += origin.losses
+        summary.accounts.append(one)
+        await client.logOut()
+    except ConnectionError as error:
+        raise Problem(f"{place.host}: {error}; give the command again to go on from there") from None
+    finally:
+        await client.connection.close(ConnectionError("all is done"))
+        await journal.close()
+    summary.seconds = time.monotonic() - begun
+    return asdict(summary)
+
+
+async def _measure(origin: RemoteAccount, progress: Progress) -> None:
+    """Count what there is to bring. :raises Problem: a folder that was asked for is not there."""
+    try:
+        for info in await origin.mailboxes():
+            progress.total += await origin.size(info)
+    except Refusal as refusal:
+        raise Problem(f"{origin.owner}: {refusal.text}") from None
+
+
+async def _existing(system: System, account: str) -> str:
+    """The canonical name of an account. :raises Problem: nobody is called so."""
+    name = _canonical(system, account)
+    if not await system.hasAccount(name):
+        raise Problem(f"there is no account {name}: add it with mailfw user add {name}")
+    return name
+
+
+async def _looked(files: Files, inThread: Callable[[Callable[[], Any]], Any]) -> list[Folder]:
+    try:
+        folders: list[Folder] = await inThread(files.folders)
+    except OSError as error:
+        raise Problem(f"{files.path} cannot be read: {os.strerror(error.errno or 0)}") from None
+    if not folders:
+        raise Problem(f"{files.path} has no mail in it: name an mbox file, a Maildir, .eml files, or a directory of these")
+    return folders
+
+
+async def exportMail(
+    system: System, progress: Progress, account: str, target: str, kind: str, mailboxes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Write an account's mail into files; a summary.
+
+    :param target: an absolute path, where nothing is.
+    :param kind: of `WRITERS`.
+    :param mailboxes: only these; none: all.
+    :raises Problem:
+    """
+    name = await _existing(system, account)
+    progress.account = name
+    begun, summary = time.monotonic(), Summary()
+    theirs = await system.store.openAccount(Identity(name, isAdmin=True), name)
+    for info in await theirs.mailboxes():
+        if info.isSelectable and (not mailboxes or info.name in mailboxes):
+            progress.total += (await (await theirs.open(info.name)).status()).messages
+
+    def inThread(work: Callable[[], Any]) -> Any:
+        return deferToThreadPool(system.reactor, system.reactor.getThreadPool(), work)
+
+    try:
+        summary.accounts.append(await Exporter(theirs, kind, target, progress, inThread).write(mailboxes))
+    except OSError as error:
+        raise Problem(f"{target} cannot be written: {error.strerror or error}") from None
+    except Refusal as refusal:
+        raise Problem(refusal.text) from None
+    summary.seconds = time.monotonic() - begun
+    return asdict(summary)
+
+
 async def checkStore(system: System, progress: Progress) -> list[dict[str, Any]]:
     """What is wrong in the system's store. :raises Problem: the store cannot tell."""
     store = system.store
@@ -144,4 +283,11 @@ async def checkStore(system: System, progress: Progress) -> list[dict[str, Any]]
     return [asdict(damage) for damage in await ICheckedStore(store).check()]
 
 
-OPERATIONS: dict[str, Callable[..., Coroutine[Any, Any, Any]]] = {"store check": checkStore, "store copy": copyStore}
+OPERATIONS: dict[str, Callable[..., Coroutine[Any, Any, Any]]] = {
+    "backup": backUp,
+    "store check": checkStore,
+    "store copy": copyStore,
+    "store export": exportMail,
+    "store import": importMail,
+    "store import remote": importRemote,
+}

@@ -28,11 +28,11 @@ from mailfw.delivery.destination import isLoopback
 from mailfw.delivery.directory import Directory
 from mailfw.delivery.lanes import RelayLimits
 from mailfw.delivery.queue import Queue
-from mailfw.delivery.queue.queue import LOCAL_LANE
+from mailfw.delivery.queue.entry import OWN_LANES
 from mailfw.delivery.rates import Rates
 from mailfw.delivery.relay import Relay
 from mailfw.delivery.router import LocalRoute, Outbound, Router
-from mailfw.delivery.routes import DomainTable, HostRoute, Routes, sessionsOf, smarthost
+from mailfw.delivery.routes import DomainTable, HostRoute, Own, Routes, sessionsOf, smarthost
 from mailfw.delivery.schedule import Schedule
 from mailfw.delivery.srs import SRS
 from mailfw.interfaces import IMailStore, IOptionsContext, IResolver, IRoute, IRouteContext
@@ -70,13 +70,14 @@ class Outgoing:
     """Router and relay of one system, and what is between them.
 
     :param srs: rewrites the senders of what aliases send on.
+    :param own: makes the routes of functions.
     :param tally: where deliveries to our own store are counted.
     :raises Problem: a route cannot be opened.
     """
 
     def __init__(
         self, configuration: Configuration, queue: Queue, srs: SRS, resolver: IResolver, store: IMailStore, directory: Directory,
-        reactor: Any, tally: Tally | None = None,
+        reactor: Any, own: Callable[[Router], Own], tally: Tally | None = None,
     ) -> None:  # fmt: skip
         self._tally = tally or Tally()
         self.queue = queue
@@ -90,7 +91,7 @@ class Outgoing:
         self.router = self._makeRouter(configuration, directory)
         self.relay = Relay(
             queue,
-            self._makeRoutes(configuration, self.router, directory),
+            self._makeRoutes(configuration, self.router, directory, own),
             Bouncer(configuration.hostname),
             reactor,
             local=self.router.local,
@@ -101,10 +102,10 @@ class Outgoing:
         self._limit(configuration)
         queue.heldFor = self._heldFor
 
-    def reload(self, configuration: Configuration, directory: Directory) -> None:
+    def reload(self, configuration: Configuration, directory: Directory, own: Callable[[Router], Own]) -> None:
         """Use another configuration. :raises Problem: a route cannot be opened, and nothing was changed."""
         router = self._makeRouter(configuration, directory)
-        routes = self._makeRoutes(configuration, router, directory)
+        routes = self._makeRoutes(configuration, router, directory, own)
         self._configuration, self.router = configuration, router
         self.relay.replaceRoutes(routes)
         self.relay.bouncer = Bouncer(configuration.hostname)
@@ -143,12 +144,20 @@ class Outgoing:
         )
         return Router(directory, self._store, outbound, self._rates, self._tally)
 
-    def _makeRoutes(self, configuration: Configuration, router: Router, directory: Directory) -> Routes:
-        return openRoutes(configuration, self._resolver, self._reactor, LocalRoute(router), directory.isLocalDomain)
+    def _makeRoutes(
+        self, configuration: Configuration, router: Router, directory: Directory, own: Callable[[Router], Own]
+    ) -> Routes:
+        local = LocalRoute(router)
+        return openRoutes(configuration, self._resolver, self._reactor, local, directory.isLocalDomain, own(router))
 
 
 def openRoutes(
-    configuration: Configuration, resolver: IResolver, reactor: Any, local: IRoute, isLocal: Callable[[str], bool]
+    configuration: Configuration,
+    resolver: IResolver,
+    reactor: Any,
+    local: IRoute,
+    isLocal: Callable[[str], bool],
+    own: Own | None = None,
 ) -> Routes:
     """The ways that the configuration knows. :param local: of domains that `isLocal`. :raises Problem: one cannot be opened."""
     context = _contexts(configuration, resolver, reactor)
@@ -159,7 +168,7 @@ def openRoutes(
         default = IRoute(HostRoute(host, resolver, sessionsOf(IRouteContext(context())), calling))
     else:
         default = _open("mx:", configuration, context())
-    return Routes(default, table, local, isLocal)
+    return Routes(default, table, local, isLocal, own)
 
 
 def _contexts(configuration: Configuration, resolver: IResolver, reactor: Any) -> Callable[[], RouteContext]:
@@ -212,7 +221,7 @@ def _limits(configuration: Configuration) -> RelayLimits:
     relay = configuration.relay
     if relay.deliveries:
         return RelayLimits(deliveries=relay.deliveries, perLane=relay.deliveriesPerDestination)
-    return RelayLimits(perLane=relay.deliveriesPerDestination, only=LOCAL_LANE)
+    return RelayLimits(perLane=relay.deliveriesPerDestination, only=OWN_LANES)
 
 
 class RelayService(Service):

@@ -373,6 +373,29 @@ class Route(Section):
         )
 
 
+def _module(value: str) -> str:
+    if not all(word.isidentifier() for word in value.split(".")):
+        raise ValueError(f'"{value}" is no module: write "tickets", without a path or ".py"')
+    return value
+
+
+class Code(Section):
+    """`[code]`: functions that addresses belong to.
+
+    :ivar modules: that are imported for them. :ivar path: a directory in which they are looked for first.
+    :ivar timeout: :ivar concurrency: :ivar retry: :ivar warnAfter: :ivar giveUpAfter: where a function says nothing else; the
+        last three as in `[queue]`, whose are meant where they are None.
+    """
+
+    modules: list[Annotated[str, AfterValidator(_module)]] = []
+    path: str = "code"
+    timeout: Annotated[Seconds, Field(gt=0)] = 60.0
+    concurrency: Count = 4
+    retry: Intervals | None = None
+    warnAfter: Seconds | None = None
+    giveUpAfter: Seconds | None = None
+
+
 class Log(Section):
     """`[log]`: where events are written, and how.
 
@@ -548,6 +571,7 @@ class Configuration(Section):
     dns: DNS = DNS()
     route: list[Route] = []
     hook: list[Hook] = []
+    code: Code = Code()
     manhole: Manhole = Manhole()
     imap: IMAP = IMAP()
     mailboxes: Annotated[dict[_MailboxName, str], AfterValidator(_uses)] = _FIRST_MAILBOXES

@@ -280,7 +280,7 @@ class Server(MultiService):
         try:
             fresh = self.source.read(plugins())
             certificates = self._loadCertificates(fresh)
-            self.system.reload(fresh)
+            failed = self.system.reload(fresh)
         except (ConfigurationError, Problem) as error:
             said = [*str(error).splitlines(), "nothing was reloaded: the server goes on as it was"]
             for line in said:
@@ -293,7 +293,7 @@ class Server(MultiService):
             self._observer.setLevel(fresh.log.level)
         if isinstance(self._output, LogFile):
             self._output.reopen()
-        said = ["reloaded"]
+        said = ["reloaded", *failed]
         before, after = _fixed(old), _fixed(fresh)
         waiting = [key for key in before if before[key] != after[key]]
         if waiting:

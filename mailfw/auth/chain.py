@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from mailfw.errors import AccountSuspended, AuthenticationFailed, AuthenticationUnavailable, TokenRefused
@@ -33,7 +34,10 @@ class Chain:
 
     What a token or a certificate proves is a name. Whether there is such an account, and whether it is suspended, is said
     by the sources that know accounts by name; only where there is none of those does the proof alone let somebody in.
+    A source that raises what it may not cannot answer: whom another knows comes in all the same.
     """
+
+    log = Logger("mailfw.auth")
 
     def __init__(self, sources: Sequence[IAuthenticator]) -> None:
         self.sources = tuple(sources)
@@ -61,7 +65,10 @@ class Chain:
         refusal = AuthenticationFailed()
         for source in self._judges.get(type(credentials), ()):
             try:
-                return await source.authenticate(credentials)
+                identity: object = await source.authenticate(credentials)
+                if isinstance(identity, Identity):
+                    return identity
+                raise TypeError(f"its answer is a {type(identity).__name__}, and no identity")  # which may be a secret
             except AccountSuspended:
                 raise
             except TokenRefused as error:
@@ -70,6 +77,9 @@ class Chain:
                 pass
             except AuthenticationUnavailable as error:
                 away = error
+            except Exception:
+                self.log.failure("the source of accounts {source} failed", source=type(source).__name__)
+                away = AuthenticationUnavailable()
         raise away or refusal
 
     async def identityOf(self, user: str) -> Identity:

@@ -1,7 +1,8 @@
 """The directory: which accounts an address leads to, and who may send as it.
 
-An address of ours is looked up in this order, and the first that knows it decides: alias, account, the same two without the tag
-(`user+tag`), `postmaster`, the domain's catch-all. Aliases lead to addresses, which are looked up in turn.
+An address of ours is looked up in this order, and the first that knows it decides: function (mail to code), alias, account, the
+last two without the tag (`user+tag`), `postmaster`, the domain's catch-all. Aliases lead to addresses, which are looked up in
+turn.
 
 Invariants:
 
@@ -13,7 +14,7 @@ Invariants:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import idna
 from attrs import frozen
@@ -48,6 +49,7 @@ class Directory:
     :param postmaster: where `postmaster` leads, at every domain and without one; empty: to the first administrator.
     :param catchAll: where addresses of a domain lead that nobody has, by domain.
     :param tagDelimiter: characters that each begin a tag; empty: there are no tags.
+    :param isRouted: whether an address of ours has a route of its own in the queue, whoever else may have it.
     :raises ValueError: an address in the configuration is none, or a catch-all is for a domain that is not ours.
     """
 
@@ -61,6 +63,7 @@ class Directory:
         postmaster: str = "",
         catchAll: Mapping[str, str] | None = None,
         tagDelimiter: str = "+",
+        isRouted: Callable[[Address], bool] = lambda address: False,
     ) -> None:
         self._users = users
         self._aliases = aliases
@@ -73,6 +76,7 @@ class Directory:
                 raise ValueError(f"catch_all is for {domain}, which is not among the domains")
             self._catchAll[self._domains[domain.lower()]] = self._parse(address)
         self._tagDelimiter = tagDelimiter
+        self._isRouted = isRouted
 
     def _parse(self, text: str) -> Address:
         return Address.parse(text if "@" in text else f"{text}@{self._first}")
@@ -86,10 +90,11 @@ class Directory:
 
         :raises NoSuchRecipient: :raises RelayDenied: :raises Unavailable:
         """
-        found = await self._resolve(address, hasCatchAll=True)
-        if not found.targets and not found.forwards:
-            raise NoSuchRecipient
-        return found
+        return _somewhere(await self._resolve(address, hasCatchAll=True))
+
+    async def resolvePeople(self, address: Address) -> Resolution:
+        """The same, as if there were no functions. :raises NoSuchRecipient: :raises RelayDenied: :raises Unavailable:"""
+        return _somewhere(await self._resolve(address, hasCatchAll=True, hasFunctions=False))
 
     async def owns(self, identity: Identity, address: Address) -> bool:
         """Whether the address is the account's own, one of its tagged ones, or an alias that leads to it.
@@ -97,7 +102,7 @@ class Directory:
         A catch-all gives its account what arrives, but not the right to send as everybody.
         """
         try:
-            found = await self._resolve(address, hasCatchAll=False)
+            found = await self._resolve(address, hasCatchAll=False, hasFunctions=False)
         except (NoSuchRecipient, RelayDenied):
             return False
         return any(target.account == identity.account for target in found.targets)
@@ -110,9 +115,10 @@ class Directory:
             return []
         return list(found.addresses)
 
-    async def _resolve(self, address: Address, hasCatchAll: bool) -> Resolution:
+    async def _resolve(self, address: Address, hasCatchAll: bool, hasFunctions: bool = True) -> Resolution:
         targets: dict[str, Target] = {}
         forwards: dict[Address, None] = {}
+        routed: dict[Address, None] = {}
         expanded: set[str] = set()
         waiting = deque([(self._ours(address), "", 0)])
         size = 0
@@ -122,6 +128,9 @@ class Directory:
                 forwards[here] = None
                 continue
             here = self._ours(here)
+            if hasFunctions and self._isRouted(here):
+                routed[here] = None
+                continue
             # An address that comes by again is itself meant: `mbrain` may lead to `mbrain` and a copy elsewhere.
             spelling = str(here).lower()
             try:
@@ -139,7 +148,7 @@ class Directory:
             if found.account:
                 targets.setdefault(found.account, Target(found.account, detail=detail))
             waiting.extend((target, detail, depth + 1) for target in found.addresses)
-        return Resolution(tuple(targets.values()), tuple(forwards))
+        return Resolution(tuple(targets.values()), tuple(forwards), tuple(routed))
 
     def _ours(self, address: Address) -> Address:
         """The address with its domain as it is configured. `<postmaster>` has none (RFC 5321 §4.1.1.3)."""
@@ -193,6 +202,13 @@ class Directory:
         for name in await self._users.admins():
             return Address.parse(name)
         raise NoSuchRecipient("this system has no postmaster")
+
+
+def _somewhere(found: Resolution) -> Resolution:
+    """:raises NoSuchRecipient: it leads nowhere."""
+    if not found.targets and not found.forwards and not found.routed:
+        raise NoSuchRecipient
+    return found
 
 
 def _nameOf(address: Address) -> str:

@@ -25,7 +25,7 @@ class RelayLimits:
     :ivar perLane: of one lane; it begins with `initial`.
     :ivar leased: recipients that are taken from the queue at a time.
     :ivar rest: seconds that a lane rests when it cannot be reached the first time; twice as many each time, up to `longestRest`.
-    :ivar only: the one lane that is served; empty: all.
+    :ivar only: the one lane that is served, or with a `*` at its end all that begin so; empty: all.
     """
 
     lease: float = 900.0
@@ -47,12 +47,14 @@ class Job:
 
 @define(eq=False)
 class Lane:
-    """:ivar limit: deliveries that may be under way; :ivar active: those that are; :ivar promised: loans not on disk yet.
+    """:ivar limit: deliveries that may be under way; :ivar most: what that may become; 0: as `RelayLimits` has it.
+    :ivar active: deliveries that are under way; :ivar promised: loans not on disk yet.
     :ivar isBehind: something may wait for it in the queue, so that nothing that comes later may overtake that.
     :ivar failures: times in a row that the destination could not be reached; :ivar trouble: why, while it rests.
     """
 
     limit: int
+    most: int = 0
     active: int = 0
     promised: int = 0
     isBehind: bool = False
@@ -84,10 +86,15 @@ class LaneInfo:
 
 
 class Lanes:
-    """All lanes of one relay. :ivar limits: may be replaced. :ivar active: deliveries under way, all lanes together."""
+    """All lanes of one relay.
 
-    def __init__(self, limits: RelayLimits, now: Callable[[], float]) -> None:
+    :param most: how many deliveries of a lane there may be at a time; 0: as for all.
+    :ivar limits: may be replaced. :ivar active: deliveries under way, all lanes together.
+    """
+
+    def __init__(self, limits: RelayLimits, now: Callable[[], float], most: Callable[[str], int] = lambda name: 0) -> None:
         self.limits = limits
+        self._most = most
         self.active = 0
         self._now = now
         self._lanes: dict[str, Lane] = {}
@@ -99,7 +106,8 @@ class Lanes:
         if lane is None:
             if len(self._lanes) > REMEMBERED:
                 self._forget()
-            lane = self._lanes[name] = Lane(self.limits.initial)
+            most = self._most(name)
+            lane = self._lanes[name] = Lane(min(self.limits.initial, most or self.limits.initial), most)
         return lane
 
     def _forget(self) -> None:
@@ -158,7 +166,7 @@ class Lanes:
     def reached(self, lane: Lane) -> None:
         """The destination has had its say."""
         lane.failures, lane.trouble = 0, None
-        lane.limit = min(lane.limit + 1, self.limits.perLane)
+        lane.limit = min(lane.limit + 1, lane.most or self.limits.perLane)
 
     def rest(self, lane: Lane, error: Unreachable) -> None:
         """It could not be reached, for the moment."""
@@ -169,6 +177,12 @@ class Lanes:
         seconds = min(self.limits.rest * 2 ** min(lane.failures - 1, 10), self.limits.longestRest)
         lane.restsUntil = self._now() + seconds
         lane.limit = max(1, lane.limit // 2)
+
+    def adapt(self) -> None:
+        """What lanes may become is to be asked anew."""
+        for name, lane in self._lanes.items():
+            lane.most = self._most(name)
+            lane.limit = min(lane.limit, lane.most or self.limits.perLane)
 
     def forgive(self) -> None:
         """None rests any longer."""

@@ -96,16 +96,21 @@ class LocalDelivery:
 
     async def _bring(self, message: MessageSource, targets: Sequence[Target]) -> list[Outcome]:
         try:
-            outcomes = await self._store.deliver(message, targets)
+            return expectOutcomes(await self._store.deliver(message, targets), len(targets))
         except Exception as error:
             if not isinstance(error, Refusal):
                 self._log.failure("the store failed to deliver")
                 error = Unavailable()
             return [Outcome(Fate.DEFERRED, error)] * len(targets)
-        if len(outcomes) != len(targets):
-            self._log.error("the store gave {got} outcomes for {asked} targets", got=len(outcomes), asked=len(targets))
-            return [Outcome(Fate.DEFERRED, Unavailable())] * len(targets)
-        return outcomes
+
+
+def expectOutcomes(said: object, count: int) -> list[Outcome]:
+    """What a store or route says became of so many. :raises ValueError: it is not that."""
+    if not isinstance(said, Sequence) or not all(isinstance(outcome, Outcome) for outcome in said):
+        raise ValueError(f"{said!r:.80} is no list of outcomes")
+    if len(said) != count:
+        raise ValueError(f"there are {len(said)} outcomes for {count}")
+    return list(said)
 
 
 def merged(outcomes: Sequence[Outcome]) -> Outcome:

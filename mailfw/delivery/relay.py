@@ -27,18 +27,19 @@ from twisted.logger import Logger
 
 from mailfw.delivery.bounce import Bouncer, isAsked
 from mailfw.delivery.lanes import Job, Lane, LaneInfo, Lanes, RelayLimits
-from mailfw.delivery.local import LocalDelivery
+from mailfw.delivery.local import LocalDelivery, expectOutcomes
 from mailfw.delivery.policy import decide, outcomeOf, permitted, tellOf
 from mailfw.delivery.queue import Entry, Filter, Report, Settlement
 from mailfw.delivery.queue.entry import Leasing, Loan
 from mailfw.delivery.queue.queue import CREW_MARK, LOCAL_LANE
+from mailfw.delivery.queue.rows import isServed
 from mailfw.delivery.routes import Routes
 from mailfw.delivery.schedule import Schedule
 from mailfw.delivery.verdict import Verdict, settled
 from mailfw.errors import Refusal, Unavailable, Unreachable, Vanished
-from mailfw.interfaces import IHooks
+from mailfw.interfaces import IHooks, IQueuedRoute
 from mailfw.stages import Stage
-from mailfw.values import Address, Fate, MessageSource, Outcome, Target
+from mailfw.values import Address, Consequence, Fate, MessageSource, Outcome, Target
 
 AT_ONCE, EACH = 500, 200
 """Recipients that are leased at once: of all lanes, of one lane."""
@@ -84,7 +85,7 @@ class Relay:
         self._now = now
         self._random = random
         self._owner = (crew and crew + CREW_MARK) + secrets.token_hex(8)
-        self._lanes = Lanes(limits or RelayLimits(), now)
+        self._lanes = Lanes(limits or RelayLimits(), now, lambda name: self.routes.most(name))
         self._taken: dict[int, Entry] = {}  # leased, by id
         self._running: set[Deferred[None]] = set()
         self._timer: IDelayedCall | None = None
@@ -122,7 +123,7 @@ class Relay:
 
     def laneOf(self, address: Address, target: Target | None) -> str:
         """A recipient's lane is the destination on its route."""
-        return LOCAL_LANE if target is not None else self.routes.destination(address.domain)
+        return LOCAL_LANE if target is not None else self.routes.lane(address)
 
     # --- The beginning and the end -----------------------------------------------------------------------------------
 
@@ -167,6 +168,7 @@ class Relay:
     def replaceRoutes(self, routes: Routes) -> None:
         """From now on by these; the old ones are closed once nothing travels on them any more."""
         old, self.routes = self.routes, routes
+        self._lanes.adapt()
         ended = DeferredList(list(self._running))
         ended.addCallback(lambda _: self._launch(old.close()))
 
@@ -195,7 +197,7 @@ class Relay:
         """A promise, where so many more can be begun with at once."""
         there = self._lanes[lane]
         isFull = (
-            self.limits.only not in ("", lane)
+            not isServed(lane, self.limits.only)
             or len(self._taken) + self._promised + count > self.limits.leased
             or self._lanes.active + self._promised >= self.limits.deliveries
         )
@@ -351,6 +353,10 @@ class Relay:
         if self._isCut:
             await self._giveBack([entry for entry, outcome in pairs if outcome.fate is Fate.DEFERRED])
             pairs = [(entry, outcome) for entry, outcome in pairs if outcome.fate is not Fate.DEFERRED]
+        for entry, outcome in pairs:
+            if outcome.consequences:  # alone, so that they are queued only where this one was ours to say
+                await self._settle([entry], [outcome], content)
+        pairs = [(entry, outcome) for entry, outcome in pairs if not outcome.consequences]
         if pairs:
             await self._settle([entry for entry, _ in pairs], [outcome for _, outcome in pairs], content)
 
@@ -392,8 +398,11 @@ class Relay:
         return await self._local.deliver(content, entries[0].message.envelope.sender, groups)
 
     async def _send(self, entries: Sequence[Entry], content: MessageSource) -> list[Outcome]:
-        route = self.routes.find(entries[0].recipient.address.domain)
-        delivery = route.begin(entries[0].message.envelope)
+        route, message = self.routes.of(entries[0].recipient.address), entries[0].message
+        if IQueuedRoute.providedBy(route):
+            delivery = IQueuedRoute(route).beginQueued(message.envelope, message.id, message.arrived)
+        else:
+            delivery = route.begin(message.envelope)
         outcomes: list[Outcome | None] = []
         for entry in entries:
             try:
@@ -406,10 +415,7 @@ class Relay:
         if None not in outcomes:
             delivery.abort()
             return [outcome for outcome in outcomes if outcome is not None]
-        brought = await delivery.commit(content)
-        if len(brought) != outcomes.count(None):
-            raise ValueError(f"the route gave {len(brought)} outcomes for {outcomes.count(None)} recipients")
-        found = iter(brought)
+        found = iter(expectOutcomes(await delivery.commit(content), outcomes.count(None)))
         return [outcome or next(found) for outcome in outcomes]
 
     # --- Settling ----------------------------------------------------------------------------------------------------
@@ -420,19 +426,24 @@ class Relay:
         verdicts: list[Verdict] = []
         settlements: list[Settlement] = []
         for entry, outcome in zip(entries, outcomes, strict=True):
-            verdict = settled(entry, outcome, self.schedule(entry.recipient.address.domain), now, self._random)
+            address = entry.recipient.address
+            schedule = self.routes.schedule(address) or self.schedule(address.domain)
+            verdict = settled(entry, outcome, schedule, now, self._random)
             verdicts.append(verdict)
             settlements.append(verdict.settlement)
         tidings = [verdict.tidings for verdict in verdicts if verdict.tidings is not None]
         reports = await permitted(self._hooks, self.bouncer.reports(entries[0].message, tidings, content))
-        isOurs = await self._record(settlements, reports)
+        consequences = [each for outcome in outcomes for each in outcome.consequences]
+        isOurs = await self._record(settlements, reports, consequences)
         for entry, outcome, verdict in zip(entries, outcomes, verdicts, strict=True):
             self.counts[outcome.fate] += 1
             self._log(entry, outcome, verdict, now)
             if isOurs:
                 tellOf(self._hooks, entry, outcome, verdict.settlement)
 
-    async def _record(self, settlements: Sequence[Settlement], reports: Sequence[Report]) -> bool:
+    async def _record(
+        self, settlements: Sequence[Settlement], reports: Sequence[Report], consequences: Sequence[Consequence] = ()
+    ) -> bool:
         """Write it down; where the disk does not take it, again and again, for whoever has the message must not get it twice.
 
         :returns: whether it was ours to say.
@@ -440,7 +451,7 @@ class Relay:
         """
         while True:
             try:
-                return await self._queue.settle(self._owner, settlements, reports)
+                return await self._queue.settle(self._owner, settlements, reports, consequences)
             except Unavailable:
                 self.log.error(
                     "what became of {count} recipients of queue {queueId} cannot be written down",

@@ -105,6 +105,11 @@ class Router:
         """A delivery for a message from `envelope.sender`."""
         return RoutedDelivery(self, envelope, peer)
 
+    def sendingOn(self, sender: Address | None) -> Address | None:
+        """The sender of a message that is sent on: one that we may send for."""
+        srs = self.outbound.srs if self.outbound is not None else None
+        return srs.forward(sender) if srs and sender and not self.directory.isLocalDomain(sender.domain) else sender
+
 
 @implementer(IRoute)
 class LocalRoute:
@@ -129,6 +134,19 @@ class _Way:
     recipient: Recipient
     targets: tuple[Target, ...] = ()
     leaving: tuple[tuple[Address | None, Recipient], ...] = ()
+
+
+def _original(recipient: Recipient) -> str:
+    """ORCPT for whoever gets it in the recipient's place."""
+    if not recipient.original and recipient.address.isASCII and recipient.address.domain:
+        return f"rfc822;{encodeXtext(str(recipient.address))}"
+    return recipient.original
+
+
+def _inPlaceOf(recipient: Recipient, to: Address) -> Recipient:
+    """The recipient at that address of ours, which is its own unless an alias led there."""
+    isAlias = str(to).lower() != str(recipient.address).lower()
+    return evolve(recipient, address=to, original=_original(recipient) if isAlias else recipient.original)
 
 
 def _together(recipient: Recipient, ways: Sequence[_Way]) -> _Way:
@@ -178,7 +196,7 @@ class RoutedDelivery:
             found = await self._router.directory.resolve(recipient.address)
         except RelayDenied:
             return await self._relay(recipient)
-        if found.forwards:
+        if found.forwards or found.routed:
             self._mustLeave()
         elif not found.targets:
             raise NoSuchRecipient()
@@ -186,7 +204,11 @@ class RoutedDelivery:
         targets = found.targets
         if self._envelope.isQuarantined:
             targets = tuple(evolve(target, mailbox=JUNK) for target in targets)
-        return _Way(recipient, targets, tuple(self._forwarded(recipient, to) for to in found.forwards))
+        leaving = (
+            *(self._forwarded(recipient, to) for to in found.forwards),
+            *((sender, _inPlaceOf(recipient, to)) for to in found.routed),
+        )
+        return _Way(recipient, targets, leaving)
 
     async def _relay(self, recipient: Recipient) -> _Way:
         """Mail to another system's address. :raises RelayDenied: :raises NoRoute:"""
@@ -217,13 +239,7 @@ class RoutedDelivery:
 
     def _forwarded(self, recipient: Recipient, to: Address) -> tuple[Address | None, Recipient]:
         """What an alias sends on: from a sender that we may send for, and with the address that was first meant."""
-        outbound, sender = self._router.outbound, self._envelope.sender
-        original = recipient.original
-        if not original and recipient.address.isASCII and recipient.address.domain:
-            original = f"rfc822;{encodeXtext(str(recipient.address))}"
-        if outbound and outbound.srs and sender and not self._router.directory.isLocalDomain(sender.domain):
-            sender = outbound.srs.forward(sender)
-        return sender, Recipient(to, recipient.notify, original)
+        return self._router.sendingOn(self._envelope.sender), Recipient(to, recipient.notify, _original(recipient))
 
     def abort(self) -> None:
         """Nothing was begun before `commit`."""

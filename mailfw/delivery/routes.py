@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import ip_address
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from attrs import frozen
@@ -21,11 +21,12 @@ from mailfw.delivery.carrier import Carrier
 from mailfw.delivery.destination import Destinations, Hop, Security
 from mailfw.delivery.directory import spellings
 from mailfw.delivery.hosts import HostsFile
+from mailfw.delivery.schedule import Schedule
 from mailfw.delivery.sessions import PLAINLY, Calling, Login, Sessions
 from mailfw.errors import Refusal, Unreachable
 from mailfw.interfaces import IClosable, IDelivery, IResolver, IRoute, IRouteContext, IRoutePlugin
 from mailfw.smtp.client import Timeouts
-from mailfw.values import Envelope, Fate, MessageSource, Outcome, Recipient
+from mailfw.values import Address, Envelope, Fate, MessageSource, Outcome, Recipient
 
 SMTP_PORT = 25
 LMTP_PORT = 24
@@ -217,12 +218,29 @@ class DomainTable(Generic[T]):
         return self._entries.values()
 
 
+class Own(Protocol):
+    """Addresses of ours that have a route of their own, each in a lane that begins as the server's own do."""
+
+    def find(self, address: Address) -> IRoute | None:
+        """The address's route, if it has one."""
+
+    def schedule(self, address: Address) -> Schedule | None:
+        """When it is tried again; None: nothing is said of it."""
+
+    def most(self, lane: str) -> int:
+        """How many deliveries of that lane there may be at a time; 0: nothing is said of it."""
+
+    async def close(self) -> None:
+        """End what is under way."""
+
+
 class Routes:
     """Which route a domain's mail takes.
 
     :param default: for every domain that nothing else is said of.
     :param table: by domain, as `DomainTable` has it.
     :param local: for domains of ours, of which `isLocal` tells.
+    :param own: addresses that go before all domains.
     """
 
     def __init__(
@@ -231,11 +249,30 @@ class Routes:
         table: Mapping[str, IRoute] | None = None,
         local: IRoute | None = None,
         isLocal: Callable[[str], bool] = lambda domain: False,
+        own: Own | None = None,
     ) -> None:
         self._default = default
         self._table = DomainTable(table or {})
         self._local = local
         self._isLocal = isLocal
+        self._own = own
+
+    def of(self, address: Address) -> IRoute:
+        """The route for that address: its own, or its domain's."""
+        own = self._own.find(address) if self._own is not None else None
+        return own if own is not None else self.find(address.domain)
+
+    def lane(self, address: Address) -> str:
+        """What connections for that address are counted by."""
+        return self.of(address).destination(address.domain)
+
+    def schedule(self, address: Address) -> Schedule | None:
+        """The address's own, where it has one."""
+        return self._own.schedule(address) if self._own is not None else None
+
+    def most(self, lane: str) -> int:
+        """How many deliveries of that lane there may be at a time; 0: nothing is said of it."""
+        return self._own.most(lane) if self._own is not None else 0
 
     def find(self, domain: str) -> IRoute:
         """The route for that domain."""
@@ -253,6 +290,8 @@ class Routes:
 
     async def close(self) -> None:
         """Close every route that can be closed."""
+        if self._own is not None:
+            await self._own.close()
         for route in {id(route): route for route in (self._default, *self._table.values())}.values():
             if IClosable.providedBy(route):
                 await IClosable(route).close()

@@ -57,20 +57,21 @@ def settled(entry: Entry, outcome: Outcome, schedule: Schedule, now: float, rand
     """
     status, host = statusOf(outcome), outcome.host
     reply = outcome.remark or str(outcome.refusal or "")
+    noted = outcome.detail or reply
     if outcome.isTaken:
         by = entry.message.envelope.deliverBy
         isTraced = by is not None and by.isTraced
         isPassedOn = outcome.fate is Fate.QUEUED or (outcome.isReported and not isTraced)
         action = Action.RELAYED if host else Action.DELIVERED
         tidings = None if isPassedOn else Tidings(entry.recipient, action, status, reply, host, now)
-        return Verdict(Settlement(entry, None, status=status, reply=reply, host=host), tidings)
+        return Verdict(Settlement(entry, None, status=status, reply=noted, host=host), tidings)
     if outcome.fate is Fate.DEFERRED:
         expiry = _expiry(entry, schedule, now)
         if not expiry:
-            return _again(entry, schedule, status, reply, host, now, random)
+            return _again(entry, outcome, schedule, status, now, random)
         status = expiry
     tidings = Tidings(entry.recipient, Action.FAILED, status, reply, host, now)
-    return Verdict(Settlement(entry, None, isFailure=True, status=status, reply=reply, host=host), tidings)
+    return Verdict(Settlement(entry, None, isFailure=True, status=status, reply=noted, host=host), tidings)
 
 
 def _expiry(entry: Entry, schedule: Schedule, now: float) -> str:
@@ -81,13 +82,13 @@ def _expiry(entry: Entry, schedule: Schedule, now: float) -> str:
     return EXPIRED if schedule.isTimeToGiveUp(entry.message.since, now) else ""
 
 
-def _again(
-    entry: Entry, schedule: Schedule, status: str, reply: str, host: str, now: float, random: Callable[[], float]
-) -> Verdict:
+def _again(entry: Entry, outcome: Outcome, schedule: Schedule, status: str, now: float, random: Callable[[], float]) -> Verdict:
+    reply, host = outcome.remark or str(outcome.refusal or ""), outcome.host
     by = entry.message.envelope.deliverBy
     isLate = schedule.isTimeToWarn(entry.message.since, now) or (by is not None and not by.isReturned and now >= by.time)
     isWarned = isLate and not entry.isWarned
     end = entry.message.since + schedule.giveUpAfter
-    due = min(schedule.next(entry.attempts + 1, now, random), max(end, now + 1.0))
+    due = now + outcome.after if outcome.after else schedule.next(entry.attempts + 1, now, random)
+    due = min(due, max(end, now + 1.0))
     tidings = Tidings(entry.recipient, Action.DELAYED, status, reply, host, now, end) if isWarned else None
-    return Verdict(Settlement(entry, due, isWarned=isWarned, status=status, reply=reply, host=host), tidings)
+    return Verdict(Settlement(entry, due, isWarned=isWarned, status=status, reply=outcome.detail or reply, host=host), tidings)

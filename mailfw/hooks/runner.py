@@ -21,6 +21,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from mailfw.hooks.deadline import Late, within
 from mailfw.hooks.edits import applied
 from mailfw.hooks.failure import Unanswered
 from mailfw.hooks.threads import Threads
@@ -54,10 +55,6 @@ WAITING = 100
 
 Hook = Callable[[Event], Any]
 """Takes an event; returns a result, None, or something to wait for."""
-
-
-class Late(Exception):
-    """A hook has not answered by its deadline."""
 
 
 @define(eq=False)
@@ -168,7 +165,7 @@ class Hooks:
             return _Failed
         calling.addBoth(_counted, attached)
         try:
-            return await self._within(calling, attached.deadline)
+            return await within(calling, attached.deadline, self._reactor)
         except Late:
             self.log.error(
                 "hook {hook} has not answered {stage} within {seconds} s",
@@ -187,27 +184,6 @@ class Hooks:
         if isAsync(hook):
             return Deferred.fromCoroutine(self._watchdog.watched(attached.name, hook(event)))
         return self._threads.run(lambda: hook(event))
-
-    async def _within(self, calling: Deferred[Any], seconds: float) -> Any:
-        """:raises Late: it takes longer; nobody hears of what becomes of it then."""
-        if calling.called and not calling.paused:
-            return await calling
-        first: Deferred[Any] = Deferred()
-
-        def pass_(result: Any) -> None:
-            if not first.called:
-                first.callback(result)
-
-        calling.addBoth(pass_)
-        timer = self._reactor.callLater(seconds, lambda: first.errback(Late()))
-        try:
-            return await first
-        except Late:
-            calling.cancel()
-            raise
-        finally:
-            if timer.active():
-                timer.cancel()
 
 
 def isAsync(hook: Hook) -> bool:

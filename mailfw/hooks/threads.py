@@ -1,4 +1,4 @@
-"""Threads for hooks that are plain functions: a few, none of which can hold up the end of the process.
+"""Threads for hooks, and other functions, that are no `async def`: a few, none of which can hold up the end of the process.
 
 A function cannot be stopped from outside. One that never returns keeps its thread; the runner waits no longer than its
 deadline, and the process does not wait for it at all.
@@ -52,9 +52,13 @@ class Threads:
             except BaseException:
                 result = Failure()  # type: ignore[no-untyped-call]
             if threading.current_thread() is asker:
-                done.callback(result)
+                tell(result)
             else:
-                self._reactor.callFromThread(done.callback, result)
+                self._reactor.callFromThread(tell, result)
+
+        def tell(result: Any) -> None:
+            if not done.called:  # nobody waits for it any more
+                done.callback(result)
 
         asker = threading.current_thread()
         if not hasattr(self._reactor, "callFromThread"):

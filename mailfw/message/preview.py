@@ -6,10 +6,9 @@ preview costs the same for every message.
 
 from __future__ import annotations
 
-import html
 import re
 
-from mailfw.message import charset, decoding, structure
+from mailfw.message import charset, decoding, markup, structure
 from mailfw.message.header import unfold
 from mailfw.message.mime import Part
 
@@ -40,7 +39,7 @@ def preview(root: Part, content: bytes) -> str:
 
 def withoutMarkup(text: str) -> str:
     """The text of an HTML document, for reading: it may still hold anything but tags, so it is no HTML to show."""
-    return html.unescape(_TAG.sub(" ", _HIDDEN.sub(" ", text)))
+    return markup.unescape(_TAG.sub(" ", _HIDDEN.sub(" ", text)))
 
 
 def _readable(root: Part) -> Part | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from tempfile import NamedTemporaryFile
 from typing import IO
@@ -11,8 +11,8 @@ from typing import IO
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 
-from mailfw.interfaces import IMailbox, Row
-from mailfw.values import Column, MessageSource, NewMessage, UIDSet
+from mailfw.interfaces import IAccount, IContent, IMailbox, Row
+from mailfw.values import Column, MailboxInfo, MailboxStatus, MessageSource, NewMessage, UIDSet
 
 BATCH = 500  # messages
 BATCH_OCTETS = 8 << 20
@@ -48,6 +48,39 @@ class Batch:
 def digestOf(content: bytes) -> bytes:
     """What a content is known by across stores, of which some keep line ends in their own way."""
     return hashlib.sha256(content.replace(b"\r\n", b"\n").rstrip()).digest()
+
+
+class Digest:
+    """`digestOf`, piece by piece."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._held: list[bytes] = []  # white space, which counts only where more follows
+
+    def feed(self, piece: bytes) -> None:
+        """Some more octets."""
+        end = len(piece.rstrip())
+        if not end:
+            self._held.append(piece)
+            return
+        self._hash.update(b"".join([*self._held, piece[:end]]).replace(b"\r\n", b"\n"))
+        self._held = [piece[end:]]
+
+    def finish(self) -> bytes:
+        """What the content is known by."""
+        return self._hash.digest()
+
+
+def contentDigests(rows: Sequence[Row]) -> list[bytes]:
+    """Of rows of `Column.CONTENT`, without having large ones in memory."""
+    return [_digestIn(content) for (content,) in rows]
+
+
+def _digestIn(content: IContent) -> bytes:
+    digest = Digest()
+    for start in range(0, content.size, SPOOL_FROM):
+        digest.feed(content.read(start, SPOOL_FROM))
+    return digest.finish()
 
 
 class Batches:
@@ -95,3 +128,44 @@ class Batches:
                 file.flush()
                 source = MessageSource(path=file.name, length=len(octets))
             yield Carried(uid, NewMessage(source, flags, date), digest), file
+
+
+class StoredMailbox:
+    """A mailbox of a store, as one that mail comes from."""
+
+    def __init__(self, mailbox: IMailbox) -> None:
+        self._mailbox = mailbox
+
+    async def status(self) -> MailboxStatus:
+        """Its counters."""
+        return await self._mailbox.status()
+
+    def batches(self, uids: UIDSet, wantsDigests: bool) -> AsyncIterable[Batch]:
+        """Its messages."""
+        return Batches(self._mailbox, uids, wantsDigests)
+
+    async def count(self, uids: UIDSet) -> int:
+        """How many messages there are of these."""
+        count = 0
+        async for some in self._mailbox.rows(uids, (Column.UID,), lambda rows: [len(rows)]):
+            count += sum(some)
+        return count
+
+
+class StoredAccount:
+    """An account of a store, as one that mail comes from."""
+
+    def __init__(self, account: IAccount) -> None:
+        self.owner = account.owner
+        self.metadata = account.metadata
+        self.rights = account.rights
+        self.mailboxes = account.mailboxes
+        self._account = account
+
+    async def open(self, info: MailboxInfo) -> StoredMailbox:
+        """:raises NoSuchMailbox:"""
+        return StoredMailbox(await self._account.open(info.name))
+
+    def label(self, info: MailboxInfo) -> str:
+        """What tells it from others that go to the same place: none does."""
+        return ""

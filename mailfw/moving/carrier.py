@@ -12,13 +12,14 @@ number that the mailbox had where it came from.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterable, Sequence
+from typing import Protocol
 
 from attrs import define, evolve
 
-from mailfw.errors import NotSupported, Refusal, UIDValidityChanged
-from mailfw.interfaces import IAccount, IMailbox, Row
-from mailfw.moving.batches import Batch, Batches, Carried, digestOf
+from mailfw.errors import InvalidName, NoSuchMailbox, NotSupported, Refusal, UIDValidityChanged
+from mailfw.interfaces import IAccount, IMailbox
+from mailfw.moving.batches import Batch, Carried, StoredAccount, contentDigests
 from mailfw.moving.journal import Journal, Note
 from mailfw.moving.summary import AccountSummary, MailboxSummary
 from mailfw.values import (
@@ -37,6 +38,8 @@ from mailfw.values import (
 )
 
 _LAST = 0xFFFFFFFF
+_MANY = 0xF0000000
+"""UIDs above it are not kept: a server that claims them would leave none for mail to come."""
 _METADATA = ("/private", "/shared")
 
 
@@ -62,6 +65,40 @@ class Progress:
             raise Stopped()
 
 
+class OriginMailbox(Protocol):
+    """A mailbox that mail comes from."""
+
+    async def status(self) -> MailboxStatus:
+        """Its counters; UIDs are below `uidNext`."""
+
+    def batches(self, uids: UIDSet, wantsDigests: bool) -> AsyncIterable[Batch]:
+        """Its messages, ascending by UID."""
+
+    async def count(self, uids: UIDSet) -> int:
+        """How many messages there are of these."""
+
+
+class Origin(Protocol):
+    """An account that mail comes from."""
+
+    owner: str
+
+    async def mailboxes(self) -> list[MailboxInfo]:
+        """All of them, with the names that they are to have; several may have the same."""
+
+    async def open(self, info: MailboxInfo) -> OriginMailbox:
+        """:raises NoSuchMailbox:"""
+
+    def label(self, info: MailboxInfo) -> str:
+        """What tells a mailbox from others that go to the same place, in the journal."""
+
+    async def metadata(self, mailbox: str, names: Sequence[str], depth: int | None) -> dict[str, bytes]:
+        """As `IAccount` has it. :raises NotSupported:"""
+
+    async def rights(self, mailbox: str) -> dict[str, str]:
+        """As `IAccount` has it. :raises NotSupported:"""
+
+
 class Carrier:
     """Of one account.
 
@@ -72,9 +109,9 @@ class Carrier:
     """
 
     def __init__(
-        self, source: IAccount, account: IAccount, origin: str, target: str, journal: Journal, progress: Progress
+        self, source: IAccount | Origin, account: IAccount, origin: str, target: str, journal: Journal, progress: Progress
     ) -> None:
-        self._source = source
+        self._source: Origin = StoredAccount(source) if IAccount.providedBy(source) else source
         self._account = account
         self._origin = origin
         self._target = target
@@ -88,11 +125,21 @@ class Carrier:
         for info in await self._source.mailboxes():
             self._progress.check()
             if info.isSelectable and not (info.name in there and there[info.name].isSelectable):
-                await self._create(info, summary)
+                try:
+                    await self._create(info, summary)
+                except InvalidName as refusal:
+                    summary.losses.append(f"{info.name!r}, for no mailbox can be called so: {refusal}")
+                    continue
+                there[info.name] = evolve(info, isSubscribed=False)
             if info.isSubscribed and not (info.name in there and there[info.name].isSubscribed):
                 await self._try(summary, f"{info.name}: the subscription", Subscribe(info.name))
             if info.isSelectable:
-                summary.mailboxes.append(await self._mailbox(info, summary))
+                try:
+                    source = await self._source.open(info)
+                except (NoSuchMailbox, NotSupported) as refusal:
+                    summary.losses.append(f"{info.name}, which cannot be opened: {refusal}")
+                    continue
+                summary.mailboxes.append(await self._mailbox(source, info, summary))
         return summary
 
     async def _create(self, info: MailboxInfo, summary: AccountSummary) -> None:
@@ -113,26 +160,29 @@ class Carrier:
 
     # --- One mailbox
 
-    async def _mailbox(self, info: MailboxInfo, summary: AccountSummary) -> MailboxSummary:
-        source, target = await self._source.open(info.name), await self._account.open(info.name)
+    async def _mailbox(self, source: OriginMailbox, info: MailboxInfo, summary: AccountSummary) -> MailboxSummary:
+        target = await self._account.open(info.name)
         self._progress.mailbox = info.name
         one = MailboxSummary(info.name)
         before = await target.status()
         if before.uidNext == 1:
             await self._beside(info, summary)
         status = await source.status()
-        note = await self._journal.find(self._origin, self._target, info.name)
+        origin = self._origin + self._source.label(info)
+        note = await self._journal.find(origin, self._target, info.name)
         if note is not None and (note.uidValidity, note.targetValidity) != (status.uidValidity, before.uidValidity):
             note = None  # one of the two is another mailbox than it was
-        keeps = await self._takesOver(info.name, status, before, note)
+        isModest = status.uidNext <= _MANY
+        keeps = isModest and await self._takesOver(info.name, status, before, note)
+        status = status if isModest else evolve(status, uidNext=1)
         target = await self._account.open(info.name)
         now = await target.status()
         one.keepsUIDs = now.uidValidity == status.uidValidity
         last = note.uid if note is not None else 0
         tail = await self._tail(target, note.targetNext if note is not None else 1, now)
-        one.already = (await self._count(source, UIDSet(((1, last),)))) if last else 0
+        one.already = await source.count(UIDSet(((1, last),))) if last else 0
         self._progress.messages += one.already
-        await self._messages(source, info.name, status, now, keeps, last, tail, one)
+        await self._messages(source, origin, info.name, status, now, keeps, last, tail, one)
         if not one.keepsUIDs and (one.copied or one.already):
             summary.losses.append(f"{info.name}: UIDs, so that clients will fetch the mailbox anew")
         return one
@@ -169,19 +219,14 @@ class Carrier:
         found: Counter[bytes] = Counter()
         if first < now.uidNext:
             uids = UIDSet(((first, now.uidNext - 1),))
-            async for digests in target.rows(uids, (Column.CONTENT,), _digests):
+            async for digests in target.rows(uids, (Column.CONTENT,), contentDigests):
                 found.update(digests)
         return found
 
-    async def _count(self, source: IMailbox, uids: UIDSet) -> int:
-        count = 0
-        async for some in source.rows(uids, (Column.UID,), lambda rows: [len(rows)]):
-            count += sum(some)
-        return count
-
     async def _messages(
         self,
-        source: IMailbox,
+        source: OriginMailbox,
+        origin: str,
         name: str,
         status: MailboxStatus,
         now: MailboxStatus,
@@ -191,8 +236,7 @@ class Carrier:
         one: MailboxSummary,
     ) -> None:
         uidNext, validity = now.uidNext, now.uidValidity
-        batches = Batches(source, UIDSet(((last + 1, _LAST),)), bool(tail))
-        async for batch in batches:
+        async for batch in source.batches(UIDSet(((last + 1, _LAST),)), bool(tail)):
             try:
                 self._progress.check()
                 fresh = [each for each in batch.messages if not _isThere(each, tail)]
@@ -204,15 +248,15 @@ class Carrier:
                     one.copied += len(fresh)
                     one.octets += sum(each.message.source.size for each in fresh)
                 note = Note(status.uidValidity, batch.messages[-1].uid, validity, uidNext)
-                await self._journal.write(self._origin, self._target, name, note)
+                await self._journal.write(origin, self._target, name, note)
                 self._tell(batch)
             finally:
                 batch.close()
         if keeps and uidNext < status.uidNext:
             await self._account.apply([Adopt(name, uidNext=status.uidNext)])
-            noted = await self._journal.find(self._origin, self._target, name)
+            noted = await self._journal.find(origin, self._target, name)
             if noted is not None:
-                await self._journal.write(self._origin, self._target, name, evolve(noted, targetNext=status.uidNext))
+                await self._journal.write(origin, self._target, name, evolve(noted, targetNext=status.uidNext))
 
     async def _add(self, name: str, fresh: Sequence[Carried], keeps: bool, above: int) -> int:
         """Add messages; UIDNEXT afterwards."""
@@ -233,7 +277,3 @@ def _isThere(carried: Carried, tail: Counter[bytes]) -> bool:
         return False
     tail[carried.digest] -= 1
     return True
-
-
-def _digests(rows: Sequence[Row]) -> list[bytes]:
-    return [digestOf(content.read()) for (content,) in rows]

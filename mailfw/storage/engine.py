@@ -177,6 +177,9 @@ class Engine:
     def _place(self) -> IPlace:
         return _ROWS
 
+    async def takeFiles(self, take: Callable[[Sequence[str]], None]) -> None:
+        """Let files be taken that hold mail and change. Here there are none."""
+
     # --- Changing
 
     async def apply(self, account: AccountRef, operations: Sequence[Operation], terms: Terms) -> list[Result]:

@@ -26,7 +26,9 @@ from mailfw.storage.store import Store
 SHARDS = 2
 MAX_SHARDS = 64
 
-_NUMBERS = 32  # bits for what is in one file
+NUMBERS = 32
+"""Bits of an id that number what is in one file; those above are the file's."""
+
 _KNOWS_LAST = "SELECT 1 FROM sqlite_sequence WHERE name = ?"
 _NOTE_LAST = "INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)"
 _RAISE_LAST = "UPDATE sqlite_sequence SET seq = ? WHERE name = ? AND seq < ?"
@@ -60,7 +62,7 @@ class SQLite:
         limits = Limits(context.quotaOf, context.now)
         engines = []
         for number, database in enumerate(databases):
-            blobs = FileBlobs(os.path.join(directory, f"blobs{number}"))
+            blobs = FileBlobs(blobsOf(database.path))
             housekeeping = Housekeeping(database, blobs, context.reactor, context.now)
             indexer = openIndexer(database, os.path.join(directory, f"search{number}.index"), context)
             engines.append(Engine(database, blobs, bells, context.now, housekeeping, limits, indexer, Household.of(context)))
@@ -69,8 +71,14 @@ class SQLite:
     def _open(self, directory: str, number: int, context: IStoreContext) -> Database:
         path = os.path.join(directory, f"mail{number}.sqlite")
         database = Database.open(path, SCHEMA, reactor=context.reactor, isInline=context.isInline)
-        database.call(partial(_numberApart, number << _NUMBERS))
+        database.call(partial(_numberApart, number << NUMBERS))
         return database
+
+
+def blobsOf(path: str) -> str:
+    """Where the blobs of a database file are: `mail1.sqlite` has `blobs1`."""
+    directory, name = os.path.split(path)
+    return os.path.join(directory, "blobs" + name.removeprefix("mail").removesuffix(".sqlite"))
 
 
 def _shards(options: str) -> int:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from mailfw.errors import NoPermission
-from mailfw.interfaces import ICheckedStore, IHealth, IMailStore, IStoreAccounts
+from mailfw.interfaces import ICheckedStore, IFiledStore, IHealth, IMailStore, IStoreAccounts
 from mailfw.storage import rights
 from mailfw.storage.account import Account
 from mailfw.storage.across import Across
@@ -21,7 +21,7 @@ from mailfw.tally import Health
 from mailfw.values import Damage, Identity, MessageSource, Outcome, Target
 
 
-@implementer(IMailStore, IStoreAccounts, ICheckedStore, IHealth)
+@implementer(IMailStore, IStoreAccounts, ICheckedStore, IFiledStore, IHealth)
 class Store:
     """Accounts over some engines.
 
@@ -67,6 +67,11 @@ class Store:
     async def check(self) -> list[Damage]:
         """What is wrong in any of the files."""
         return [damage for engine in self._engines for damage in await engine.check()]
+
+    async def takeFiles(self, take: Callable[[Sequence[str]], None]) -> None:
+        """Let files be taken that hold mail and change."""
+        for engine in self._engines:
+            await engine.takeFiles(take)
 
     async def deliver(self, message: MessageSource, targets: Sequence[Target]) -> list[Outcome]:
         """Put a message into each target; outcomes in their order."""

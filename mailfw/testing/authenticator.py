@@ -163,6 +163,7 @@ class AuthenticatorContract:
 
     @pytest.mark.parametrize("account", ACCOUNTS)
     def test_rightPassword(self, source: IAuthenticator, account: str) -> None:
+        """Whoever knows an account's password is let in."""
         assert self.logIn(source, account, ACCOUNTS[account]).account == account
 
     def test_rightPasswordAgainAndAgain(self, source: IAuthenticator) -> None:
@@ -172,6 +173,7 @@ class AuthenticatorContract:
 
     @pytest.mark.parametrize("user", ["mbrain", "MBRAIN", "MBrain@Example.ORG"])
     def test_spellingsOfAName(self, source: IAuthenticator, user: str) -> None:
+        """An account has one name, however it is spelt."""
         assert self.logIn(source, user, "correct horse").account == "mbrain@example.org"
 
     def test_aLocalPartAloneIsOfTheFirstDomain(self, source: IAuthenticator) -> None:
@@ -196,15 +198,18 @@ class AuthenticatorContract:
         assert costs == [1] * len(costs)
 
     def test_anotherAccountsPassword(self, source: IAuthenticator) -> None:
+        """Another account's password lets nobody in."""
         self.refusal(source, "mbrain@example.org", "pässword")
 
     @pytest.mark.parametrize("password", HOSTILE_PASSWORDS, ids=lambda password: ascii(password[:12]))
     def test_hostilePasswords(self, source: IAuthenticator, password: str) -> None:
+        """What is no password lets nobody in, and is refused as any wrong one."""
         self.refusal(source, "mbrain@example.org", password)
         self.refusal(source, "nobody@example.org", password)
 
     @pytest.mark.parametrize("user", HOSTILE_USERS, ids=lambda user: ascii(user[:12]))
     def test_hostileUsers(self, source: IAuthenticator, user: str) -> None:
+        """What is no name lets nobody in, and is refused as any unknown one."""
         self.refusal(source, user, "correct horse")
 
     def test_otherCredentialsAreRefusedAtOnce(self, source: IAuthenticator) -> None:
@@ -309,6 +314,7 @@ class TokenContract:
 
     @pytest.mark.parametrize("account", ACCOUNTS)
     def test_rightToken(self, source: IAuthenticator, account: str) -> None:
+        """Whoever has a good token is let in."""
         for _ in range(3):
             assert self.logIn(source, self.token(account)).account == account
 
@@ -321,6 +327,7 @@ class TokenContract:
             assert identity.account == "mbrain@example.org"
 
     def test_badTokens(self, source: IAuthenticator) -> None:
+        """A token that is not good lets nobody in."""
         bad = self.badTokens()
         assert bad
         for name, token in bad.items():
@@ -330,6 +337,7 @@ class TokenContract:
 
     @pytest.mark.parametrize("token", HOSTILE_TOKENS, ids=lambda token: ascii(token[:12]))
     def test_hostileTokens(self, source: IAuthenticator, token: str) -> None:
+        """What is no token lets nobody in."""
         with pytest.raises(TokenRefused) as caught:
             self.logIn(source, token, "mbrain@example.org")
         assert not token.strip() or token not in caught.value.reason or len(token) < 3

@@ -39,6 +39,7 @@ class ServerProcess:
     :ivar data: its data directory; what it prints is in the file `log` beside it.
     :ivar store: as `--store` takes it.
     :ivar options: more words for the command line.
+    :ivar ready: what it prints when it can be used; "serves" where configuration names sources of accounts.
     :ivar ports: by service, once it has started.
     """
 
@@ -46,6 +47,7 @@ class ServerProcess:
     store: str = "sqlite:mail"
     services: Sequence[str] = SERVICES
     options: Sequence[str] = ()
+    ready: str = "Log in as"
     ports: dict[str, int] = field(factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
@@ -59,7 +61,7 @@ class ServerProcess:
         return self.data / "certificate.pem"
 
     def start(self) -> None:
-        """Start it, and wait until it listens and the accounts for trying out are there.
+        """Start it, and wait until it is ready.
 
         :raises AssertionError: it ended instead; says what it printed.
         """
@@ -77,7 +79,7 @@ class ServerProcess:
             )
         waitFor(self._isReady, "the server")
         said = self.said
-        self.ports = {name: int(port) for name, port in re.findall(rf"\b([a-z0-9]+) {re.escape(HOST)}:(\d+)", said)}
+        self.ports = {name: int(port) for name, port in re.findall(rf"\b([a-z0-9-]+) {re.escape(HOST)}:(\d+)", said)}
 
     @property
     def said(self) -> str:
@@ -88,7 +90,7 @@ class ServerProcess:
         said = self.said
         if self.process is None or self.process.poll() is not None:
             raise AssertionError(f"the server ended:\n{said}")
-        return "Log in as" in said
+        return self.ready in said
 
     @property
     def isRunning(self) -> bool:

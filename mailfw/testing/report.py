@@ -1,12 +1,11 @@
-"""`-p mailfw.testing.report`: a pytest plugin that writes down what became of each promise as soon as that is known, and ends a
-test that hangs. `mailfw plugin check` runs contracts with it.
+"""`-p mailfw.testing.report`: a pytest plugin that writes down what became of each promise as soon as it is known, and ends a
+test that hangs, with the process. `mailfw plugin check` runs contracts with it.
 
-Each line of the report is a JSON object: `test` (its name), `promise` (in words), `outcome` (of `OUTCOMES`), `sentence` (what was
-seen instead, or why it was not tried) and `seconds`. A line that says `under way` is written when a test begins: where no other
-follows for that test, the process ended in it.
-
-A test that hangs cannot be left, since it may wait in C or keep the reactor; so the process ends with it. Whoever runs it begins
-again: what the report has already is left out, and the report goes on.
+Each line of the report is a JSON object: `file` and `test` (the test's id in it), `promise` (in words), `outcome` (of
+`OUTCOMES`), `sentence` (what was seen instead, or why it was not tried) and `seconds`. The line of a test that begins says
+`under way`: where no other follows, the process ended in it. A test that hangs cannot be left, since it may wait in C or keep
+the reactor; so the process ends, and whoever runs it begins again with the tests that the report does not have
+(`--mailfw-report` is read first, and appended to).
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -25,10 +24,10 @@ import pytest
 from mailfw.testing.promises.broken import BrokenPromise, sentence
 
 OUTCOMES = "under way", "kept", "broken", "skipped", "hung"
-"""What can become of a test."""
-
 HUNG = 70
 """The status of a process that was ended in a test that hangs."""
+
+_NOT_DONE = "under way"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,15 +53,16 @@ class Report:
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Leave out what the report has already."""
         if self._path.exists():
-            known = {json.loads(line)["test"] for line in self._path.read_text(encoding="utf-8").splitlines()}
-            config.hook.pytest_deselected(items=[item for item in items if _name(item) in known])
-            items[:] = [item for item in items if _name(item) not in known]
+            lines = map(json.loads, self._path.read_text(encoding="utf-8").splitlines())
+            known = {(line["file"], line["test"]) for line in lines}
+            config.hook.pytest_deselected(items=[item for item in items if (item.path.name, _name(item)) in known])
+            items[:] = [item for item in items if (item.path.name, _name(item)) not in known]
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Report one test."""
         promise = sentence(getattr(item, "originalname", item.name), getattr(getattr(item, "function", None), "__doc__", None))
-        self._write(item, promise, OUTCOMES[0], "", 0.0)
+        self._write(item, promise, _NOT_DONE, "", 0.0)
         begun = time.monotonic()
         timer = threading.Timer(self._patience, self._end, (item, promise, threading.get_ident()))
         timer.daemon = True
@@ -99,7 +99,14 @@ class Report:
         os._exit(HUNG)
 
     def _write(self, item: pytest.Item, promise: str, outcome: str, said: str, seconds: float) -> None:
-        line = {"test": _name(item), "promise": promise, "outcome": outcome, "sentence": said, "seconds": round(seconds, 3)}
+        line = {
+            "file": item.path.name,
+            "test": _name(item),
+            "promise": promise,
+            "outcome": outcome,
+            "sentence": said,
+            "seconds": round(seconds, 3),
+        }
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from zope.interface import implementer
 
+from mailfw.code.routing import Table
 from mailfw.errors import AuthenticationFailed, NoSuchRecipient, RelayDenied
 from mailfw.interfaces import IAuthenticator, IDirectory
 from mailfw.values import Address, Credentials, Identity, PasswordCredentials, Resolution, Target, accountName
@@ -20,13 +21,14 @@ class People:
     An address that has an account is its own, with a tag too (`jsmith+shop`). Another one in `domains` is refused; another one
     elsewhere would leave. When everything is caught, it gets an account of its own instead.
 
-    :ivar passwords: by canonical account name.
+    :ivar passwords: by canonical account name. :ivar functions: that addresses belong to.
     """
 
     def __init__(self, domains: Collection[str], isCatchingAll: bool) -> None:
         self.domains = tuple(domains)
         self.isCatchingAll = isCatchingAll
         self.passwords: dict[str, str] = {}
+        self.functions = Table()
 
     def add(self, name: str, password: str = "") -> str:
         """Make an account where there is none; an empty password leaves the one that it has. → its canonical name.
@@ -51,8 +53,16 @@ class People:
         """Whether mail for the domain ends here, whoever it is for."""
         return self.isCatchingAll or domain.lower() in self.domains
 
+    def isRouted(self, address: Address) -> bool:
+        """Whether it belongs to a function."""
+        return self.functions.find(address) is not None
+
     async def resolve(self, address: Address) -> Resolution:
         """:raises NoSuchRecipient: :raises RelayDenied: the address is elsewhere."""
+        return Resolution(routed=(address,)) if self.isRouted(address) else await self.resolvePeople(address)
+
+    async def resolvePeople(self, address: Address) -> Resolution:
+        """The same, as if there were no functions."""
         base, _, tag = address.local.partition("+")
         for local, detail in ((address.local, ""), (base, tag)):
             account = self._nameOf(local, address.domain)

@@ -18,11 +18,19 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
 from mailfw.app.catalogue import plugins
+from mailfw.app.quantities import seconds
 from mailfw.app.selfsigned import ensureCertificate
 from mailfw.app.tls import Certificates
+from mailfw.code.delivery import Functions, Surroundings
+from mailfw.code.loading import load
+from mailfw.code.routing import Table
+from mailfw.code.running import Runner
 from mailfw.delivery.bounce import Bouncer
 from mailfw.delivery.queue import Queue
+from mailfw.delivery.relay import Relay
 from mailfw.delivery.router import Outbound, Router
+from mailfw.delivery.routes import DiscardRoute, Routes
+from mailfw.delivery.schedule import Schedule
 from mailfw.interfaces import IMailStore, IStoreContext
 from mailfw.net.context import ServiceContext
 from mailfw.net.sessions import SessionRegistry
@@ -31,14 +39,17 @@ from mailfw.plugins import Kind
 from mailfw.sasl.exchange import Logins
 from mailfw.sql.sqlite import MEMORY
 from mailfw.storage.memory import memory
+from mailfw.storage.names import mailboxName
 from mailfw.trap.people import People
 from mailfw.trap.stages import Stages
-from mailfw.values import FIRST_MAILBOXES, Create, Envelope, Peer, Quota, SpecialUse
+from mailfw.values import FIRST_MAILBOXES, Address, Create, Envelope, Peer, Quota, SpecialUse
 
 HOST = "127.0.0.1"
 HOSTNAME = "localhost"
 SERVICES = ("smtp", "submission", "submissions", "pop3", "pop3s", "imap", "imaps")
 HELD = "nothing leaves a trap"
+AGAIN = 1.0
+"""Seconds after which a function that failed is called again."""
 
 
 @implementer(IStoreContext)
@@ -67,6 +78,14 @@ class _Outbound(Outbound):
         return True
 
 
+class _Functions(Functions):
+    """Functions that have no schedules of their own: no test waits for hours."""
+
+    def schedule(self, address: Address) -> Schedule | None:
+        """As all are tried."""
+        return None
+
+
 class System:
     """The mail system of one test: its people, its store, its queue.
 
@@ -76,6 +95,8 @@ class System:
     def __init__(self, domains: Sequence[str], isCatchingAll: bool, reactor: Any, directory: str) -> None:
         self._reactor = reactor
         self._ringing: Any = None  # IDelayedCall
+        self._relay: Relay | None = None
+        self._runner: Runner | None = None
         self.isClosed = False
         self.people = People(domains, isCatchingAll)
         self.bells: list[Callable[[], None]] = []
@@ -86,6 +107,32 @@ class System:
         outbound = _Outbound(self.queue, Bouncer(HOSTNAME))
         self.router = Router(self.people, self.store, outbound)
         self.router.hooks = self.stages
+
+    def load(self, modules: Sequence[str], path: str) -> None:
+        """Give functions their addresses, and run them as a server does; what waits for our own store goes there now, too.
+
+        :raises Exception: whatever a module raises; RouteError:
+        """
+        loaded = load(modules, path)
+        for failed in loaded.failures:
+            raise failed.error
+        table = Table(loaded.all, self.people.domains)
+        self._runner = self._runner or Runner(self._reactor)
+        around = Surroundings(
+            HOSTNAME, self.people.domains[0], time.time, self.people.resolvePeople, self.router.sendingOn, mailboxName, seconds
+        )
+        routes = Routes(DiscardRoute(), own=_Functions(table, self._runner, around))
+        self.people.functions = table
+        if self._relay is None:
+            schedule = Schedule(((AGAIN, 1),))
+            local = self.router.local
+            self._relay = Relay(self.queue, routes, Bouncer(HOSTNAME), self._reactor, local=local, schedule=lambda _: schedule)
+            self._relay.hooks = self.stages
+            self.queue.heldFor = lambda address, target: "" if target or self.people.isRouted(address) else HELD
+            self.queue.watch(self._ring)
+            self._relay.start()
+        else:
+            self._relay.replaceRoutes(routes)
 
     def _ring(self) -> None:
         """Ring when the reactor has done with what it does now: whoever hears it may be a test that goes on at once."""
@@ -103,6 +150,10 @@ class System:
         if self._ringing is not None:
             self._ringing.cancel()
         self._rung()
+        if self._relay is not None:
+            await self._relay.stop(0)
+        if self._runner is not None:
+            self._runner.close()
         await self.queue.close()
         await self.store.close()
 

@@ -14,8 +14,8 @@ from twisted.python.threadable import isInIOThread
 from mailfw.delivery.queue import QueuedMessage
 from mailfw.errors import NoSuchMailbox
 from mailfw.message.header import headerEnd, values
+from mailfw.message.view import Message
 from mailfw.trap.loop import Loop
-from mailfw.trap.message import Message
 from mailfw.trap.server import HOST, System, TrapServer
 from mailfw.values import Identity
 
@@ -219,7 +219,7 @@ class Outbox(Messages):
         while isMore:
             page = await self._system.queue.list(after=after)
             for entry in page.entries:
-                if entry.target is None:
+                if entry.target is None and not self._system.people.isRouted(entry.recipient.address):
                     found[entry.message.id] = entry.message
                     recipients.setdefault(entry.message.id, []).append(str(entry.recipient.address))
             after, isMore = page.next, page.next != 0
@@ -290,6 +290,32 @@ class Trap:
             self._system.people.isCatchingAll = True
 
         self._loop.wait(catch())
+
+    def load(self, *modules: str, path: str = "") -> None:
+        """Let functions have their addresses that are in these modules (mail to code), at the trap's domains.
+
+        :param path: a directory in which they are looked for first; what is in it is imported anew for each test.
+        :raises Exception: whatever a module raises; RouteError: a pattern is of another domain.
+        """
+
+        async def begin() -> None:
+            self._system.load(modules, path)
+
+        self._loop.wait(begin())
+
+    @property
+    def problems(self) -> list[str]:
+        """What functions failed with whose mail waits for another call: the address, and the exception in one line."""
+
+        async def waiting() -> list[str]:
+            entries = (await self._system.queue.list(limit=1000)).entries
+            return [
+                f"{entry.recipient.address}: {entry.reply}"
+                for entry in entries
+                if entry.attempts and self._system.people.isRouted(entry.recipient.address)
+            ]
+
+        return self._loop.wait(waiting())
 
     def failNext(self, reply: str, stage: str = "rcpt_to", times: int = 1, recipient: str = "") -> None:
         """Answer with an error where a message comes to a stage next; of several that fit, what was asked for first goes first.

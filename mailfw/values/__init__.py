@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from mailfw.values.address import Address, accountName
 from mailfw.values.credentials import CertificateCredentials, Credentials, PasswordCredentials, TokenCredentials
-from mailfw.values.delivery import Fate, Outcome, Resolution, Target
+from mailfw.values.delivery import Consequence, Fate, Outcome, Resolution, Target
 from mailfw.values.dns import MX, TLSA, Answer
 from mailfw.values.entry import Entry
 from mailfw.values.envelope import DeliverBy, Envelope, Identity, Peer, Recipient
@@ -73,6 +73,7 @@ __all__ = [
     "CertificateCredentials",
     "Changes",
     "Column",
+    "Consequence",
     "Copied",
     "Copy",
     "Create",

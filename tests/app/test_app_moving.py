@@ -163,3 +163,29 @@ def test_aTaskIsFollowedByWhoeverAsksAndEndsWhenItIsStopped(monkeypatch: pytest.
     System.reactor.advance(1)
     for _ in range(2):
         assert "endless was stopped; give the command again" in refused("task follow", task=number)
+
+
+def mbox(path: Path, count: int) -> None:
+    box = mailbox.mbox(path)
+    for number in range(count):
+        box.add(f"Subject: {number}\n\nHello\nFrom here\n")
+    box.flush()
+
+
+def test_mailComesFromFilesOnce(system: None, command: Command, tmp_path: Path) -> None:
+    command("user", "add", "jsmith", "--password-stdin", given="mailfw\n")  # a server has made it
+    mbox(tmp_path / "mbox", 3)
+    done = command("store", "import", "jsmith", "mbox", "--json")
+    assert done.returncode == 0, done.stderr
+    [one] = json.loads(done.stdout)["accounts"]
+    assert (one["account"], one["target"]) == (str(tmp_path / "mbox"), "jsmith@localhost")
+    assert [(box["name"], box["copied"], box["already"]) for box in one["mailboxes"]] == [("INBOX", 3, 0)]
+    mbox(tmp_path / "mbox", 1)
+    done = command("store", "import", "jsmith", "mbox", "--mailbox", "INBOX")
+    assert done.stdout.splitlines()[1].split()[-5:] == ["1", "1", "3", "32", "B"], done.stderr
+    for words, said in (
+        (("jsmith", "nowhere"), f"{tmp_path}/nowhere cannot be read: No such file or directory"),
+        (("nobody", "mbox"), "there is no account nobody@localhost: add it with mailfw user add nobody@localhost"),
+    ):
+        done = command("store", "import", *words)
+        assert (done.stderr, done.returncode) == (f"mailfw: {said}\n", 1)

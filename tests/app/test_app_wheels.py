@@ -1,144 +1,30 @@
-"""The wheels of mailfw and of a plugin of each kind, in a fresh environment: what is installed there serves mail by all five.
-
-No network is needed: whatever mailfw stands on is seen from the environment that the tests run in; mailfw itself is not.
-"""
+"""mailfw and a plugin of each kind, built as wheels and installed into a fresh environment, serve there as `twistd mailfw`."""
 
 from __future__ import annotations
 
-import imaplib
 import json
 import os
-import re
-import smtplib
-import socket
 import subprocess
 import sys
-import sysconfig
 import zipfile
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import mailfw
+from mailfw.app.cli import cli
 from mailfw.app.kit import KINDS
-from mailfw.testing.process import waitFor
 
 PROJECT = Path(mailfw.__file__).parent.parent
-PATIENCE = 180
-SERVICES = ("submission", "imap", "my-service")
+PATIENCE = 120
+PIP = ("-m", "pip", "--disable-pip-version-check", "-q")
+OFFLINE = ("--no-deps", "--no-index")
 
-pytestmark = pytest.mark.skipif(
-    not (PROJECT / "pyproject.toml").exists(), reason="wheels are built from a copy of the repository"
-)
-
-
-def run(*words: object, directory: Path) -> str:
-    """What a program says, that knows nothing of the environment in which the tests run."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    given = [str(word) for word in words]
-    done = subprocess.run(given, env=environment, cwd=directory, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def wheel(source: Path, directory: Path) -> Path:
-    """The wheel of a package."""
-    words = ("-q", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "--no-index", "-w", directory / "wheels")
-    known = set(directory.glob("wheels/*.whl"))
-    run(sys.executable, "-m", "pip", "wheel", *words, source, directory=directory)
-    [made] = set(directory.glob("wheels/*.whl")) - known
-    return made
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a virtual environment `venv`, in which six wheels are installed."""
-    place = tmp_path_factory.mktemp("fresh")
-    wheels = [wheel(PROJECT, place)]
-    run(sys.executable, "-m", "venv", "--without-pip", place / "venv", directory=place)
-    [packages] = (place / "venv" / "lib").glob("python*/site-packages")
-    (packages / "ours.pth").write_text(sysconfig.get_path("purelib"))
-    words = ("-q", "--disable-pip-version-check", "--no-deps", "--no-index", "--ignore-installed")
-    python = place / "venv" / "bin" / "python"
-    run(python, "-m", "pip", "install", *words, *wheels, directory=place)
-    for kind in KINDS:
-        run(place / "venv" / "bin" / "mailfw", "plugin", "new", kind, f"my-{kind}", directory=place)
-    wheels = [wheel(place / f"mailfw-my-{kind}", place) for kind in KINDS]
-    run(python, "-m", "pip", "install", *words, *wheels, directory=place)
-    return place
-
-
-def test_theWheelHasAllThatIsNeeded(place: Path) -> None:
-    [built] = (place / "wheels").glob("mailfw-[0-9]*.whl")
-    names = set(zipfile.ZipFile(built).namelist())
-    assert {"mailfw/py.typed", "twisted/plugins/mailfw_plugin.py", "mailfw/app/templates/common/pyproject.toml"} <= names
-    templates = {str(path.relative_to(PROJECT)) for path in (PROJECT / "mailfw/app/templates").rglob("*") if path.is_file()}
-    assert {name for name in templates if "__pycache__" not in name} <= names
-    assert not [
-        name
-        for name in names
-        if name.startswith(("tests/", "docs/", "etc/")) or (name.startswith("twisted/") and "__init__" in name)
-    ]
-    [points] = [name for name in names if name.endswith("/entry_points.txt")]
-    assert "mailfw.trap.plugin" in zipfile.ZipFile(built).read(points).decode()
-
-
-def test_whatIsInstalledIsFound(place: Path) -> None:
-    said = run(place / "venv/bin/python", "-c", "import mailfw; print(mailfw.__file__)", directory=place)
-    assert said.startswith(str(place / "venv"))
-    listed = json.loads(run(place / "venv/bin/mailfw", "plugin", "list", "--json", directory=place))
-    mine = {each["word"]: each for each in listed if (each["word"] or "").startswith("my-")}
-    assert set(mine) == {f"my-{kind}" for kind in KINDS}
-    assert all(each["error"] is None and each["file"].startswith(str(place / "venv")) for each in mine.values())
-
-
-def test_itsContractIsKeptThere(place: Path) -> None:
-    words = ("plugin", "check", "my-hook", "--json")
-    report = json.loads(run(place / "venv/bin/mailfw", *words, directory=place))
-    assert {each["outcome"] for each in report} == {"kept", "skipped"}
-
-
-BLOCKING = """
-import smtplib
-
-def test_mail(mailfw):
-    jsmith = mailfw.account("jsmith")
-    with smtplib.SMTP(*mailfw.smtp) as server:
-        server.sendmail("shop@example.org", [jsmith.address], "Subject: Hello\\n\\nYour code is 123456.\\n")
-    assert jsmith.waitFor(subject="Hello").otp() == "123456"
-"""
-
-AWAITING = """
-import pytest_twisted
-from twisted.mail.smtp import sendmail
-
-@pytest_twisted.ensureDeferred
-async def test_mail(mailfw):
-    jsmith = mailfw.account("jsmith")
-    host, port = mailfw.smtp
-    await sendmail(host, "shop@example.org", [jsmith.address], b"Subject: Hello\\n\\nYour code is 123456.\\n", port=port)
-    assert (await jsmith.whenReceived(subject="Hello")).otp() == "123456"
-"""
-
-
-@pytest.mark.parametrize(("suite", "options"), [(BLOCKING, ("-p", "no:twisted")), (AWAITING, ())], ids=["plain", "twisted"])
-def test_aSuiteThereHasTheTrap(place: Path, tmp_path: Path, suite: str, options: tuple[str, ...]) -> None:
-    """Installed, the fixture is there without being asked for."""
-    (tmp_path / "test_mail.py").write_text(suite)
-    said = run(place / "venv/bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, directory=tmp_path)
-    assert "1 passed" in said
-
-
-def test_twistdServesMailByAllFive(place: Path) -> None:
-    data = place / "mail"
-    data.mkdir()
-    python = place / "venv" / "bin" / "python"
-    line = "from mailfw_my_auth import line; print(line('anna@localhost', 'geheim'), end='')"
-    (data / "users").write_text(run(python, "-c", line, directory=place))
-    (place / "mailfw.toml").write_text(f"""
+CONFIGURATION = """
 hostname = "mail.localhost"
 domains = ["localhost"]
-data = "{data}"
+data = "mail"
 store = "my-storage:mail.sqlite"
 [auth]
 sources = ["my-auth:users"]
@@ -151,41 +37,112 @@ domains = ["spam.example"]
 [[route]]
 domain = "faxes.example.org"
 via = "my-route:faxes"
-""")
+"""
+CONVERSATION = r"""
+import imaplib, json, smtplib, socket
+from pathlib import Path
+
+import mailfw
+from mailfw.testing.process import ServerProcess, waitFor
+from mailfw_my_auth import line
+
+data = Path("mail").resolve()
+data.mkdir()
+(data / "users").write_text(line("anna@localhost", "geheim"))
+said = {"mailfw": mailfw.__file__}
+services = ("submission", "imap", "my-service")
+options = ("--config", str(data.parent / "mailfw.toml"))
+server = ServerProcess(data, "my-storage:mail.sqlite", services, options, ready="serves")
+try:
+    server.start()
+    with socket.create_connection(("127.0.0.1", server.ports["my-service"]), 20) as client, client.makefile("rb") as lines:
+        said["service"] = lines.readline().decode()
+    with smtplib.SMTP("127.0.0.1", server.ports["submission"], timeout=20) as smtp:
+        smtp.login("anna", "geheim")
+        to = ["anna@localhost", "fax@faxes.example.org"]
+        said["refused"] = smtp.sendmail("anna@localhost", to, "Subject: by all five\r\n\r\nhello\r\n")
+        said["hook"] = smtp.mail("anna@spam.example")[0]
+    with imaplib.IMAP4("127.0.0.1", server.ports["imap"], timeout=20) as imap:
+        imap.login("anna", "geheim")
+        imap.select()
+        said["storage"] = imap.fetch("1", "BODY[]")[1][0][1].decode()
+    [fax] = waitFor(lambda: list((data / "faxes").glob("*.eml")), "the fax")
+    said["route"] = fax.read_text()
+    server.stop()
+finally:
+    server.kill()
+print(json.dumps(said))
+"""
+
+
+def run(*words: object, directory: Path) -> str:
+    """What a program prints, that has of us what is installed, and nothing else."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    twistd = "from twisted.scripts.twistd import run; run()"  # Twisted's scripts are in the outer environment
-    listeners = [word for name in SERVICES for word in ("--listen", f"{name}=tcp:0:interface=127.0.0.1")]
-    words = [python, "-c", twistd, "-n", "--pidfile=", "mailfw", "--config", place / "mailfw.toml", *listeners]
-    with open(place / "log", "w") as log:
-        server = subprocess.Popen(
-            [str(word) for word in words], cwd=place, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        )
+    given = [str(word) for word in words]
+    done = subprocess.run(given, cwd=directory, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
-    def ports() -> dict[str, int]:
-        said = (place / "log").read_text()
-        assert server.poll() is None, said
-        found = {name: int(port) for name, port in re.findall(r"\b([a-z0-9-]+) 127\.0\.0\.1:(\d+)", said)}
-        return found if set(SERVICES) <= set(found) else {}
 
-    try:
-        listening = waitFor(ports, "the server")
-        with smtplib.SMTP("127.0.0.1", listening["submission"], timeout=PATIENCE) as smtp:
-            smtp.login("anna", "geheim")
-            to = ["anna@localhost", "fax@faxes.example.org"]
-            assert smtp.sendmail("anna@localhost", to, "Subject: by all five\r\n\r\nhello\r\n") == {}
-            assert smtp.mail("anna@spam.example")[0] == 550
-        with imaplib.IMAP4("127.0.0.1", listening["imap"], timeout=PATIENCE) as imap:
-            imap.login("anna", "geheim")
-            imap.select()
-            found = imap.fetch("1", "BODY[]")[1][0][1]
-        assert b"X-Seen-By: my-hook\r\n" in found and b"Subject: by all five\r\n" in found
-        [fax] = waitFor(lambda: list((data / "faxes").glob("*.eml")), "the fax")
-        assert fax.read_bytes().endswith(b"hello\r\n")
-        with (
-            socket.create_connection(("127.0.0.1", listening["my-service"]), timeout=PATIENCE) as client,
-            client.makefile("rb") as lines,
-        ):
-            assert lines.readline() == b"mail.localhost knows: NAME DOMAINS QUIT\r\n"
-    finally:
-        server.terminate()
-        server.wait(PATIENCE)
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with `wheels` of mailfw and of a new plugin of each kind."""
+    place = tmp_path_factory.mktemp("wheels")
+    for kind in KINDS:
+        made = CliRunner().invoke(cli, ["plugin", "new", kind, f"my-{kind}", "--in", str(place)])
+        assert made.exit_code == 0, made.output
+    packages = [PROJECT, *(f"./mailfw-my-{kind}" for kind in KINDS)]
+    run(sys.executable, *PIP, "wheel", *OFFLINE, "--no-build-isolation", "-w", "wheels", *packages, directory=place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def python(place: Path) -> Path:
+    """The interpreter of a fresh environment with the wheels, and `twistd`; what is not ours is lent by the one that runs us."""
+    run(sys.executable, "-m", "venv", "--without-pip", "venv", directory=place)
+    [packages] = (place / "venv" / "lib").glob("python*/site-packages")
+    (packages / "lent.pth").write_text(os.path.dirname(os.path.dirname(pytest.__file__)))
+    python = place / "venv" / "bin" / "python"
+    wheels = (place / "wheels").glob("*.whl")
+    run(python, *PIP, "install", *OFFLINE, "--force-reinstall", *wheels, directory=place)
+    twistd = python.with_name("twistd")
+    twistd.write_text(f"#!{python}\nfrom twisted.scripts.twistd import run\n\nrun()\n")
+    twistd.chmod(0o755)
+    return python
+
+
+def test_theWheelHoldsWhatIsNeeded(place: Path) -> None:
+    [wheel] = [path for path in (place / "wheels").iterdir() if path.name.startswith("mailfw-")]
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        [entries] = [archive.read(name).decode() for name in names if name.endswith("entry_points.txt")]
+    files = [path for path in (PROJECT / "mailfw").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert names >= {str(path.relative_to(PROJECT)) for path in files}
+    assert names >= {"mailfw/py.typed", "mailfw/app/templates/common/gitignore", "twisted/plugins/mailfw_plugin.py"}
+    assert "mailfw = mailfw.app.cli:main" in entries and "mailfw = mailfw.trap.plugin" in entries
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {"mailfw", "twisted"}
+
+
+def test_aServerUsesThemAll(place: Path, python: Path, tmp_path: Path) -> None:
+    (tmp_path / "mailfw.toml").write_text(CONFIGURATION)
+    said = json.loads(run(python, "-c", CONVERSATION, directory=tmp_path))
+    assert Path(said["mailfw"]).is_relative_to(place / "venv")
+    assert said["service"] == "mail.localhost knows: NAME DOMAINS QUIT\r\n"
+    assert (said["refused"], said["hook"]) == ({}, 550)
+    assert "X-Seen-By: my-hook\r\n" in said["storage"] and "Subject: by all five\r\n" in said["storage"]
+    assert said["route"].endswith("hello\n")
+
+
+def test_theCommandFindsThem(place: Path, python: Path) -> None:
+    listed = json.loads(run(python.with_name("mailfw"), "plugin", "list", "--json", directory=place))
+    mine = {plugin["word"]: plugin for plugin in listed if (plugin["word"] or "").startswith("my-")}
+    assert set(mine) == {f"my-{kind}" for kind in KINDS}
+    for plugin in mine.values():
+        assert plugin["error"] is None
+        assert Path(plugin["file"]).is_relative_to(place / "venv")
+
+
+def test_aPluginIsMadeAndCheckedThere(python: Path, tmp_path: Path) -> None:
+    command = python.with_name("mailfw")
+    assert "mailfw_attic.py" in run(command, "plugin", "new", "storage", "attic", directory=tmp_path)
+    assert " passed" in run(command, "plugin", "check", "my-storage", "--only", "octetForOctet", directory=tmp_path)

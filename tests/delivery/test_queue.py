@@ -7,7 +7,7 @@ import pytest
 from mailfw.delivery.queue import Filter, Settlement, State, Submission
 from mailfw.delivery.queue.queue import BLOB_FROM, LOCAL_LANE, ORPHAN_AGE
 from mailfw.errors import Vanished
-from mailfw.values import Address, DeliverBy, Envelope, Fate, Identity, MessageSource, Outcome, Recipient, Target
+from mailfw.values import Address, Consequence, DeliverBy, Envelope, Fate, Identity, MessageSource, Outcome, Recipient, Target
 
 HOUR = 3600.0
 
@@ -98,6 +98,28 @@ def test_envelopes_share_one_content_until_the_last_is_gone(desk):
     desk.do("cancel", Filter(message=ids[1]))
     with pytest.raises(Vanished):
         desk.do("content", two)
+
+
+def test_what_follows_is_queued_with_the_settlement_or_not_at_all(desk):
+    desk.put("list@here.org")
+    (entry,) = desk.lease()
+    target = Target("jsmith@localhost", "Lists")
+    ways = (
+        (Envelope(None, (Recipient(Address("a", "a.org")), Recipient(Address("b", "b.org")))), None),
+        (Envelope(None, (Recipient(Address("jsmith", "localhost")),)), target),
+    )
+    follows = [Consequence(MessageSource(b"y"), ways)]
+    assert desk.do("settle", "w", [over(entry)], [], follows)
+    desk.reopen()
+    found = desk.lease()
+    assert sorted((str(each.recipient.address), each.target) for each in found) == [
+        ("a@a.org", None),
+        ("b@b.org", None),
+        ("jsmith@localhost", target),
+    ]
+    assert {desk.do("content", each.message).read() for each in found} == {b"y"}
+    assert not desk.do("settle", "late", [over(entry)], [], follows), "it was said already"
+    assert len(desk.do("list").entries) == 3
 
 
 def test_a_local_target_is_kept_with_why_it_waits(desk):

@@ -1,7 +1,7 @@
-"""Every broken store and source of accounts is caught by the contract's tests that are meant for it, and by no others,
+"""Every broken simple store and source of accounts is caught by the contract's tests that are meant for it, and by no others,
 each with a sentence that says which promise broke.
 
-Hooks, routes and services are in test_testing_kit_contracts.py.
+Full stores are in test_broken_stores.py; hooks, routes and services in test_testing_kit_contracts.py.
 """
 
 from __future__ import annotations
@@ -17,23 +17,10 @@ from pathlib import Path
 import pytest
 
 import mailfw
-from mailfw.testing.promises.broken import sentence
 from mailfw.testing.report import HUNG
 
 BROKEN = Path(__file__).parent / "broken"
 PATIENCE = 300
-
-FULL = """
-import full
-from mailfw.testing.store import MailStoreContract
-
-for store in full.MEANT:
-    def openStore(self, directory, context, store=store):
-        return store.openStore(directory, context)
-
-    name = f"Test{store.__name__}"
-    globals()[name] = type(name, (MailStoreContract,), {"isPersistent": store.isPersistent, "openStore": openStore})
-"""
 
 SIMPLE = """
 import os
@@ -64,9 +51,8 @@ for source in sources.MEANT:
 """
 
 KINDS = {
-    "full": (FULL, "inline or (TestBlocks and threads)"),
-    "simple": (SIMPLE, ""),
-    "sources": (SOURCES, ""),
+    "simple": SIMPLE,
+    "sources": SOURCES,
 }
 
 
@@ -85,12 +71,11 @@ def environment() -> dict[str, str]:
 @pytest.fixture(scope="module", params=KINDS)
 def tried(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[dict[str, str]]]:
     """A kind, and its contract's report on all that is broken; a process that a hanging test has ended is followed by another."""
-    text, words = KINDS[request.param]
     place = tmp_path_factory.mktemp(request.param)
     memory = tempfile.mkdtemp(dir="/dev/shm" if os.path.isdir("/dev/shm") else place)  # nothing here has to outlive the machine
-    (place / "test_broken.py").write_text(text)
+    (place / "test_broken.py").write_text(KINDS[request.param])
     options = ["-q", "-p", "no:cacheprovider", "--tb=no", "-c", os.devnull, f"--rootdir={place}", f"--basetemp={memory}/bt"]
-    options += ["-k", words, "-p", "mailfw.testing.report", f"--mailfw-report={place}/report", "--mailfw-patience=5"]
+    options += ["-p", "mailfw.testing.report", f"--mailfw-report={place}/report", "--mailfw-patience=5"]
     status = HUNG
     for _ in range(3):
         if status == HUNG:
@@ -123,18 +108,3 @@ def test_aSentenceSaysWhichPromiseBroke(tried: tuple[str, list[dict[str, str]]])
     hung = {line["sentence"].partition(";")[0] for line in tried[1] if line["outcome"] == "hung"}
     assert hung <= {"it did not end within 5 seconds"}
     assert bool(hung) is (tried[0] == "simple")
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("testUIDsOnlyGrow", "UIDs only grow"),
-        ("testINBOXIsTheSameInAnyCase", "INBOX is the same in any case"),
-        ("test_aMessageComesBackOctetForOctet", "A message comes back octet for octet"),
-        ("testUIDValidityOfANameNeverRepeats", "UID validity of a name never repeats"),
-        ("testReadingNeedsR", "Reading needs R"),
-    ],
-)
-def test_aTestsNameIsAPromiseInWords(name: str, words: str) -> None:
-    assert sentence(name) == words
-    assert sentence(name, "What it says itself.\n\nAnd more") == "What it says itself"

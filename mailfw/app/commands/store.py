@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -9,7 +10,10 @@ import click
 
 from mailfw.app.cli import access
 from mailfw.app.commands.listing import printJSON, printTable
+from mailfw.app.problem import Problem
 from mailfw.app.quantities import sizeText
+
+SCHEMES = ("imap://", "imaps://")
 
 asJSON = click.option("--json", "asJSON", is_flag=True, help="Print the summary as JSON.")
 
@@ -48,13 +52,124 @@ def copy(ctx: click.Context, origin: str, target: str, accounts: tuple[str, ...]
       mailfw store copy sqlite:mail textfile:text --account jsmith@example.org
       mailfw store copy sqlite:/backup/mail sqlite:mail --account jsmith=old.jsmith --json
     """
-    with _Bar() as bar:
+    with _Bar("copying") as bar:
         arguments = {"origin": origin, "target": target, "accounts": list(accounts)}
         summary = access(ctx).follow("store copy", bar.tell, **arguments)
     if asJSON:
         printJSON(summary)
     else:
         _show(summary)
+
+
+@command.command("import")
+@click.argument("account")
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
+@click.option("--mailbox", default="", help="Put all of it there, instead of where names of files and mailboxes say.")
+@click.option(
+    "--mbox-format",
+    "variant",
+    type=click.Choice(["mboxrd", "mboxo", "mboxcl", "mboxcl2"]),
+    help="How mbox files are quoted, where their contents do not tell.",
+)
+@click.option("--folder", "folders", multiple=True, help="Of an IMAP account only this mailbox; as often as you like.")
+@click.option("--password-stdin", "isStdin", is_flag=True, help="Read an IMAP account's password from standard input.")
+@click.option("--password-file", type=click.Path(exists=True, dir_okay=False), help="Or from the first line of a file.")
+@click.option(
+    "--insecure", "isInsecure", is_flag=True, help="Believe any certificate; show the password in the clear if there is no TLS."
+)
+@asJSON
+@click.pass_context
+def importMail(
+    ctx: click.Context,
+    account: str,
+    sources: tuple[str, ...],
+    mailbox: str,
+    variant: str | None,
+    folders: tuple[str, ...],
+    isStdin: bool,
+    password_file: str | None,
+    isInsecure: bool,
+    asJSON: bool,
+) -> None:
+    """Bring mail from each SOURCE into an ACCOUNT.
+
+    A SOURCE is an mbox file, a Maildir (with the folders of Maildir++), a message in a file, a directory with any of these below
+    it; or another server's IMAP account, imaps://user@host/ or imap://user@host/ (with STARTTLS). Flags, keywords and dates come
+    along. Give the same command again whenever you like: only what is new is brought.
+
+    \b
+    Examples:
+      mailfw store import jsmith /var/mail/jsmith
+      mailfw store import jsmith ~/Mail/archive.mbox --mailbox Archive
+      mailfw store import jsmith ~/Maildir --json
+      mailfw store import jsmith imaps://jsmith@imap.example.net/
+      mailfw store import jsmith imaps://jsmith%40example.net@imap.example.net/ --folder '[Gmail]/All Mail' --mailbox Archive
+    """
+    remote = [source for source in sources if source.startswith(SCHEMES)]
+    if remote and len(sources) > 1:
+        raise Problem("an IMAP account comes alone: give one command for each")
+    password = _password(remote[0], isStdin, password_file) if remote else ""
+    with _Bar("importing") as bar:
+        if remote:
+            arguments = {"account": account, "url": remote[0], "password": password, "folders": list(folders), "mailbox": mailbox}
+            summary = access(ctx).follow("store import remote", bar.tell, **arguments, isInsecure=isInsecure)
+        else:
+            paths = [os.path.abspath(source) for source in sources]
+            arguments = {"account": account, "sources": paths, "mailbox": mailbox, "variant": variant or ""}
+            summary = access(ctx).follow("store import", bar.tell, **arguments)
+    if asJSON:
+        printJSON(summary)
+    else:
+        _show(summary, "FROM", "there was nothing to import")
+
+
+def _password(url: str, isStdin: bool, path: str | None) -> str:
+    """The password, from where it is safe."""
+    if isStdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    elif path:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            password = file.readline().rstrip("\r\n")
+    else:
+        password = click.prompt(f"Password for {url}", hide_input=True, err=True)
+    if not password:
+        raise Problem("there is no password")
+    return password
+
+
+@command.command("export")
+@click.argument("account")
+@click.argument("target")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["mbox", "maildir", "eml"]),
+    default="mbox",
+    show_default=True,
+    help="mbox: an mboxrd file for each mailbox; maildir: Maildir++; eml: a file for each message.",
+)
+@click.option("--mailbox", "mailboxes", multiple=True, help="Only this mailbox; as often as you like.")
+@asJSON
+@click.pass_context
+def exportMail(ctx: click.Context, account: str, target: str, kind: str, mailboxes: tuple[str, ...], asJSON: bool) -> None:
+    """Write an ACCOUNT's mail into a new directory TARGET.
+
+    It is made beside it and gets its name when it is whole. What `mailfw store import` reads from there are the same octets,
+    flags and dates.
+
+    \b
+    Examples:
+      mailfw store export jsmith ~/jsmith.mail
+      mailfw store export jsmith ~/Maildir --format maildir
+      mailfw store export jsmith ~/work --format eml --mailbox Work
+    """
+    with _Bar("exporting") as bar:
+        arguments = {"account": account, "target": os.path.abspath(target), "kind": kind, "mailboxes": list(mailboxes)}
+        summary = access(ctx).follow("store export", bar.tell, **arguments)
+    if asJSON:
+        printJSON(summary)
+    else:
+        _show(summary, "FROM", "there was nothing to export")
 
 
 @command.command("check")
@@ -83,10 +198,11 @@ def check(ctx: click.Context, asJSON: bool) -> None:
 class _Bar:
     """How far it is: a bar on a terminal, a line for each account elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, doing: str) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        self._doing = doing
         self._isTerminal = sys.stderr.isatty()
         columns = (
             TextColumn("{task.description}"),
@@ -111,7 +227,7 @@ class _Bar:
         """Show how far it is."""
         account = progress["account"]
         if not self._isTerminal and account and account != self._account:
-            click.echo(f"copying {account}", err=True)
+            click.echo(f"{self._doing} {account}", err=True)
         self._account = account
         elapsed = self._progress.tasks[0].elapsed or 0.0
         rate = f"{progress['messages'] / elapsed:.0f}/s" if elapsed > 1 else ""
@@ -125,14 +241,14 @@ class _Bar:
         )
 
 
-def _show(summary: dict[str, Any]) -> None:
+def _show(summary: dict[str, Any], first: str = "ACCOUNT", nothing: str = "there was nothing to copy") -> None:
     rows = []
     for account in summary["accounts"]:
         boxes = account["mailboxes"]
         name = account["account"] if account["account"] == account["target"] else f"{account['account']} → {account['target']}"
         copied, octets, already = (sum(box[key] for box in boxes) for key in ("copied", "octets", "already"))
         rows.append((name, len(boxes), copied, already, sizeText(octets)))
-    printTable(("ACCOUNT", "MAILBOXES#", "COPIED#", "THERE BEFORE#", "SIZE#"), rows, "there was nothing to copy")
+    printTable((first, "MAILBOXES#", "COPIED#", "THERE BEFORE#", "SIZE#"), rows, nothing)
     for account in summary["accounts"]:
         for loss in account["losses"]:
-            click.echo(f"{account['target']} could not keep {loss}")
+            click.echo(f"{account['target']} could not keep {loss}" if first == "ACCOUNT" else loss)

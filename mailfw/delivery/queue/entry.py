@@ -8,11 +8,15 @@ from typing import Protocol
 
 from attrs import field, frozen
 
-from mailfw.values import Address, Envelope, MessageSource, Outcome, Recipient, Target
+from mailfw.values import Address, Consequence, Envelope, MessageSource, Outcome, Recipient, Target
 
 Bell = Callable[[], None]
 LaneOf = Callable[[Address, Target | None], str]
 """By what a recipient is scheduled."""
+
+
+OWN_LANES = "local:*"
+"""All lanes whose deliveries only the server itself can make: into its store, and by functions."""
 
 
 class State(enum.Enum):
@@ -170,8 +174,14 @@ class Leasing(Protocol):
     async def content(self, message: QueuedMessage) -> MessageSource:
         """The octets of a message."""
 
-    async def settle(self, owner: str, settlements: Sequence[Settlement], reports: Sequence[Report] = ()) -> bool:
-        """Write down what became of recipients."""
+    async def settle(
+        self,
+        owner: str,
+        settlements: Sequence[Settlement],
+        reports: Sequence[Report] = (),
+        consequences: Sequence[Consequence] = (),
+    ) -> bool:
+        """Write down what became of recipients. Consequences there are only in the process that owns the file."""
 
     async def seize(self, filter: Filter, owner: str, until: float, after: int = 0) -> Sequence[Entry]:
         """Lease what an administrator means."""

@@ -37,7 +37,7 @@ from mailfw.sql import Connection, Database
 from mailfw.sql.blobs import FileBlobs, IBlobStore, MemoryBlobs, drop
 from mailfw.sql.sqlite import MEMORY
 from mailfw.tally import Health
-from mailfw.values import Address, MessageSource, Target
+from mailfw.values import Address, Consequence, Envelope, MessageSource, Target
 
 BLOB_FROM = 256 * 1024
 """Octets from which on a content is a file."""
@@ -46,10 +46,15 @@ ORPHAN_AGE = 3600.0
 """Seconds after which a blob that no content names can belong to no transaction any more."""
 
 LOCAL_LANE = "local:"
-"""The lane of recipients that are places in our own store; no domain has a colon in it."""
+"""The lane of recipients that are places in our own store; no domain has a colon in it. Lanes of functions begin with it."""
 
 CREW_MARK = "/"
 """What divides, in the token of a worker in another process, the worker's name from what nobody else uses."""
+
+
+def blobsOf(path: str) -> str:
+    """Where the blobs of a queue's database file are."""
+    return os.path.splitext(path)[0] + ".blobs"
 
 
 def heldFor(address: Address, target: Target | None) -> str:
@@ -98,6 +103,11 @@ def laneOf(address: Address, target: Target | None) -> str:
     return LOCAL_LANE if target is not None else address.domain
 
 
+def _submission(envelope: Envelope, target: Target | None) -> Submission:
+    count = len(envelope.recipients) if target is not None else 0
+    return Submission(envelope, {position: target for position in range(count) if target is not None})
+
+
 @implementer(IHealth)
 class Queue:
     """Methods are for the reactor's thread; those that wait raise Unavailable when the disk does not take or give what they need.
@@ -124,7 +134,7 @@ class Queue:
         :param isInline: do everything at once in the caller's thread: for tests on a fake clock.
         :raises Unavailable: :raises SchemaMismatch:
         """
-        blobs = MemoryBlobs() if path == MEMORY else FileBlobs(os.path.splitext(path)[0] + ".blobs")
+        blobs = MemoryBlobs() if path == MEMORY else FileBlobs(blobsOf(path))
         return cls(Database.open(path, SCHEMA, reactor=reactor, isInline=isInline), blobs, now)
 
     async def health(self) -> list[Health]:
@@ -269,12 +279,20 @@ class Queue:
             self._ring()
         return len(entries)
 
-    async def settle(self, owner: str, settlements: Sequence[Settlement], reports: Sequence[Report] = ()) -> bool:
-        """Write down what became of leased recipients, and put the reports about it into the queue, in one transaction.
+    async def settle(
+        self,
+        owner: str,
+        settlements: Sequence[Settlement],
+        reports: Sequence[Report] = (),
+        consequences: Sequence[Consequence] = (),
+    ) -> bool:
+        """Write down what became of leased recipients, and put the reports about it, and what else follows from it, into the
+        queue, in one transaction.
 
         :returns: whether it was ours to say; if not (the lease was lost, or the recipients were cancelled), nobody is told.
         """
         adding = [(await self._prepared([submission], content))[0] for submission, content in reports]
+        adding += [(await self._prepared([_submission(*way) for way in each.ways], each.message))[0] for each in consequences]
         now = self._now()
 
         def job(connection: Connection) -> tuple[bool, list[str]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from mailfw.delivery.queue.entry import Entry, Loan, QueuedMessage, Settlement, Submission
+from mailfw.delivery.queue.entry import OWN_LANES, Entry, Loan, QueuedMessage, Settlement, Submission
 from mailfw.sql import Connection
 from mailfw.values import Address, DeliverBy, Envelope, Identity, Recipient, Target
 
@@ -226,8 +226,6 @@ def _lend(
 
 # --- Leases ----------------------------------------------------------------------------------------------------------
 
-_DUE_LANES = "SELECT name FROM lane WHERE due <= ? ORDER BY due"
-_LANE_IF_DUE = "SELECT name FROM lane WHERE due <= ? AND name = ?"
 _LEASE = (
     "UPDATE recipient SET due = ?, owner = ? WHERE id IN"
     " (SELECT id FROM recipient WHERE lane = ? AND due <= ? ORDER BY due LIMIT ?) RETURNING "
@@ -237,11 +235,29 @@ _FIRST_IN_LANE = "SELECT MIN(due) FROM recipient WHERE lane = ? AND due IS NOT N
 _ID, _LANE = 0, 4
 
 
+def isServed(lane: str, only: str) -> bool:
+    """Whether `only` means that lane: itself, all that begin as it does before its `*`, or, empty, all."""
+    return not only or lane == only or (only.endswith("*") and lane.startswith(only[:-1]))
+
+
+def _served(only: str) -> tuple[str, Sequence[str]]:
+    """The same as a condition that an index helps with."""
+    if not only.endswith("*"):
+        return ("name = ?", (only,)) if only else ("1", ())
+    prefix = only[:-1]
+    return "name >= ? AND name < ?", (prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1))
+
+
+def _isAmong(lane: str, names: Collection[str]) -> bool:
+    """Whether one of the names means that lane; of those that mean several there is `OWN_LANES`."""
+    return lane in names or (OWN_LANES in names and isServed(lane, OWN_LANES))
+
+
 def nextDue(connection: Connection, without: Collection[str] = (), only: str = "") -> float | None:
     """When the first recipient that is in none of those lanes is due, or the first of the `only` lane; None: there is none."""
-    which, named = ("WHERE name = ?", (only,)) if only else ("ORDER BY due", ())
-    for name, due in connection.execute(f"SELECT name, due FROM lane {which}", named):
-        if name not in without:
+    served, named = _served(only)
+    for name, due in connection.execute(f"SELECT name, due FROM lane WHERE {served} ORDER BY due", named):
+        if not _isAmong(name, without):
             return float(due)
     return None
 
@@ -260,9 +276,10 @@ def lease(
     first; none of the lanes `without`; where one is named, of the `only` lane."""
     rows: list[Row] = []
     lanes = []
-    due = connection.execute(_LANE_IF_DUE, (now, only)) if only else connection.execute(_DUE_LANES, (now,))
+    served, named = _served(only)
+    due = connection.execute(f"SELECT name FROM lane WHERE due <= ? AND {served} ORDER BY due", (now, *named))
     for (lane,) in due:
-        if lane in without:
+        if _isAmong(lane, without):
             continue
         lanes.append(lane)
         rows += connection.execute(_LEASE, (until, owner, lane, now, min(each, limit - len(rows)))).fetchall()

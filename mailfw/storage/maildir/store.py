@@ -30,6 +30,7 @@ from mailfw.interfaces import (
     ISimpleAccounts,
     ISimpleFlags,
     ISimpleFolders,
+    ISimplePlaces,
     ISimpleStore,
     ISimpleStream,
     ISimpleUIDs,
@@ -88,7 +89,7 @@ class _Spooled:
     entry: Entry
 
 
-@implementer(ISimpleStore, ISimpleAccounts, ISimpleFlags, ISimpleFolders, ISimpleStream, ISimpleUIDs)
+@implementer(ISimpleStore, ISimpleAccounts, ISimpleFlags, ISimpleFolders, ISimplePlaces, ISimpleStream, ISimpleUIDs)
 class MaildirStore:
     """Maildirs under one root."""
 
@@ -121,6 +122,10 @@ class MaildirStore:
                 account = paths.maildirAccountName(path, self._firstDomain)
                 if self._isMaildir(path) and paths.maildirAccount(account, self._firstDomain) == path:
                     yield account
+
+    def places(self, account: str) -> Sequence[str]:
+        """The account's directory."""
+        return [self._account(account)]
 
     def _isMaildir(self, path: str) -> bool:
         return os.path.isdir(os.path.join(self._root.path, path, "cur"))

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import LoopingCall
 
 from mailfw.errors import NoSuchMailbox, NotSupported, UIDValidityChanged, Vanished
-from mailfw.interfaces import ISimpleAccounts, ISimpleFlags, ISimpleFolders, ISimpleStore
+from mailfw.interfaces import ISimpleAccounts, ISimpleFlags, ISimpleFolders, ISimplePlaces, ISimpleStore
 from mailfw.sql import Connection, Database, Undo
 from mailfw.storage import quota, tree
 from mailfw.storage.apply import Step, apply, steps
@@ -143,6 +143,13 @@ class SimpleEngine(Engine):
         if not ISimpleAccounts.providedBy(self._store):
             return known
         return known | await self._strands.run("", lambda: set(ISimpleAccounts(self._store).accounts()))
+
+    async def takeFiles(self, take: Callable[[Sequence[str]], None]) -> None:
+        """Let them be taken account by account, each in its strand."""
+        store = self._store
+        if ISimplePlaces.providedBy(store):
+            for name in sorted(await self.accountNames()):
+                await self._strands.run(name, lambda name=name: take(ISimplePlaces(store).places(name)))  # type: ignore[misc]
 
     async def removeAccount(self, name: str) -> int:
         """Remove an account for good, with its files; how many mailboxes it had."""

@@ -181,18 +181,18 @@ def decode(text: Iterable[bytes], mark: bytes, stamp: Stamp) -> Iterator[bytes]:
             header.append(block if end is None else block[: end.start()])
             if end is None:
                 continue
-            yield _ended(_shown(header), stamp)
+            yield _ended(withoutNotes(b"".join(header)), stamp)
             header, block = None, block[end.start() :]
         yield _ended(block, stamp)
     if header:
-        yield _ended(_shown(header), stamp)
+        yield _ended(withoutNotes(b"".join(header)), stamp)
     if last not in (b"", b"\n") and not stamp.isExact:
         yield b"\r\n"
 
 
-def _shown(header: list[bytes]) -> bytes:
+def withoutNotes(header: bytes) -> bytes:
     """A header without the notes of other programs, and with the message's own fields of such names."""
-    return _SHOW.sub(rb"\1", _NOTE.sub(b"", b"".join(header)))
+    return _SHOW.sub(rb"\1", _NOTE.sub(b"", header))
 
 
 def _ended(block: bytes, stamp: Stamp) -> bytes:

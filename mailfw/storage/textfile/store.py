@@ -24,7 +24,7 @@ from attrs import frozen
 from zope.interface import implementer
 
 from mailfw.errors import InvalidName, MailboxExists, NoSuchMailbox, Vanished
-from mailfw.interfaces import ISimpleAccounts, ISimpleFolders, ISimpleStore, ISimpleStream, IStoreContext
+from mailfw.interfaces import ISimpleAccounts, ISimpleFolders, ISimplePlaces, ISimpleStore, ISimpleStream, IStoreContext
 from mailfw.storage import paths
 from mailfw.storage.files import FILE_MODE, Remembered, makeDirectories, openRoot, spooled, syncDirectory
 from mailfw.storage.textfile import locks
@@ -52,7 +52,7 @@ class _File:
     journal: Journal
 
 
-@implementer(ISimpleStore, ISimpleAccounts, ISimpleFolders, ISimpleStream)
+@implementer(ISimpleStore, ISimpleAccounts, ISimpleFolders, ISimplePlaces, ISimpleStream)
 class TextfileStore:
     """Text files under one root."""
 
@@ -87,6 +87,12 @@ class TextfileStore:
                 account = paths.textAccountName(path, self._firstDomain)
                 if name.endswith(paths.TEXT_SUFFIX) and self._isAccount(account, path):
                     yield account
+
+    def places(self, account: str) -> Sequence[str]:
+        """The file of INBOX, the directory of the other folders, and what says what is under way in them."""
+        file, folders = (os.path.join(self._root.path, path) for path in paths.textAccount(account, self._firstDomain))
+        parent, name = os.path.split(file)
+        return [file + paths.TEXT_SUFFIX, folders, os.path.join(parent, f".{name}.journal")]
 
     def _isAccount(self, account: str, path: str) -> bool:
         try:

@@ -48,7 +48,7 @@ class AdoptionPromises(Promises):
         return await home.store.openAccount(ADMINISTRATOR, OWNER)
 
     @promise
-    async def testMessagesKeepTheNumbersThatTheyHad(self, home: Home) -> None:
+    async def testAdoptedMessagesKeepTheirUIDs(self, home: Home) -> None:
         account = await self.administered(home)
         (adopted,) = await account.apply([adoption(3, 7, 20, uidValidity=1_234_567, uidNext=31)])
         assert isinstance(adopted, Appended)
@@ -62,7 +62,7 @@ class AdoptionPromises(Promises):
         await assertCountersAreTrue(account)
 
     @promise
-    async def testTheyAreThereAfterACrash(self, home: Home) -> None:
+    async def testAdoptedMessagesAreThereAfterACrash(self, home: Home) -> None:
         account = await self.administered(home)
         await account.apply([adoption(5, uidValidity=77)])
         await account.apply([adoption(9, 10, uidValidity=77)])
@@ -71,7 +71,7 @@ class AdoptionPromises(Promises):
         assert (inbox.info.uidValidity, await uidsOf(inbox)) == (77, [5, 9, 10])
 
     @promise
-    async def testUIDsOnlyGrow(self, home: Home) -> None:
+    async def testAdoptedUIDsOnlyGrow(self, home: Home) -> None:
         account = await self.administered(home)
         await append(account, message(1), message(2))
         for uids in ((2,), (5, 4), (4, 4)):
@@ -83,7 +83,7 @@ class AdoptionPromises(Promises):
         assert await uidsOf(inbox) == [1, 2, 3, 8]
 
     @promise
-    async def testAUIDValidityIsTakenOverOnlyWhereNobodyCanKnowIt(self, home: Home) -> None:
+    async def testAUIDValidityIsAdoptedOnlyWhereNobodyCanKnowIt(self, home: Home) -> None:
         account = await self.administered(home)
         await append(account, message(1))
         with pytest.raises(UIDValidityChanged):
@@ -97,7 +97,7 @@ class AdoptionPromises(Promises):
         assert await uidsOf(await account.open("Work")) == [5]
 
     @promise
-    async def testAUIDValidityIsNotGivenAgainAfterwards(self, home: Home) -> None:
+    async def testAnAdoptedUIDValidityIsNotGivenAgain(self, home: Home) -> None:
         account = await self.administered(home)
         far = int(home.clock.seconds()) + 3_000_000_000
         await account.apply([Create("Work"), adoption(4, mailbox="Work", uidValidity=far)])
@@ -106,7 +106,7 @@ class AdoptionPromises(Promises):
         assert (await account.open("Work")).info.uidValidity > far
 
     @promise
-    async def testOthersHaveTheNextNumbers(self, home: Home) -> None:
+    async def testAdoptedMessagesWithoutUIDsHaveTheNextOnes(self, home: Home) -> None:
         account = await self.administered(home)
         await append(account, message(1))
         messages = tuple(NewMessage(MessageSource(message(number))) for number in (2, 3))
@@ -114,14 +114,14 @@ class AdoptionPromises(Promises):
         assert isinstance(adopted, Appended) and adopted.uids == (2, 3)
 
     @promise
-    async def testQuotaIsNotAsked(self, home: Home) -> None:
+    async def testAdoptionAsksForNoQuota(self, home: Home) -> None:
         account = await self.administered(home)
         home.quotas[OWNER] = Quota(octets=10)
         await account.apply([adoption(1, 2)])
         assert (await account.usage()).messages == 2
 
     @promise
-    async def testItIsForAdministratorsAlone(self, home: Home) -> None:
+    async def testAdoptionIsForAdministratorsAlone(self, home: Home) -> None:
         await self.administered(home)
         account = await home.store.openAccount(ME, OWNER)
         with pytest.raises(NoPermission):

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-_WORD = re.compile(r"UIDs|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_WORD = re.compile(r"A(?=UID)|UIDValidity|UIDs|ModSeq|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_SPELT = {"UIDValidity": "UIDVALIDITY", "UIDs": "UIDs", "ModSeq": "MODSEQ", "A": "a"}
 _MARK = "_mailfwPromise"
 
 Contract = TypeVar("Contract", bound=type)
@@ -29,7 +30,7 @@ def sentence(name: str, words: str | None = None) -> str:
     if words:
         return words.strip().partition("\n")[0].rstrip(".")
     found = _WORD.findall(name.removeprefix("test"))
-    spoken = " ".join(word.lower() if word == "A" or (not word.isupper() and word != "UIDs") else word for word in found)
+    spoken = " ".join(_SPELT.get(word, word if word.isupper() else word.lower()) for word in found)
     return spoken[:1].upper() + spoken[1:]
 
 

@@ -142,7 +142,7 @@ class QuotaPromises(Promises):
             await append(account, message(2))
 
     @promise
-    async def testNobodyElseSetsOrSeesThem(self, home: Home) -> None:
+    async def testLimitsAreSetByAdministratorsAloneAndSeenByNoStranger(self, home: Home) -> None:
         account = await home.account()
         with pytest.raises(NoPermission):
             await account.apply([SetQuota(Quota())])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailfw.trap.message import Attachment, Message
+from mailfw.message.view import Attachment, Message
 
 
 def plain(text: str) -> Message:

@@ -1,0 +1,314 @@
+"""Makes a set.
+
+Blobs first, for they are many: those that the databases name now. Then the instant, and the blobs that came since; one that went
+meanwhile, named and yet not to be had, makes another instant necessary, and blobs in the set that nobody names any more are taken
+out again. Then the databases; and after them the other files, as they are when their turn comes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from attrs import define, evolve, field, frozen
+
+from mailfw.backup.files import copy, link, sync
+from mailfw.backup.manifest import MANIFEST, BackupError, Held, Item, Manifest, Tell, digestOf
+from mailfw.backup.moment import Pinned, isDatabase, pin
+
+PARTIAL = ".partial"
+"""What the name of a set ends in for as long as it is not whole."""
+
+_MARK = "not-whole"
+_INSTANTS = 20
+_TRIES = 5  # at a file that others change at the time
+_BESIDE = ("-wal", "-shm", "-journal")
+
+
+@frozen
+class Shelf:
+    """Where a kind of database keeps its blobs.
+
+    :ivar select: gives their names.
+    :ivar folder: their directory, for the path of the database; blobs are in it as `ab/abcdef…`.
+    """
+
+    select: str
+    folder: Callable[[str], str]
+
+
+@frozen
+class Place:
+    """A directory that is to be in the set.
+
+    :ivar name: under which it is in the set.
+    :ivar isLeft: whether a path in it, relative, is left out.
+    :ivar isSettled: whether a file there never changes for as long as it has its name, so that a link is as good as a copy.
+    """
+
+    name: str
+    path: str
+    isLeft: Callable[[str], bool] = lambda path: False
+    isSettled: Callable[[str], bool] = lambda path: False
+
+
+Take = Callable[[Sequence[str]], None]
+"""Puts files, and all that is below directories, into the set: paths of the machine, which need not be there."""
+
+
+@define
+class Maker:
+    """Of one set.
+
+    :ivar target: the directory that the set will be; it must not be there.
+    :ivar previous: an earlier set, with which files that are the same are shared; empty: none.
+    :ivar shelves: by the kind of database.
+    :ivar tell: after each piece of work.
+    :ivar turns: calls what it is given with the paths of one account after another, when nobody of ours changes anything there:
+        so that what is moved from one of its folders to another is not missed in both.
+    """
+
+    places: Sequence[Place]
+    target: str
+    previous: str
+    shelves: Mapping[str, Shelf]
+    program: str
+    tell: Tell
+    turns: Callable[[Take], None] = lambda take: None
+    _folder: str = field(init=False, default="")
+    _earlier: dict[str, Item] = field(init=False, factory=dict)
+    _manifest: Manifest = field(init=False)
+    _blobs: dict[str, Item] = field(init=False, factory=dict)
+    _done: set[str] = field(init=False, factory=set)
+
+    def make(self) -> Manifest:
+        """:raises BackupError: it cannot be made, and nothing of it is left. :raises BaseException: what `tell` did, likewise."""
+        self._check()
+        self._folder = self.target + PARTIAL
+        try:
+            with self._space():
+                self._fill()
+        except OSError as error:
+            raise BackupError(f"{error.filename or self.target}: {error.strerror}; the backup was not made") from error
+        except sqlite3.Error as error:
+            raise BackupError(f"{self.target}: {error}; the backup was not made") from error
+        return self._manifest
+
+    def _check(self) -> None:
+        parent = os.path.dirname(self.target)
+        if os.path.lexists(self.target):
+            raise BackupError(f"{self.target} is there already: name a directory that is not")
+        if not os.path.isdir(parent):
+            raise BackupError(f"there is no directory {parent}")
+        for place in self.places:
+            if os.path.realpath(self.target).startswith(os.path.realpath(place.path) + os.sep):
+                raise BackupError(f"{self.target} lies in {place.path}, of which it would be the backup: name one outside")
+        if self.previous:
+            self._earlier = {item.path: item for item in Manifest.load(self.previous).files}
+
+    @contextmanager
+    def _space(self) -> Iterator[None]:
+        """The directory that becomes the set; what an earlier try has left is cleared away."""
+        if os.path.lexists(self._folder) and not os.path.exists(os.path.join(self._folder, _MARK)):
+            raise BackupError(f"{self._folder} is in the way, and is no backup that was interrupted: remove it")
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os.mkdir(self._folder, 0o700)
+        try:
+            with open(os.path.join(self._folder, _MARK), "wb"):
+                pass
+            yield
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+
+    def _fill(self) -> None:
+        databases: list[tuple[Place, str, Pinned]] = []
+        try:
+            for place in self.places:
+                for path in _databases(place):
+                    pinned = Pinned.open(os.path.join(place.path, path))
+                    databases.append((place, path, pinned))
+            self._manifest = Manifest(self.program, 0.0, {place.name: place.path for place in self.places})
+            moment = self._instant(databases)
+            self._manifest = Manifest(self.program, moment, self._manifest.places)
+            for place, path, pinned in sorted(databases, key=lambda each: each[2].isWAL):
+                self._database(f"{place.name}/{path}", pinned)
+        finally:
+            for _, _, pinned in databases:
+                pinned.close()
+        self._manifest.files.extend(self._blobs.values())
+        for place, path, _ in databases:
+            full = os.path.join(place.path, path)
+            self._done.update((full, *(full + end for end in _BESIDE), *self._foldersOf(place, path)))
+        self.turns(self._take)
+        for place in self.places:
+            self._below(place, place.path)
+        self._digest()
+        self._end()
+
+    def _foldersOf(self, place: Place, path: str) -> list[str]:
+        """Where blobs of a database may be, whatever its kind."""
+        return [shelf.folder(os.path.join(place.path, path)) for shelf in self.shelves.values()]
+
+    # --- Blobs and databases
+
+    def _instant(self, databases: Sequence[tuple[Place, str, Pinned]]) -> float:
+        self._shelve(databases)
+        for _ in range(_INSTANTS):
+            moment = pin([pinned for _, _, pinned in databases])
+            named, missing = self._shelve(databases)
+            if not missing:
+                for path in set(self._blobs) - named:
+                    os.unlink(os.path.join(self._folder, path))
+                    del self._blobs[path]
+                return moment
+            for _, _, pinned in databases:
+                pinned.release()
+        raise BackupError(f"the file of a large message is missing ({missing}): mailfw store check says more")
+
+    def _shelve(self, databases: Sequence[tuple[Place, str, Pinned]]) -> tuple[set[str], str]:
+        """Put all blobs that are named now into the set. → their paths there, and one that is missing."""
+        named: set[str] = set()
+        missing = ""
+        for place, _, pinned in databases:
+            shelf = self.shelves.get(pinned.identity()[0])
+            if shelf is None:
+                continue
+            folder = shelf.folder(pinned.path)
+            for (name,) in pinned.connection.execute(shelf.select).fetchall():
+                path = f"{place.name}/{os.path.relpath(folder, place.path)}/{name[:2]}/{name}"
+                named.add(path)
+                if path in self._blobs:
+                    continue
+                try:
+                    self._blobs[path] = self._item(path, os.path.join(folder, name[:2], name), isSettled=True)
+                except FileNotFoundError:
+                    missing = os.path.join(folder, name[:2], name)
+        return named, missing
+
+    def _database(self, path: str, pinned: Pinned) -> None:
+        target = self._make(path)
+        pinned.copy(target, self.tell)
+        self._manifest.databases.append(Held(path, *pinned.identity()))
+        self._manifest.files.append(self._described(path, digestOf(target, self.tell)))
+
+    # --- Files
+
+    def _take(self, paths: Sequence[str]) -> None:
+        for path in map(os.path.normpath, paths):
+            for place in self.places:
+                if path.startswith(place.path + os.sep):
+                    if os.path.isdir(path):
+                        self._below(place, path)
+                    elif os.path.isfile(path):
+                        self._file(place, path)
+
+    def _below(self, place: Place, path: str) -> None:
+        """Everything below a directory that is not in the set yet; each directory once, whatever symbolic links lead to it."""
+        seen: set[tuple[int, int]] = set()
+        for folder, names, _ in os.walk(path, followlinks=True):
+            status = os.stat(folder)
+            identity = status.st_dev, status.st_ino
+            if identity in seen or folder in self._done or place.isLeft(os.path.relpath(folder, place.path)):
+                names.clear()
+                continue
+            seen.add(identity)
+            names.sort()
+            inSet = _inSet(place, folder)
+            os.makedirs(os.path.join(self._folder, inSet), 0o700, exist_ok=True)
+            self._manifest.directories.append((inSet, status.st_mode & 0o777))
+            self._files(place, folder)
+        self._done |= {path} - {place.path}
+
+    def _files(self, place: Place, folder: str) -> None:
+        """Those of one directory. A file that is gone has perhaps another name now: then all is looked at once more."""
+        for _ in range(_TRIES):
+            try:
+                for name in sorted(os.listdir(folder)):
+                    path = os.path.join(folder, name)
+                    if path not in self._done and os.path.isfile(path):
+                        self._file(place, path)
+            except FileNotFoundError:
+                continue
+            return
+
+    def _file(self, place: Place, path: str) -> None:
+        inPlace = os.path.relpath(path, place.path)
+        if not place.isLeft(inPlace):
+            self._manifest.files.append(self._item(_inSet(place, path), path, place.isSettled(inPlace)))
+        self._done.add(path)
+
+    def _item(self, path: str, source: str, isSettled: bool) -> Item:
+        """Put a file into the set, by a link or by copying it. :raises FileNotFoundError: it is gone."""
+        target, status = self._make(path), os.stat(source)
+        earlier = self._earlier.get(path)
+        if earlier is not None and earlier.size == status.st_size and (isSettled or earlier.mtime == status.st_mtime_ns):
+            try:
+                if link(os.path.join(self.previous, path), target):
+                    self.tell(source, earlier.size)
+                    return earlier
+            except FileNotFoundError:
+                pass  # the earlier set is damaged: this one need not be
+        if isSettled and link(source, target):
+            return self._described(path, "")
+        for _ in range(_TRIES):
+            digest = copy(source, target, self.tell)
+            before, status = status, os.stat(source)
+            if (before.st_size, before.st_mtime_ns) == (status.st_size, status.st_mtime_ns):
+                break
+        return self._described(path, digest, status.st_mode & 0o777)
+
+    def _described(self, path: str, digest: str, mode: int = 0o600) -> Item:
+        status = os.stat(os.path.join(self._folder, path))
+        return Item(path, status.st_size, digest, mode, status.st_mtime_ns)
+
+    def _make(self, path: str) -> str:
+        target = os.path.join(self._folder, path)
+        os.makedirs(os.path.dirname(target), 0o700, exist_ok=True)
+        return target
+
+    def _digest(self) -> None:
+        """Read what was only linked, which there was no time for while others waited."""
+        for at, item in enumerate(self._manifest.files):
+            if not item.sha256:
+                target = os.path.join(self._folder, item.path)
+                sync(target)
+                self._manifest.files[at] = evolve(item, sha256=digestOf(target, self.tell))
+
+    def _end(self) -> None:
+        """Everything is there: bring all names to disk, and then the set's own."""
+        path = os.path.join(self._folder, MANIFEST)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(self._manifest.dump())
+            file.flush()
+            os.fsync(file.fileno())
+        os.unlink(os.path.join(self._folder, _MARK))
+        for folder, _, _ in os.walk(self._folder):
+            sync(folder)
+        os.rename(self._folder, self.target)
+        sync(os.path.dirname(self.target))
+
+
+def _databases(place: Place) -> Iterator[str]:
+    seen: set[tuple[int, int]] = set()
+    for folder, names, files in os.walk(place.path, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen or place.isLeft(os.path.relpath(folder, place.path)):
+            names.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        for name in sorted(files):
+            full = os.path.join(folder, name)
+            path = os.path.relpath(full, place.path)
+            try:
+                if not place.isLeft(path) and not place.isSettled(path) and os.path.isfile(full) and isDatabase(full):
+                    yield path
+            except (FileNotFoundError, PermissionError):
+                continue
+
+
+def _inSet(place: Place, path: str) -> str:
+    return os.path.normpath(os.path.join(place.name, os.path.relpath(path, place.path)))

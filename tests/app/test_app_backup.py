@@ -1,0 +1,298 @@
+"""`mailfw backup` and `mailfw restore` with real servers."""
+
+from __future__ import annotations
+
+import imaplib
+import json
+import os
+import re
+import resource
+import signal
+import smtplib
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mailfw
+from mailfw.backup.manifest import Manifest
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+PROGRAM = (sys.executable, "-c", "from mailfw.app.cli import main; main()")
+PROJECT = str(Path(mailfw.__file__).parent.parent)
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Begin a command in a process of its own, in the directory of the test."""
+    paths = os.pathsep.join([PROJECT, *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    streams: dict[str, Any] = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    return lambda *words: subprocess.Popen([*PROGRAM, *words], cwd=tmp_path, env=environment, text=True, **streams)
+
+
+@pytest.fixture
+def command(begin: Callable[..., subprocess.Popen[str]]) -> Command:
+    """Run one."""
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        process = begin(*words)
+        out, err = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+    return run
+
+
+def message(number: int, size: int = 500) -> bytes:
+    lines = (os.urandom(35).hex().encode() + b"\r\n" for _ in range(size // 72))
+    return f"Subject: number {number}\r\n\r\n".encode() + b"".join(lines)
+
+
+def deliver(server: Any, first: int, count: int, size: int = 500, to: str = "jsmith@localhost") -> None:
+    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as client:
+        for number in range(first, first + count):
+            client.sendmail("mbrain@localhost", [to], message(number, size))
+
+
+def login(server: Any, name: str = "jsmith") -> imaplib.IMAP4:
+    client = imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=30)
+    client.login(name, "mailfw")
+    return client
+
+
+def subjects(server: Any, name: str = "jsmith") -> list[int]:
+    with login(server, name) as client:
+        client.select("INBOX", readonly=True)
+        _, data = client.fetch("1:*", "BODY.PEEK[HEADER.FIELDS (SUBJECT)]")
+        return [int(found) for found in re.findall(r"number (\d+)", str(data))]
+
+
+def restored(command: Command, source: Path, target: str = "back", *more: str) -> None:
+    done = command("--data", target, "restore", str(source), *more)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("store", ["sqlite:mail", "sqlite:{}/mail?shards=3", "maildir:mail", "maildir:{}/mail", "textfile:mail"])
+def test_whatWasAcknowledgedBeforeIsThere(start: Any, command: Command, tmp_path: Path, store: str) -> None:
+    """Deliveries go on while it is made, some to people whose mail is in other files, some too large for a row."""
+    (tmp_path / "elsewhere").mkdir()
+    store = store.format(tmp_path / "elsewhere")
+    server = start(f"--store={store}")
+    server.waitFor("mailfw is up")
+    acknowledged: dict[str, list[tuple[float, int]]] = {"jsmith": [], "mbrain": []}
+    stop = threading.Event()
+
+    def work(name: str) -> None:
+        with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as client:
+            number = 0
+            while not stop.is_set():
+                client.sendmail("a@example.org", [f"{name}@localhost"], message(number, 300_000 if number % 10 == 0 else 500))
+                acknowledged[name].append((time.time(), number))
+                number += 1
+
+    workers = [threading.Thread(target=work, args=(name,)) for name in acknowledged]
+    for worker in workers:
+        worker.start()
+    try:
+        while any(len(done) < 12 for done in acknowledged.values()):
+            stop.wait(0.01)
+        done = command("backup", "set", "--json")
+        while any(not found or found[-1][0] < time.time() - 0.05 for found in acknowledged.values()):
+            stop.wait(0.01)  # they went on
+    finally:
+        stop.set()
+        for worker in workers:
+            worker.join()
+    assert done.returncode == 0, done.stderr
+    moment = json.loads(done.stdout)["moment"]
+    server.stop()
+    if "elsewhere" in store:
+        (tmp_path / "elsewhere" / "mail").rename(tmp_path / "elsewhere" / "old")
+    restored(command, tmp_path / "set")
+    back = start(f"--store={store}", "--data=back")
+    back.waitFor("mailfw is up")
+    for name, found in acknowledged.items():
+        before = [number for at, number in found if at < moment]
+        there = subjects(back, name)
+        assert len(before) >= 12
+        assert set(before) <= set(there) and len(there) == len(set(there))
+    assert command("--data", "back", "store", "check").stdout == "the store is whole\n"
+
+
+def test_aClientResynchronisesWithAnOlderState(start: Any, command: Command, tmp_path: Path) -> None:
+    """A cache from after the backup: a message more is flagged, one is gone, two have come. All of that has not happened."""
+    server = start()
+    server.waitFor("mailfw is up")
+    deliver(server, 1, 5)
+    with login(server) as client:
+        client.select("INBOX")
+        client.uid("store", "5", "+FLAGS", "\\Answered")
+    assert command("backup", "set").returncode == 0
+    deliver(server, 6, 2)
+    with login(server) as client:
+        client.select("INBOX")
+        client.uid("store", "2", "+FLAGS", "\\Seen")
+        client.uid("store", "3", "+FLAGS", "\\Deleted")
+        client.expunge()
+        (validity,) = client.response("UIDVALIDITY")[1]
+        modSeq = int(re.findall(rb"\d+", client.status("INBOX", "(HIGHESTMODSEQ)")[1][0])[-1])
+    server.stop()
+    lives: list[tuple[set[bytes], set[int], set[bytes]]] = []
+    for life in "first", "second":
+        restored(command, tmp_path / "set", life)
+        back = start(f"--data={life}")
+        back.waitFor("mailfw is up")
+        with login(back) as client:
+            client.enable("QRESYNC")
+            said = resynchronised(client, validity.decode(), modSeq)
+        ranges = re.findall(r"VANISHED \(EARLIER\) (\d+):?(\d*)", said)
+        gone = {uid for low, high in ranges for uid in range(int(low), int(high or low) + 1)}
+        told = {int(uid): flags for uid, flags in re.findall(r"FETCH \(UID (\d+).*?FLAGS \(([^)]*)\)", said)}
+        assert gone >= {6, 7} and not gone & set(told)
+        assert set(told) == {1, 2, 3, 4, 5}
+        assert "Seen" not in told[2] and "Deleted" not in told[3] and "Answered" in told[5]
+        deliver(back, 100, 3)
+        with login(back) as client:
+            client.select("INBOX")
+            assert client.response("UIDVALIDITY")[1] == [validity]
+            fresh = client.uid("search", "UID", "6:*")[1][0].split()
+            newest = int(re.findall(rb"\d+", client.status("INBOX", "(HIGHESTMODSEQ)")[1][0])[-1])
+            client.create("Fresh")
+            (made,) = client.status("Fresh", "(MAILBOXID)")[1]
+        assert len(fresh) == 3 and min(map(int, fresh)) > 7 and newest > modSeq
+        lives.append(({*fresh}, {newest}, set(re.findall(rb"MAILBOXID \(([^)]*)", made))))
+        back.stop()
+        time.sleep(1.1)  # the numbers that one restoration skips grow by the second
+    assert not any(one & other for one, other in zip(*lives, strict=True))
+
+
+def resynchronised(client: imaplib.IMAP4, validity: str, modSeq: int) -> str:
+    """All that the server says to a SELECT with what a cache has."""
+    tag = "R1"
+    client.send(f"{tag} SELECT INBOX (QRESYNC ({validity} {modSeq}))\r\n".encode())
+    said = ""
+    while not said.splitlines() or not said.splitlines()[-1].startswith(tag):
+        said += client.readline().decode()
+    assert f"{tag} OK" in said
+    client.state = "SELECTED"
+    return said
+
+
+def test_queueAndAccountsComeBack(start: Any, command: Command, tmp_path: Path) -> None:
+    server = start()
+    server.waitFor("mailfw is up")
+    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as client:
+        client.sendmail("mbrain@localhost", ["jsmith@localhost"], message(1, 400_000))
+    queue = sqlite3.connect(tmp_path / "mailfw-data" / "queue.sqlite")
+    with queue:
+        queue.execute("INSERT INTO content (id, octets, blob, size) VALUES (1, x'41', '', 1)")
+        queue.execute("INSERT INTO message VALUES (1, 1, 0, 'a@localhost', '', 0, 0, 0, '', '', 0, NULL, '', 0)")
+        recipient = "INSERT INTO recipient VALUES (?, 1, 'b', 'b.example', 'b.example', '', '', '', ?, ?, 0, 0, 0, '', '', '')"
+        queue.executemany(recipient, [(1, 4e9, ""), (2, 4e9, "a worker"), (3, None, "")])
+        queue.execute("INSERT INTO lane VALUES ('b.example', 4e9)")
+    queue.close()
+    assert command("backup", "set").returncode == 0
+    for target, more, expected in (
+        ("back", (), [(1, 4e9, ""), (3, None, "")]),
+        ("held", ("--hold-queue",), [(1, None, ""), (2, None, ""), (3, None, "")]),
+    ):
+        restored(command, tmp_path / "set", target, *more)
+        with sqlite3.connect(tmp_path / target / "queue.sqlite") as queue:
+            rows = queue.execute("SELECT id, due, owner FROM recipient ORDER BY id").fetchall()
+            (last,) = queue.execute("SELECT seq FROM sqlite_sequence WHERE name = 'message'").fetchone()
+        queue.close()
+        assert set(expected) <= set(rows) and len(rows) == 3 and all(not owner for _, _, owner in rows)
+        assert last >= 1 << 20
+        known = json.loads(command("--data", target, "user", "list", "--json").stdout)
+        assert {"jsmith@localhost", "mbrain@localhost"} <= {user["name"] for user in known}
+
+
+def large(start: Any, count: int = 60, size: int = 200_000) -> Any:
+    server = start()
+    server.waitFor("mailfw is up")
+    deliver(server, 0, count, size)
+    return server
+
+
+@pytest.mark.parametrize("victim", ["server", "command"])
+def test_killedInTheMiddleItLeavesNothingThatLooksWhole(
+    start: Any, command: Command, begin: Any, tmp_path: Path, victim: str
+) -> None:
+    server = large(start)
+    if victim == "command":
+        server.stop()
+    backup = begin("backup", "set")
+    partial = tmp_path / "set.partial" / "data"
+    deadline = time.monotonic() + 30
+    while not list(partial.glob("mail/*.sqlite")):
+        assert backup.poll() is None and time.monotonic() < deadline
+    if victim == "command":
+        backup.kill()
+    else:
+        server.stop(signal.SIGKILL)
+    _, said = backup.communicate(timeout=30)
+    assert backup.returncode != 0
+    if victim == "server":
+        assert said.startswith("mailfw: ") and said.count("\n") == 1
+    assert not (tmp_path / "set").exists() and partial.exists()
+    assert command("backup", "set.partial", "--verify").returncode == 1
+    assert "is no backup" in command("--data", "back", "restore", "set.partial").stderr
+    done = command("backup", "set")
+    assert done.returncode == 0, done.stderr
+    assert not partial.exists()
+    assert command("backup", "set", "--verify").stdout == "the backup is whole\n"
+
+
+def test_aServerThatIsStoppedStopsIt(start: Any, begin: Any, tmp_path: Path) -> None:
+    server = large(start)
+    backup = begin("backup", "set")
+    while not list((tmp_path / "set.partial").glob("data/mail/*.sqlite")):
+        assert backup.poll() is None
+    assert server.stop() in (0, -signal.SIGTERM)
+    assert backup.communicate(timeout=30)[1].count("\n") == 1
+    assert not list(tmp_path.glob("set*"))
+
+
+def test_aFullDiskIsOneLineAndTheServerServesOn(start: Any, command: Command, tmp_path: Path) -> None:
+    server = large(start, 20)
+    before = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+    with login(server) as client:
+        client.select("INBOX", readonly=True)
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+        try:
+            done = command("backup", "set")
+            assert client.noop()[0] == "OK"
+        finally:
+            resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, before)
+    assert done.returncode == 1
+    assert re.fullmatch(r"mailfw: .*set.*; the backup was not made\n", done.stderr)
+    assert not list(tmp_path.glob("set*"))
+    deliver(server, 20, 1)
+    assert len(subjects(server)) == 21
+    assert command("backup", "set").returncode == 0
+
+
+def test_whatIsWrongIsSaidInOneLineAndForPrograms(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "mailfw-data").mkdir()
+    assert command("backup", "set").returncode == 0
+    for words, said in (
+        (("backup", "set"), f"{tmp_path}/set is there already: name a directory that is not"),
+        (("backup", "mailfw-data/set"), f"{tmp_path}/mailfw-data/set lies in {tmp_path}/mailfw-data, of which"),
+        (("backup", "two", "--previous", "none"), f"{tmp_path}/none is no backup"),
+        (("restore", "set"), f"{tmp_path}/mailfw-data is not empty"),
+    ):
+        done = command(*words)
+        assert done.returncode == 1 and done.stderr.count("\n") == 1
+        assert done.stderr.startswith(f"mailfw: {said}")
+    path = tmp_path / "set" / Manifest.load(str(tmp_path / "set")).files[0].path
+    path.write_bytes(b"")
+    done = command("backup", "set", "--verify", "--json")
+    assert (done.returncode, [flaw["what"] for flaw in json.loads(done.stdout)]) == (1, ["size"])
+    assert "is damaged: data/accounts.sqlite has 0 octets" in command("--data", "back", "restore", "set").stderr
+    assert not list(tmp_path.glob("back*"))
