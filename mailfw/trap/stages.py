@@ -17,11 +17,15 @@ _REPLY = re.compile(r"([45]\d\d)(?: ([45]\.\d{1,3}\.\d{1,3}))?(?: ([^\r\n]*))?")
 
 @define(eq=False)
 class Failure:
-    """What is answered instead. :ivar times: how often yet. :ivar recipient: whom it is about; empty: anybody."""
+    """What is answered instead. :ivar times: how often yet. :ivar recipient: whom it is about; empty: anybody.
+
+    :ivar asked: as the test has asked for it.
+    """
 
     result: Result
     times: int
     recipient: str = ""
+    asked: str = ""
 
     def concerns(self, event: Event) -> bool:
         """Whether the event is about that recipient."""
@@ -42,7 +46,15 @@ class Stages:
     def failNext(self, reply: str, stage: str, times: int = 1, recipient: str = "") -> None:
         """:raises ValueError: that is no reply of an error, or nobody is answered at that stage."""
         at = Stage(stage)
-        self.failures.setdefault(at, []).append(Failure(_result(reply, at), times, recipient))
+        about = f", recipient={recipient!r}" if recipient else ""
+        asked = f"failNext({reply!r}, stage={stage!r}{about})"
+        self.failures.setdefault(at, []).append(Failure(_result(reply, at), times, recipient, asked))
+
+    @property
+    def unmet(self) -> list[str]:
+        """Failures that are asked for and have not happened, as the test has asked for them."""
+        left = [failure for failures in self.failures.values() for failure in failures]
+        return [f"{each.asked}, {each.times} times" if each.times > 1 else each.asked for each in left]
 
     async def ask(self, event: Event) -> Decision:
         """The next failure that is asked for there, or nothing against it."""

@@ -322,6 +322,8 @@ class Trap:
 
         :param reply: as on the wire: `451 4.7.1 try again later`. 421 closes the connection, where the stage lets it.
         :param stage: `connect`, `ehlo`, `auth`, `mail_from`, `rcpt_to`, `data`, `end_of_message` …: `mailfw.stages.Stage`.
+        What no message has met when the test ends fails the test: it has not tried what it says that it tries.
+
         :param times: how often. :param recipient: only about that one.
         :raises ValueError: that is no reply of an error, or nobody is answered at that stage.
         """
@@ -330,6 +332,15 @@ class Trap:
             self._system.stages.failNext(reply, stage, times, recipient)
 
         self._loop.wait(ask())
+
+    @property
+    def unmetFailures(self) -> list[str]:
+        """Failures that `failNext` has asked for, and that have not happened yet."""
+
+        async def unmet() -> list[str]:
+            return self._system.stages.unmet
+
+        return self._loop.wait(unmet())
 
 
 def _isIn(wanted: str | re.Pattern[str], text: str) -> bool:

@@ -84,11 +84,31 @@ def test_empty(mailfw, number):
     assert list(jsmith) == []
     send(mailfw, ["jsmith@localhost", "somebody@example.com"])
     assert len(jsmith) == len(mailfw.outbox) == 1
-    mailfw.failNext("451 4.7.1 not now", stage="mail_from")
     mailfw.catchAll()
 """,
         count=3,
     )
+
+
+@pytest.mark.parametrize("isTwisted", [False, True])
+def test_a_failure_that_nobody_met_fails_its_test(pytester: pytest.Pytester, isTwisted: bool) -> None:
+    """And no other one: the next test begins without it."""
+    pytester.makepyfile(
+        test_suite=SEND
+        + """
+def test_asks(mailfw):
+    mailfw.failNext("451 4.7.1 not now", recipient="somebody@example.com", times=2)
+    mailfw.failNext("550 5.7.1 never", stage="mail_from")
+
+def test_next(mailfw):
+    assert mailfw.unmetFailures == []
+"""
+    )
+    options = [] if entry_points(group="pytest11", name="mailfw") else ["-p", PLUGIN]
+    result = pytester.runpytest_subprocess(*options, *([] if isTwisted else ["-p", "no:twisted"]), timeout=60)
+    result.assert_outcomes(passed=2, errors=1)
+    asked = "failNext('451 4.7.1 not now', stage='rcpt_to', recipient='somebody@example.com'), 2 times"
+    result.stdout.fnmatch_lines([f"no message has met what was to fail: {asked}; failNext('550 5.7.1 never', stage='mail_from')"])
 
 
 def test_who_is_still_connected_is_cut_off(pytester: pytest.Pytester) -> None:
