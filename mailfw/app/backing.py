@@ -21,7 +21,7 @@ from mailfw.delivery.queue.queue import blobsOf as blobsOfQueue
 from mailfw.delivery.queue.restored import resume
 from mailfw.delivery.queue.schema import SCHEMA as QUEUE
 from mailfw.hooks.greylist import SCHEMA as GREYLIST
-from mailfw.interfaces import IFiledStore
+from mailfw.interfaces import IFiledStore, IMailStore
 from mailfw.moving import Progress
 from mailfw.moving.journal import SCHEMA as MOVING
 from mailfw.sql import Connection, Database, Schema
@@ -69,7 +69,7 @@ class Pace:
 
 async def backUp(system: System, progress: Progress, directory: str, previous: str = "") -> dict[str, Any]:
     """Make a set of the system; what is in it. :raises Problem: :raises Stopped:"""
-    turns = _Turns(system)
+    turns = _Turns(system.store, system.reactor)
     maker = Maker(_places(system), directory, previous, SHELVES, f"mailfw {__version__}", Pace(progress), turns)
     progress.account = directory
     begun = time.monotonic()
@@ -94,8 +94,9 @@ async def backUp(system: System, progress: Progress, directory: str, previous: s
 class _Turns:
     """Gives a thread one account's files after another, by way of the store. What goes wrong there is raised as it is."""
 
-    def __init__(self, system: System) -> None:
-        self._system = system
+    def __init__(self, store: IMailStore, reactor: Any) -> None:
+        self._store = store
+        self._reactor = reactor
         self._failures: list[BaseException] = []
 
     def __call__(self, take: Callable[[Sequence[str]], None]) -> None:
@@ -110,14 +111,13 @@ class _Turns:
             return Deferred.fromCoroutine(self._run(careful))
 
         wait: Callable[..., None] = blockingCallFromThread  # whose types know no Deferred of None
-        wait(self._system.reactor, run)
+        wait(self._reactor, run)
         if self._failures:
             raise self._failures[0]
 
     async def _run(self, take: Callable[[Sequence[str]], None]) -> None:
-        store = self._system.store
-        if IFiledStore.providedBy(store):
-            await IFiledStore(store).takeFiles(take)
+        if IFiledStore.providedBy(self._store):
+            await IFiledStore(self._store).takeFiles(take)
 
 
 def summary(directory: str, manifest: Manifest) -> dict[str, Any]:

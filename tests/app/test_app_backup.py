@@ -7,6 +7,7 @@ import json
 import os
 import re
 import resource
+import shlex
 import signal
 import smtplib
 import sqlite3
@@ -125,9 +126,10 @@ def test_whatWasAcknowledgedBeforeIsThere(start: Any, command: Command, tmp_path
     assert command("--data", "back", "store", "check").stdout == "the store is whole\n"
 
 
-def test_aClientResynchronisesWithAnOlderState(start: Any, command: Command, tmp_path: Path) -> None:
+@pytest.mark.parametrize("store", ["sqlite:mail", "maildir:mail", "textfile:mail"])
+def test_aClientResynchronisesWithAnOlderState(start: Any, command: Command, tmp_path: Path, store: str) -> None:
     """A cache from after the backup: a message more is flagged, one is gone, two have come. All of that has not happened."""
-    server = start()
+    server = start(f"--store={store}")
     server.waitFor("mailfw is up")
     deliver(server, 1, 5)
     with login(server) as client:
@@ -146,7 +148,7 @@ def test_aClientResynchronisesWithAnOlderState(start: Any, command: Command, tmp
     lives: list[tuple[set[bytes], set[int], set[bytes]]] = []
     for life in "first", "second":
         restored(command, tmp_path / "set", life)
-        back = start(f"--data={life}")
+        back = start(f"--data={life}", f"--store={store}")
         back.waitFor("mailfw is up")
         with login(back) as client:
             client.enable("QRESYNC")
@@ -276,6 +278,25 @@ def test_aFullDiskIsOneLineAndTheServerServesOn(start: Any, command: Command, tm
     deliver(server, 20, 1)
     assert len(subjects(server)) == 21
     assert command("backup", "set").returncode == 0
+
+
+def test_everyNightOneMoreAndTheOldestGoes(start: Any, command: Command, tmp_path: Path) -> None:
+    """`etc/mailfw-backup`, as the timer runs it."""
+    large(start, 1, 400_000)
+    (tmp_path / "program").write_text(f"#!/bin/sh\nexec {shlex.join(PROGRAM)} \"$@\"\n")
+    (tmp_path / "program").chmod(0o700)
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "sets" / "diary").mkdir()
+    environment = {**os.environ, "PYTHONPATH": PROJECT, "MAILFW": str(tmp_path / "program")}
+    made = []
+    for _ in range(3):
+        words = [f"{PROJECT}/etc/mailfw-backup", "sets", "2"]
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith("the backup is whole\n")
+        made.append(max(path.name for path in (tmp_path / "sets").glob("20*")))
+        time.sleep(1.1)  # sets are named by the second
+    assert {path.name for path in (tmp_path / "sets").iterdir()} == {"diary", *made[1:]}
 
 
 def test_whatIsWrongIsSaidInOneLineAndForPrograms(command: Command, tmp_path: Path) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
-from attrs import asdict
 
-from mailfw.app.checking import ENDED, Trial
 from mailfw.app.commands.listing import asJSON, printJSON, printTable
 from mailfw.app.kit import KINDS, Names, make
 from mailfw.app.problem import Problem
@@ -26,6 +29,10 @@ kind = Kind(kind)
 TestPlugin = contractOf(kind, plugins().find(kind, word), argument, options, isTraced, not isVolatile)
 """
 """The module that the test runner is given: a plugin is tried in a process of its own, and nobody here imports tests."""
+
+_REPORT = "mailfw.testing.report"
+_RAN = (0, 1, 5)
+"""A test runner's status when it came to the end: all well, something failed, nothing left to do."""
 
 _OWN = """\
 from {module} import {name} as TestPlugin
@@ -133,10 +140,10 @@ def new(kind: str, name: str, parent: str, asJSON: bool) -> None:
 @click.option("--volatile", "isVolatile", is_flag=True, help="What the full store keeps is gone when it is closed.")
 @click.option("--contract", metavar="MODULE:CLASS", help="Run the plugin's own test class in place of the contract of its kind.")
 @click.option("--only", metavar="WORDS", help="Run the tests whose names have these words, as `pytest -k` takes them.")
-@click.option("--patience", metavar="SECONDS", default=60.0, show_default=True, help="What one test may take before it is ended.")
+@click.option("--patience", metavar="SECONDS", type=click.FloatRange(min=1), default=60.0, help="What a test may take [60].")
 @click.option("--verbose", "-v", "isVerbose", is_flag=True, help="Name each promise.")
 @asJSON
-def check(name: str, isVerbose: bool, patience: float, asJSON: bool, **chosen: Any) -> None:
+def check(name: str, isVerbose: bool, asJSON: bool, **chosen: Any) -> None:
     """Run the contract on an installed plugin, and report as a test runner does.
 
     NAME is its word in configuration. The plugin is opened in an empty directory, in a process of its own; no running server
@@ -144,30 +151,64 @@ def check(name: str, isVerbose: bool, patience: float, asJSON: bool, **chosen: A
     --argument that leads where messages may go. A source of accounts is only asked about accounts that it does not have,
     unless --contract names a test class that knows some.
 
-    A test that hangs is ended, with its process, after --patience; the others are run in another process. With --json the
-    report is a list with each promise: the test's name, the promise in words, its outcome (kept, broken, skipped, hung, died),
-    what was seen instead or why it was not tried, and the seconds that it took.
+    A promise in which the plugin hangs is broken: its process ends after --patience, and another goes on with the next one.
+    So it is where the process dies. With --json nothing is printed but, for each promise, what became of it: kept, broken,
+    hung, died or skipped, and in a sentence what was seen.
 
-    Exit status: 0 every promise is kept; 1 one is broken, or the plugin cannot be found or opened; 3 a test hung, or took the
-    process with it. Needs mailfw[test].
+    Exit status: 0 every promise is kept, 1 one is broken. Needs mailfw[test].
 
     \b
     Examples:
       mailfw plugin check attic --argument attic.sqlite
       mailfw plugin check attic --only "append or durable" -v
+      mailfw plugin check attic --json | jq '.[] | select(.outcome == "broken")'
       mailfw plugin check doorman --contract doorman_tests:TestDoorman
-      mailfw plugin check antispam --options '{"words": ["casino"]}' --json
     """
     source = _own(chosen["contract"]) if chosen["contract"] else _generic(name, chosen)
-    trial = Trial(f"test_{name.replace('-', '_')}", source, patience, chosen["only"] or "", isVerbose, isQuiet=asJSON)
-    tried = trial.run()
+    if find_spec("pytest") is None or find_spec("pytest_twisted") is None:
+        raise Problem("the test runner is not installed: pip install 'mailfw[test]'")
+    with tempfile.TemporaryDirectory(prefix="mailfw-check-") as directory:
+        module = Path(directory, f"test_{name.replace('-', '_')}.py")
+        module.write_text(source, encoding="utf-8")
+        words = ["--tb=short", "-rfEs", "-v" if isVerbose else "-q", f"--mailfw-patience={chosen['patience']}"]
+        words += ["-k", chosen["only"]] if chosen["only"] else []
+        status, results = _checked(module, words, asJSON)
     if asJSON:
-        printJSON([asdict(one) for one in tried])
-    for one in tried:
-        if one.outcome in ENDED and not asJSON:
-            click.echo(f"{name}: {one.test} {one.outcome}: {one.sentence}", err=True)
-    bad = {one.outcome for one in tried} - {"kept", "skipped"}
-    click.get_current_context().exit((3 if bad & set(ENDED) else 1) if bad else 0)
+        printJSON(results)
+    for result in results:
+        if result["outcome"] in ("hung", "died") and not asJSON:  # the test runner could not say it
+            click.echo(f"{result['outcome'].upper()} {result['test']} - {result['promise']}. Instead: {result['sentence']}")
+    click.get_current_context().exit(status)
+
+
+def _checked(module: Path, words: Sequence[str], isQuiet: bool) -> tuple[int, list[dict[str, Any]]]:
+    """Run a module of tests, going on in another process where one has to end. → exit status, and what became of each test."""
+    directory = module.parent
+    report = directory / "report"
+    runner = [sys.executable, "-m", "pytest", str(module), "-p", "no:cacheprovider", f"--rootdir={directory}", "-c", os.devnull]
+    runner += ["--import-mode=importlib", f"--basetemp={directory}/places", "-p", _REPORT, f"--mailfw-report={report}", *words]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    while True:
+        known = len(_lines(report))
+        run = subprocess.run(runner, env=environment, check=False, stdout=subprocess.PIPE if isQuiet else None)
+        lines = _lines(report)
+        isDead = len(lines) > known and lines[-1]["outcome"] == "under way"  # whatever status the plugin chose
+        if not isDead and (run.returncode in _RAN or len(lines) == known):
+            break
+        if isDead:
+            lost = {"outcome": "died", "sentence": f"the process ended, with status {run.returncode}"}
+            with report.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({**lines[-1], **lost}) + "\n")
+    results = [line for line in _lines(report) if line["outcome"] != "under way"]
+    if run.returncode not in _RAN or not results:
+        click.echo(run.stdout or b"", nl=False, err=True)
+        raise Problem(f"nothing was checked: the test runner's status is {run.returncode}")
+    isBroken = any(result["outcome"] not in ("kept", "skipped") for result in results)
+    return int(isBroken or run.returncode == 1), results
+
+
+def _lines(report: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in report.read_text(encoding="utf-8").splitlines()] if report.exists() else []
 
 
 def _own(contract: str) -> str:

@@ -25,6 +25,7 @@ def command() -> None:
     \b
     Example:
       mailfw store copy sqlite:mail maildir:/srv/mail
+      mailfw store import jsmith ~/Maildir
     """
 
 
@@ -193,6 +194,32 @@ def check(ctx: click.Context, asJSON: bool) -> None:
         printTable(("WHAT", "HOW MANY#", "WHERE", "SAYS"), rows, "the store is whole")
     if found:
         ctx.exit(1)
+
+
+@command.command("repair")
+@click.option("--yes", "isMeant", is_flag=True, help="Do it; without, only say what would be done.")
+@click.option("--json", "asJSON", is_flag=True, help="Print what was done as JSON.")
+@click.pass_context
+def repair(ctx: click.Context, isMeant: bool, asJSON: bool) -> None:
+    """Mend what `mailfw store check` finds. The server must be stopped.
+
+    Counters are counted anew, UIDNEXT and MODSEQs raised, the search index is made anew. Messages in no mailbox come into
+    Lost+Found. Messages whose contents are gone or not whole are removed, and named; restore them from a backup if you have one.
+    Of a Maildir or text files the state is compared with them again.
+
+    \b
+    Examples:
+      mailfw store repair
+      mailfw store repair --yes
+    """
+    done = access(ctx).alone("store repair", isRehearsal=not isMeant)
+    if asJSON:
+        printJSON(done)
+        return
+    rows = ((each["kind"], each["count"], each["place"], each["text"]) for each in done)
+    printTable(("WHAT", "HOW MANY#", "WHERE", "DONE" if isMeant else "WOULD BE DONE"), rows, "there is nothing to mend")
+    if done and not isMeant:
+        click.echo("Nothing was changed: give --yes to have it done.")
 
 
 class _Bar:
