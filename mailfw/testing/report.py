@@ -68,7 +68,10 @@ class Report:
         timer.daemon = True
         timer.start()
         try:
-            result = yield  # what raises here ends the run, and says nothing of the promise
+            result = yield
+        except pytest.exit.Exception as error:  # the plugin cannot be tried at all
+            self._write(item, promise, "broken", str(error), time.monotonic() - begun)
+            raise
         finally:
             timer.cancel()
             timer.join()

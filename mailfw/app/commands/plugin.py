@@ -192,9 +192,10 @@ def _checked(module: Path, words: Sequence[str], isQuiet: bool) -> tuple[int, li
         known = len(_lines(report))
         run = subprocess.run(runner, env=environment, check=False, stdout=subprocess.PIPE if isQuiet else None)
         lines = _lines(report)
-        if run.returncode in _RAN or len(lines) == known:
+        isDead = len(lines) > known and lines[-1]["outcome"] == "under way"  # whatever status the plugin chose
+        if not isDead and (run.returncode in _RAN or len(lines) == known):
             break
-        if lines[-1]["outcome"] == "under way":
+        if isDead:
             lost = {"outcome": "died", "sentence": f"the process ended, with status {run.returncode}"}
             with report.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({**lines[-1], **lost}) + "\n")
