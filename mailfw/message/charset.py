@@ -31,8 +31,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,39}")
 _GUESSED_OCTETS = 16384
 
 
+_SURROGATES = re.compile("[\ud800-\udfff]")  # UTF-7, as Python reads it, lets single ones pass
+
+
 def decode(data: bytes, charset: bytes | None = None) -> str:
-    """`data` as text; what cannot be decoded becomes U+FFFD.
+    """`data` as text; what cannot be decoded becomes U+FFFD, and so do surrogates, which no file and no database takes.
 
     :param charset: as declared; None, one that is unknown, and US-ASCII with octets above 127 are UTF-8 or
         Windows-1252.
@@ -40,7 +43,8 @@ def decode(data: bytes, charset: bytes | None = None) -> str:
     codec = codecName(charset) if charset else None
     if codec is not None and codec != "ascii":
         try:
-            return data.decode(codec, "replace")
+            text = data.decode(codec, "replace")
+            return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
         except UnicodeError:  # a codec that ignores "replace" for some faults
             pass
     try:

@@ -33,6 +33,7 @@ _NOBODY = re.compile(r"(?:mailer-daemon|postmaster|no-?reply|do-?not-?reply|owne
 _LONGEST_SUBJECT = 400
 _REFERENCES = 20
 _SHOWN_CODES = 10
+_ENCODED = "=?"  # begins what `EmailMessage` decodes, wherever it stands, and may then be unable to write
 
 
 @frozen
@@ -250,11 +251,12 @@ class Message:
         :param to: unless said, the envelope's sender (RFC 3834 §4), which nobody can make anybody else but by forging all of it.
         """
         answer = EmailMessage(policy=policy.SMTPUTF8 if not (self.sender + self.recipient).isascii() else policy.SMTP)
-        answer["From"] = sender or self.recipient
-        answer["To"] = to or self.sender
+        own, stranger = self.recipient, self.sender
+        answer["From"] = sender or (own if _ENCODED not in own else f"postmaster@{own.rpartition('@')[2]}")
+        answer["To"] = to or (stranger if _ENCODED not in stranger else "undisclosed-recipients:;")
         answer["Subject"] = _oneLine(subject) or self._answering()
         answer["Auto-Submitted"] = "auto-replied"
-        if ids := [each for each in (*self.references, self.messageId) if each and each.isascii() and each.isprintable()]:
+        if ids := [each for each in (*self.references, self.messageId) if _isPlain(each)]:
             answer["References"] = " ".join(f"<{each}>" for each in ids[:1] + ids[1:][-_REFERENCES:])
         if (own := self.messageId) and own in ids:
             answer["In-Reply-To"] = f"<{own}>"
@@ -269,9 +271,15 @@ class Message:
         return subject if subject[:3].lower() == "re:" else f"Re: {subject}".strip()
 
 
+def _isPlain(messageId: str) -> bool:
+    """Whether it can be written as it is."""
+    return bool(messageId) and messageId.isascii() and messageId.isprintable() and _ENCODED not in messageId
+
+
 def _oneLine(text: str) -> str:
     """What a header field can say of it."""
-    return "".join(each if each.isprintable() else " " for each in text[:_LONGEST_SUBJECT]).strip()
+    line = "".join(each if each.isprintable() else " " for each in text[:_LONGEST_SUBJECT]).strip()
+    return line.replace(_ENCODED, "= ?")
 
 
 def _trimmed(url: str) -> str:

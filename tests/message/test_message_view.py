@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from email.message import EmailMessage
 
 import pytest
@@ -108,3 +109,37 @@ def test_anything_can_be_looked_at(content: bytes) -> None:
     message = Message(content)
     assert isinstance(message.text + message.html + message.subject, str)
     assert isinstance(message.links() + [each.name for each in message.attachments], list)
+
+
+_PIECES = [
+    *(b"\r\n", b": ", b";", b"=", b"<", b">", b"@", b"a", b"\0", b"\xff", b"\xed\xa0\x80", b'"'),
+    *(b"=?utf-7?q?+2AA-?=", b"=?utf-8?q?=E2=80=A8?=", b"=?utf-8?q?=ff?="),
+    *(b"Subject", b"From", b"Message-ID", b"References", b"Content-Type", b"Content-Disposition", b"Content-Transfer-Encoding"),
+    *(b"base64", b"multipart/mixed", b"multipart/report", b"message/rfc822", b"text/html", b"charset=utf-7", b"charset=utf-16"),
+    *(b"boundary=b", b"\r\n--b\r\n", b"filename*=utf-8''%ff%00", b"attachment", b"<a href=", b"&#" + b"9" * 5000, b"code 1234"),
+]
+
+
+_SENDERS = ["", "a@b.example", "=?utf-8?q?=ff?=@b.example"]
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=40).map(b"".join), st.sampled_from(_SENDERS))
+def test_anything_can_be_answered_and_written_down(content: bytes, sender: str) -> None:
+    """A function that raises for what a stranger wrote would be called again for days."""
+    message = Message(content, sender, ("c@d.example",))
+    assert message.isAutomatic in (True, False)
+    assert message.reply(message.text or "x", html=message.html).as_bytes()
+    for each in message.attachments:
+        assert (each.safeName + each.type).encode() and "/" not in each.safeName
+    "".join((message.subject, message.text, message.html, *message.links(), *message.all("From"))).encode()
+
+
+@pytest.mark.parametrize("word", ["=?utf-16?q?=D8=00?=", "=?utf-8?q?=ff?="])
+def test_what_looks_encoded_and_is_not_can_be_answered(word: str) -> None:
+    """The standard library decodes what it is given to write, and could not write it then."""
+    encoded = b64encode(word.encode()).decode()
+    header = f"Message-ID: <{word}>\r\nSubject: =?utf-8?b?{encoded}?=\r\n\r\n".encode()
+    message = Message(header, f"{word}@b.example", (f"{word}@example.org",))
+    answer = Message(message.reply("x").as_bytes())
+    assert answer["From"] == "postmaster@example.org" and answer["To"] == "undisclosed-recipients:;"
+    assert answer.subject.startswith("Re: = ?utf-")
