@@ -126,6 +126,16 @@ class ICheckedStore(Interface):
         """What is wrong; nothing is changed. Sessions go on meanwhile; it may take as long as reading all there is."""
 
 
+class IRepairedStore(ICheckedStore):
+    """A store that can mend what `check` finds."""
+
+    async def repair(isRehearsal: bool) -> list[Damage]:
+        """Mend what can be mended; what was done. Nobody else may be using the store.
+
+        :param isRehearsal: change nothing; what would be done.
+        """
+
+
 class IAccount(Interface):
     """One account's mailboxes, seen by one identity. Cheap: a session holds one; it need not be closed.
 

@@ -29,6 +29,14 @@ class Access:
         finally:
             remote.close()
 
+    def alone(self, operation: str, **arguments: Any) -> Any:
+        """Have something done that takes long and that no server may do. :raises Problem: one runs; and as `perform`."""
+        remote = Remote.connect(os.path.join(self._place.data, "control"))
+        if remote is not None:
+            remote.close()
+            raise Problem(f"{operation} needs the store for itself: stop the server first")
+        return self._performHere(operation, arguments, lambda progress: None)
+
     def follow(self, operation: str, tell: Callable[[dict[str, Any]], object], **arguments: Any) -> Any:
         """Have something done that takes long (`tasks`); what comes of it. Who interrupts it ends it, and can begin it again.
 

@@ -21,8 +21,8 @@ from mailfw.delivery.queue.queue import blobsOf as blobsOfQueue
 from mailfw.delivery.queue.restored import resume
 from mailfw.delivery.queue.schema import SCHEMA as QUEUE
 from mailfw.hooks.greylist import SCHEMA as GREYLIST
-from mailfw.interfaces import IFiledStore
-from mailfw.moving import Progress
+from mailfw.interfaces import IFiledStore, IMailStore
+from mailfw.moving import Progress, Stopped
 from mailfw.moving.journal import SCHEMA as MOVING
 from mailfw.sql import Connection, Database, Schema
 from mailfw.storage.content import BLOB
@@ -68,8 +68,8 @@ class Pace:
 
 
 async def backUp(system: System, progress: Progress, directory: str, previous: str = "") -> dict[str, Any]:
-    """Make a set of the system; what is in it. :raises Problem: :raises Stopped:"""
-    turns = _Turns(system)
+    """Make a set of the system; what is in it. :raises Problem: it cannot be made, or was stopped."""
+    turns = _Turns(system.store, system.reactor)
     maker = Maker(_places(system), directory, previous, SHELVES, f"mailfw {__version__}", Pace(progress), turns)
     progress.account = directory
     begun = time.monotonic()
@@ -85,6 +85,8 @@ async def backUp(system: System, progress: Progress, directory: str, previous: s
         manifest = await made
     except BackupError as error:
         raise Problem(str(error)) from None
+    except Stopped:
+        raise Problem("the backup was stopped, and nothing is left of it") from None
     finally:
         system.reactor.removeSystemEventTrigger(trigger)
         ended.callback(None)
@@ -94,8 +96,9 @@ async def backUp(system: System, progress: Progress, directory: str, previous: s
 class _Turns:
     """Gives a thread one account's files after another, by way of the store. What goes wrong there is raised as it is."""
 
-    def __init__(self, system: System) -> None:
-        self._system = system
+    def __init__(self, store: IMailStore, reactor: Any) -> None:
+        self._store = store
+        self._reactor = reactor
         self._failures: list[BaseException] = []
 
     def __call__(self, take: Callable[[Sequence[str]], None]) -> None:
@@ -110,14 +113,13 @@ class _Turns:
             return Deferred.fromCoroutine(self._run(careful))
 
         wait: Callable[..., None] = blockingCallFromThread  # whose types know no Deferred of None
-        wait(self._system.reactor, run)
+        wait(self._reactor, run)
         if self._failures:
             raise self._failures[0]
 
     async def _run(self, take: Callable[[Sequence[str]], None]) -> None:
-        store = self._system.store
-        if IFiledStore.providedBy(store):
-            await IFiledStore(store).takeFiles(take)
+        if IFiledStore.providedBy(self._store):
+            await IFiledStore(self._store).takeFiles(take)
 
 
 def summary(directory: str, manifest: Manifest) -> dict[str, Any]:

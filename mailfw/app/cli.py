@@ -19,7 +19,7 @@ _COMMANDS = {
     "user": "Accounts: add, passwd, app-password, suspend, resume, list, remove, import.",
     "alias": "Addresses that lead to others: add, list, remove.",
     "mailbox": "An account's mailboxes.",
-    "store": "All the mail: copy it from one store to another, check that it is whole.",
+    "store": "All the mail: copy, import, export it; check and repair the store.",
     "backup": "Make a backup of all of it, or verify one.",
     "restore": "Make a data directory of a backup.",
     "code": "Functions that addresses belong to: list, match.",

@@ -16,7 +16,7 @@ from mailfw.app.datadir import DataDirectory
 from mailfw.app.faraway import RemotePlace, logIn
 from mailfw.app.problem import Problem
 from mailfw.errors import Refusal
-from mailfw.interfaces import ICheckedStore, IMailStore, IStoreAccounts
+from mailfw.interfaces import ICheckedStore, IMailStore, IRepairedStore, IStoreAccounts
 from mailfw.moving import Carrier, Exporter, Files, Folder, Importer, Journal, Progress, RemoteAccount, Summary, Variant
 from mailfw.values import Identity, accountName
 
@@ -283,6 +283,14 @@ async def checkStore(system: System, progress: Progress) -> list[dict[str, Any]]
     return [asdict(damage) for damage in await ICheckedStore(store).check()]
 
 
+async def repairStore(system: System, progress: Progress, isRehearsal: bool = True) -> list[dict[str, Any]]:
+    """Mend the system's store, in which nobody else may work; what was done, or would be. :raises Problem: the store cannot."""
+    store = system.store
+    if not IRepairedStore.providedBy(store):
+        raise Problem(f"{system.configuration.store} cannot mend itself")
+    return [asdict(damage) for damage in await IRepairedStore(store).repair(isRehearsal)]
+
+
 OPERATIONS: dict[str, Callable[..., Coroutine[Any, Any, Any]]] = {
     "backup": backUp,
     "store check": checkStore,
@@ -290,4 +298,5 @@ OPERATIONS: dict[str, Callable[..., Coroutine[Any, Any, Any]]] = {
     "store export": exportMail,
     "store import": importMail,
     "store import remote": importRemote,
+    "store repair": repairStore,
 }

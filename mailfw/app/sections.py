@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -376,6 +377,8 @@ class Route(Section):
 def _module(value: str) -> str:
     if not all(word.isidentifier() for word in value.split(".")):
         raise ValueError(f'"{value}" is no module: write "tickets", without a path or ".py"')
+    if value.partition(".")[0] in (*sys.stdlib_module_names, "mailfw", "twisted"):
+        raise ValueError(f'"{value}" is the name of a module that others need: give yours another')
     return value
 
 

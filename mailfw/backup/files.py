@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 
-from mailfw.backup.manifest import CHUNK, Tell
+from mailfw.backup.manifest import CHUNK, BackupError, Tell
 
 SYNC_EVERY = 8 << 20
 """Octets after which what was written is brought to disk, so that others' syncs never wait for much of ours."""
+
+MARK = "not-whole"
+"""A file that says of the directory in which it is that it may be thrown away."""
 
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
 
@@ -45,6 +49,19 @@ def copy(source: str, target: str, tell: Tell) -> str:
             os.utime(descriptor, ns=(status.st_mtime_ns, status.st_mtime_ns))
             os.fsync(descriptor)
     return digest.hexdigest()
+
+
+def begin(folder: str) -> None:
+    """Make a directory that is not whole yet; what an earlier try has left of it is cleared away.
+
+    :raises BackupError: something else is there.
+    """
+    if os.path.lexists(folder) and not os.path.exists(os.path.join(folder, MARK)):
+        raise BackupError(f"{folder} is in the way, and is nothing that was interrupted: remove it")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.mkdir(folder, 0o700)
+    with open(os.path.join(folder, MARK), "wb"):
+        pass
 
 
 def sync(path: str) -> None:

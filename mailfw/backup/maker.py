@@ -15,14 +15,13 @@ from contextlib import contextmanager
 
 from attrs import define, evolve, field, frozen
 
-from mailfw.backup.files import copy, link, sync
+from mailfw.backup.files import MARK, begin, copy, link, sync
 from mailfw.backup.manifest import MANIFEST, BackupError, Held, Item, Manifest, Tell, digestOf
 from mailfw.backup.moment import Pinned, isDatabase, pin
 
 PARTIAL = ".partial"
 """What the name of a set ends in for as long as it is not whole."""
 
-_MARK = "not-whole"
 _INSTANTS = 20
 _TRIES = 5  # at a file that others change at the time
 _BESIDE = ("-wal", "-shm", "-journal")
@@ -112,13 +111,8 @@ class Maker:
     @contextmanager
     def _space(self) -> Iterator[None]:
         """The directory that becomes the set; what an earlier try has left is cleared away."""
-        if os.path.lexists(self._folder) and not os.path.exists(os.path.join(self._folder, _MARK)):
-            raise BackupError(f"{self._folder} is in the way, and is no backup that was interrupted: remove it")
-        shutil.rmtree(self._folder, ignore_errors=True)
-        os.mkdir(self._folder, 0o700)
+        begin(self._folder)
         try:
-            with open(os.path.join(self._folder, _MARK), "wb"):
-                pass
             yield
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -237,8 +231,9 @@ class Maker:
 
     def _file(self, place: Place, path: str) -> None:
         inPlace = os.path.relpath(path, place.path)
-        if not place.isLeft(inPlace):
-            self._manifest.files.append(self._item(_inSet(place, path), path, place.isSettled(inPlace)))
+        isSettled = place.isSettled(inPlace)
+        if not place.isLeft(inPlace) and (isSettled or not _isOfDatabase(path)):
+            self._manifest.files.append(self._item(_inSet(place, path), path, isSettled))
         self._done.add(path)
 
     def _item(self, path: str, source: str, isSettled: bool) -> Item:
@@ -285,7 +280,7 @@ class Maker:
             file.write(self._manifest.dump())
             file.flush()
             os.fsync(file.fileno())
-        os.unlink(os.path.join(self._folder, _MARK))
+        os.unlink(os.path.join(self._folder, MARK))
         for folder, _, _ in os.walk(self._folder):
             sync(folder)
         os.rename(self._folder, self.target)
@@ -312,3 +307,9 @@ def _databases(place: Place) -> Iterator[str]:
 
 def _inSet(place: Place, path: str) -> str:
     return os.path.normpath(os.path.join(place.name, os.path.relpath(path, place.path)))
+
+
+def _isOfDatabase(path: str) -> bool:
+    """Whether a file is a database, or what SQLite keeps beside one: one that is not taken yet was made after the instant."""
+    owners = [path, *(path.removesuffix(end) for end in _BESIDE if path.endswith(end))]
+    return any(os.path.isfile(owner) and isDatabase(owner) for owner in owners)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from attrs import define
 
-from mailfw.backup.files import copy, sync
+from mailfw.backup.files import MARK, begin, copy, sync
 from mailfw.backup.manifest import BackupError, Flaw, Held, Manifest, Tell, verify
 from mailfw.sql import SchemaMismatch
 
@@ -64,14 +64,15 @@ class Restorer:
     def _fill(self, manifest: Manifest, targets: Mapping[str, str]) -> None:
         folders = {name: target + RESTORING for name, target in targets.items()}
         for folder in folders.values():
-            shutil.rmtree(folder, ignore_errors=True)
             os.makedirs(os.path.dirname(folder), 0o700, exist_ok=True)
+            begin(folder)
         try:
             self._copy(manifest, folders)
             for held in manifest.databases:
                 if held.kind in self.prepares:
                     self.prepares[held.kind](_within(folders, held.path), manifest.moment)
             for folder in folders.values():
+                os.unlink(os.path.join(folder, MARK))
                 self._finish(folder)
             for name in sorted(targets, key=lambda name: name == _DATA):  # the data directory last: then it is a system
                 os.rename(folders[name], targets[name])
@@ -82,8 +83,6 @@ class Restorer:
             raise
 
     def _copy(self, manifest: Manifest, folders: Mapping[str, str]) -> None:
-        for folder in folders.values():
-            os.mkdir(folder, 0o700)
         for item in manifest.files:
             target = _within(folders, item.path)
             os.makedirs(os.path.dirname(target), 0o700, exist_ok=True)

@@ -34,6 +34,9 @@ from mailfw.message.source import headerOf
 from mailfw.message.view import Message
 from mailfw.values import Address, Consequence, Envelope, Fate, MessageSource, Outcome, Recipient, Resolution, Target
 
+TIMEOUT = 60.0
+"""Seconds that a call has of which nothing else is said."""
+
 FAILED = "4.3.0"
 LOOP = "5.4.6"
 _TOLD = 1000
@@ -168,7 +171,7 @@ class _ToFunctions:
             return Outcome(Fate.FAILED, MessageRefused(text), text, LOOP)
         functions = self._functions
         try:
-            seconds = functions.surroundings.seconds(route.timeout or 0)
+            seconds = functions.surroundings.seconds(TIMEOUT if route.timeout is None else route.timeout)
             returned = await functions.runner.call(match, message, seconds, functions.calls)
             outcome = await Meaning(message, self._envelope, recipient, functions.surroundings).of(resultsOf(returned))
         except Stopped:

@@ -58,7 +58,7 @@ def load(names: Sequence[str], path: str, before: Loaded | None = None) -> Loade
     digest = _digest(path, names)
     if digest == before.digest and not before.failures:
         return before
-    replaced = _forget(path)
+    replaced = _forget(path, names)
     routes: dict[str, tuple[Route, ...]] = {}
     failures = []
     with _lookingIn(path):
@@ -89,16 +89,19 @@ def _digest(path: str, names: Sequence[str]) -> bytes:
     return found.digest()
 
 
-def _forget(path: str) -> dict[str, ModuleType]:
-    """Take out of `sys.modules` what is from files below the directory, or has the name of one that is. → what it was."""
+def _forget(path: str, names: Sequence[str]) -> dict[str, ModuleType]:
+    """Take out of `sys.modules` what is from files below the directory, and what has one of these names where a file has it now.
+    A file that is only called as another module is (`json.py`) takes nothing from anybody. → what it was.
+    """
     if not path:
         return {}
     inside = Path(path).resolve()
-    names = {each.stem for each in inside.glob("*.py")} | {each.parent.name for each in inside.glob("*/__init__.py")}
+    there = {each.stem for each in inside.glob("*.py")} | {each.parent.name for each in inside.glob("*/__init__.py")}
+    meant = there & {name.partition(".")[0] for name in names}
     gone = {}
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if name.partition(".")[0] in names or (file and Path(file).resolve().is_relative_to(inside)):
+        if name.partition(".")[0] in meant or (file and Path(file).resolve().is_relative_to(inside)):
             gone[name] = sys.modules.pop(name)
     return gone
 

@@ -15,7 +15,7 @@ from functools import cached_property
 
 from attrs import field, frozen
 
-from mailfw.message import decoding, markup, mime, parameter, structure, words
+from mailfw.message import decoding, dsn, markup, mime, parameter, structure, words
 from mailfw.message.charset import decode
 from mailfw.message.header import values
 from mailfw.message.mime import Part
@@ -29,7 +29,6 @@ _CODE = re.compile(r"(?<![\w.,:/+#-])(?:\d{4,8}|\d{3}[ -]\d{3})(?![\w/:-]|[.,]\d
 _ANNOUNCED = re.compile(r"\b(?:code|pin|otp|passcode|one-time|password|token)\b[^\n\d]{0,60}$", re.IGNORECASE)
 _UNSAFE_IN_NAMES = re.compile(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]+')
 _LONGEST_NAME = 120
-_BULK = ("bulk", "list", "junk")
 _NOBODY = re.compile(r"(?:mailer-daemon|postmaster|no-?reply|do-?not-?reply|owner-.*|.*-request|.*-owner)\Z", re.IGNORECASE)
 _LONGEST_SUBJECT = 400
 _REFERENCES = 20
@@ -164,14 +163,8 @@ class Message:
     def isAutomatic(self) -> bool:
         """Whether no person wrote it to this address: a report, an automatic answer (RFC 3834), a mailing list's or bulk mail. No
         program should answer it."""
-        return (
-            not self.sender
-            or bool(_NOBODY.match(self.sender.rpartition("@")[0]))
-            or self.get("Auto-Submitted", "no").partition(";")[0].strip().lower() != "no"
-            or self.get("Precedence").strip().lower() in _BULK
-            or any(name in self for name in ("List-Id", "List-Unsubscribe", "List-Post", "X-Auto-Response-Suppress", "X-Loop"))
-            or self._root.contentType.mediaType == b"multipart/report"
-        )
+        isNobodys = not self.sender or _NOBODY.match(self.sender.rpartition("@")[0]) is not None
+        return isNobodys or dsn.isAutomatic(self._header) or "X-Loop" in self
 
     # --- Texts and attachments ---------------------------------------------------------------------------------------
 

@@ -214,8 +214,9 @@ def _singleMessages(path: str, names: list[str], index: Any, losses: list[str]) 
 def _noted(note: dict[str, Any], date: float) -> tuple[frozenset[str], float]:
     """What our index says of a message, as far as it makes sense."""
     flags, at = note.get("flags"), note.get("date")
-    isDate = isinstance(at, (int, float)) and 0 <= at < 1 << 40
-    return ours(flags if isinstance(flags, list) else ()), float(at) if isDate else date
+    if isinstance(at, (int, float)) and 0 <= at < 1 << 40:
+        date = float(at)
+    return ours(flags if isinstance(flags, list) else ()), date
 
 
 def _pieces(descriptor: int) -> Iterator[bytes]:

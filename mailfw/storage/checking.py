@@ -46,12 +46,13 @@ _BLOBS = f"""SELECT c.body, e.size FROM content c JOIN email e ON CASE e.content
 
 def _look(kind: str, text: str, statement: str) -> Look:
     def look(place: str, connection: Connection) -> list[Damage]:
-        return _told(kind, place, text, [str(row[0]) for row in connection.execute(statement)])
+        return told(kind, place, text, [str(row[0]) for row in connection.execute(statement)])
 
     return look
 
 
-def _told(kind: str, place: str, text: str, names: list[str]) -> list[Damage]:
+def told(kind: str, place: str, text: str, names: list[str]) -> list[Damage]:
+    """One line of some names, or none where there are none."""
     if not names:
         return []
     shown = ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
@@ -61,7 +62,7 @@ def _told(kind: str, place: str, text: str, names: list[str]) -> list[Damage]:
 def integrity(place: str, connection: Connection) -> list[Damage]:
     """What the database itself finds wrong with its file."""
     said = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(100)")]
-    return [] if said == ["ok"] else _told("file", place, "the database file is damaged: restore it from a backup", said)
+    return [] if said == ["ok"] else told("file", place, "the database file is damaged: restore it from a backup", said)
 
 
 _COMMON: tuple[Look, ...] = (
@@ -96,6 +97,6 @@ def blobs(store: IBlobStore, place: str, connection: Connection) -> list[Damage]
         except OSError:
             missing.append(path)
     return [
-        *_told("missing blob", place, "files of large messages are missing: restore them from a backup", missing),
-        *_told("wrong blob", place, "files of large messages have another size: restore them from a backup", short),
+        *told("missing blob", place, "files of large messages are missing: restore them from a backup", missing),
+        *told("wrong blob", place, "files of large messages have another size: restore them from a backup", short),
     ]

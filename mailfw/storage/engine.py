@@ -8,6 +8,7 @@ the reactor's thread.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -18,9 +19,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from mailfw.errors import Refusal, Unavailable
-from mailfw.sql import Connection, Database
+from mailfw.sql import Connection, Database, Undo
 from mailfw.sql.blobs import IBlobStore, drop
-from mailfw.storage import checking, messages, quota, removal, tree
+from mailfw.storage import checking, mending, messages, quota, removal, tree
 from mailfw.storage.apply import Step, apply, steps
 from mailfw.storage.bells import Bell, Bells
 from mailfw.storage.candidates import candidates
@@ -400,6 +401,30 @@ class Engine:
         if self.blobs is not None:
             found += await self.database.read(partial(checking.blobs, self.blobs, path))
         return found
+
+    async def repair(self, isRehearsal: bool) -> list[Damage]:
+        """Mend this file; what was done, or would be."""
+        path = self.database.path
+        broken = await self.database.read(partial(checking.integrity, path))
+        if broken:
+            return broken
+
+        def work(connection: Connection) -> list[Damage]:
+            aside = mending.nowhere if isRehearsal else partial(mending.putAside, os.path.join(os.path.dirname(path), "lost"))
+            mended = mending.mend(path, self.blobs, aside, connection)
+            if isRehearsal:
+                raise Undo(mended)
+            return mended
+
+        done = await self.database.write(work)
+        self._caches.clear()
+        if self.blobs is not None:
+            done += await self.database.read(partial(mending.dropOrphans, path, self.blobs, isRehearsal))
+        if done and self._indexer is not None:
+            done += checking.told("index", path, "the search index is made anew", [self._indexer.index.path])
+            if not isRehearsal:
+                self._indexer.discard()
+        return done
 
     # --- Views
 

@@ -6,8 +6,10 @@ yet. While mail keeps coming, the indexer waits for at most `PATIENCE` seconds, 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -216,6 +218,12 @@ class Indexer:
         """After `find`, in the reactor's thread: what is damaged is made anew, not at once."""
         if self._isDamaged and self._delayed is None and self._working is None:
             self._wait(QUIET)
+
+    def discard(self) -> None:
+        """Take the index away: a new one is made when there is time. Blocks."""
+        for path in (self.index.path, f"{self.index.path}-wal", f"{self.index.path}-shm"):
+            with suppress(FileNotFoundError):
+                os.unlink(path)
 
     async def close(self) -> None:
         """End; a batch under way is ended first. Whoever asks goes on asking, until the index itself is closed."""

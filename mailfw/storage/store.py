@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from mailfw.errors import NoPermission
-from mailfw.interfaces import ICheckedStore, IFiledStore, IHealth, IMailStore, IStoreAccounts
+from mailfw.interfaces import IFiledStore, IHealth, IMailStore, IRepairedStore, IStoreAccounts
 from mailfw.storage import rights
 from mailfw.storage.account import Account
 from mailfw.storage.across import Across
@@ -21,7 +21,7 @@ from mailfw.tally import Health
 from mailfw.values import Damage, Identity, MessageSource, Outcome, Target
 
 
-@implementer(IMailStore, IStoreAccounts, ICheckedStore, IFiledStore, IHealth)
+@implementer(IMailStore, IStoreAccounts, IRepairedStore, IFiledStore, IHealth)
 class Store:
     """Accounts over some engines.
 
@@ -67,6 +67,10 @@ class Store:
     async def check(self) -> list[Damage]:
         """What is wrong in any of the files."""
         return [damage for engine in self._engines for damage in await engine.check()]
+
+    async def repair(self, isRehearsal: bool) -> list[Damage]:
+        """What was mended, or would be, in any of the files."""
+        return [damage for engine in self._engines for damage in await engine.repair(isRehearsal)]
 
     async def takeFiles(self, take: Callable[[Sequence[str]], None]) -> None:
         """Let files be taken that hold mail and change."""

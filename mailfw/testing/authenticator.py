@@ -30,6 +30,7 @@ from mailfw.interfaces import (
     IAuthenticator,
     ICredentialKinds,
     IIdentitySource,
+    IOptionsContext,
     IQuotas,
     IUserList,
     IVerifierSource,
@@ -74,7 +75,7 @@ HOSTILE_USERS = (
 HOSTILE_PASSWORDS = ("", "\0", "correct horse\0", "\ud800", "x" * 1_000_000, "*", "!", "%s{0}", "\r\n")
 
 
-@implementer(IAuthContext)
+@implementer(IAuthContext, IOptionsContext)
 @define
 class AuthContext:
     """An `IAuthContext` for tests: everything at once, in the caller's thread, on a fake clock."""
@@ -86,6 +87,7 @@ class AuthContext:
     mailboxes: tuple[Create, ...] = ()
     expiry: Mapping[SpecialUse, float] = field(factory=dict)
     clock: Clock = field(factory=Clock)
+    options: Any = None  # the plugin's own model
 
     @property
     def reactor(self) -> Any:

@@ -11,7 +11,14 @@ from typing import Any, TypeVar
 
 import pytest
 
-from mailfw.interfaces import IAuthenticator, IMailStore, IMailStorePlugin, ISimpleStore, IStoreContext
+from mailfw.interfaces import (
+    IAuthenticator,
+    IMailStore,
+    IMailStorePlugin,
+    IOptions,
+    ISimpleStore,
+    IStoreContext,
+)
 from mailfw.plugins import Kind
 from mailfw.testing.authenticator import AuthContext, AuthenticatorContract
 from mailfw.testing.hook import HookContract
@@ -42,9 +49,9 @@ def contractOf(
     """
     if kind is Kind.STORE:
         isFull = IMailStorePlugin.providedBy(plugin)
-        return _full(plugin, argument, isPersistent) if isFull else _simple(plugin, argument, isTraced)
+        return _full(plugin, argument, options, isPersistent) if isFull else _simple(plugin, argument, options, isTraced)
     if kind is Kind.AUTHENTICATOR:
-        return _accounts(plugin, argument)
+        return _accounts(plugin, argument, options)
     given = {"plugin": plugin, "argument": argument, "options": options}
     return type("Contract", ({Kind.HOOK: _Hook, Kind.ROUTE: _Route, Kind.SERVICE: ServiceContract}[kind],), given)
 
@@ -57,6 +64,13 @@ def _judged(opening: Callable[[], T]) -> T:
         pytest.exit(f"the plugin cannot be opened: {error}", returncode=1)
 
 
+def _having(options: Mapping[str, Any], plugin: Any, context: Any) -> Any:
+    """A context of ours, with `options` as the plugin's model understands them, where it brings one."""
+    if IOptions.providedBy(plugin):
+        context.options = IOptions(plugin).model.model_validate(dict(options))
+    return context
+
+
 class _Hook(HookContract):
     def openHook(self) -> Any:
         return _judged(super().openHook)
@@ -67,29 +81,29 @@ class _Route(RouteContract):
         return _judged(super().openRoute)
 
 
-def _simple(plugin: Any, argument: str, traced: bool) -> type:
+def _simple(plugin: Any, argument: str, options: Mapping[str, Any], traced: bool) -> type:
     class Simple(SimpleStoreContract):
         isTraced = traced
 
         def openStore(self) -> ISimpleStore:
-            store: ISimpleStore = _judged(lambda: plugin.openSimpleStore(argument, self.context))
+            store: ISimpleStore = _judged(lambda: plugin.openSimpleStore(argument, _having(options, plugin, self.context)))
             return store
 
     return Simple
 
 
-def _full(plugin: Any, argument: str, persistent: bool) -> type:
+def _full(plugin: Any, argument: str, options: Mapping[str, Any], persistent: bool) -> type:
     class Full(MailStoreContract):
         isPersistent = persistent
 
         def openStore(self, directory: str, context: IStoreContext) -> IMailStore:
-            store: IMailStore = _judged(lambda: plugin.openStore(argument, context))
+            store: IMailStore = _judged(lambda: plugin.openStore(argument, _having(options, plugin, context)))
             return store
 
     return Full
 
 
-def _accounts(plugin: Any, argument: str) -> type:
+def _accounts(plugin: Any, argument: str, options: Mapping[str, Any]) -> type:
     class Accounts(AuthenticatorContract):
         @pytest.fixture(autouse=True)
         def _place(self, request: pytest.FixtureRequest, tmp_path: Any) -> None:
@@ -99,7 +113,7 @@ def _accounts(plugin: Any, argument: str) -> type:
 
         def openAuthenticator(self, accounts: Mapping[str, str]) -> IAuthenticator:
             context = AuthContext(data=self.data)
-            source: IAuthenticator = _judged(lambda: plugin.openAuthenticator(argument, context))
+            source: IAuthenticator = _judged(lambda: plugin.openAuthenticator(argument, _having(options, plugin, context)))
             return source
 
     return Accounts

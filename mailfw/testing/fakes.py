@@ -15,6 +15,7 @@ from mailfw.interfaces import (
     IDelivery,
     IDirectory,
     IMailStore,
+    IOptionsContext,
     IRouter,
     IStoreContext,
     IUserList,
@@ -42,11 +43,12 @@ START = 1_790_000_000.0
 """When fake clocks begin: 2026-09-21 14:13:20 UTC."""
 
 
-@implementer(IStoreContext)
+@implementer(IStoreContext, IOptionsContext)
 class FakeStoreContext:
     """Opens stores inline, on a fake clock that starts at `START`."""
 
     isInline = True
+    options: Any = None  # the plugin's own model, where it has one
 
     def __init__(self, data: str, domains: Sequence[str] = ("localhost",), clock: Clock | None = None) -> None:
         self.reactor: Any = clock or Clock()

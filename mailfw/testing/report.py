@@ -3,7 +3,7 @@ test that hangs, with the process.
 
 Each line of the report is a JSON object: `file` and `test` (the test's id in it), `promise` (in words), `outcome` (of
 `OUTCOMES`), `sentence` (what was seen instead, or why it was not tried) and `seconds`. The line of a test that begins says
-`under way`: where no other follows, the process ended in it. A test that hangs cannot be left, since it may wait in C or keep
+`under way`: where no other follows, the process died in it. A test that hangs cannot be left, since it may wait in C or keep
 the reactor; so the process ends, and whoever runs it begins again with the tests that the report does not have
 (`--mailfw-report` is read first, and appended to).
 """
@@ -23,7 +23,7 @@ import pytest
 
 from mailfw.testing.promises.broken import BrokenPromise, sentence
 
-OUTCOMES = "under way", "kept", "broken", "skipped", "hung"
+OUTCOMES = "under way", "kept", "broken", "skipped", "hung", "died"
 HUNG = 70
 """The status of a process that was ended in a test that hangs."""
 
@@ -68,12 +68,16 @@ class Report:
         timer.daemon = True
         timer.start()
         try:
-            return (yield)
+            result = yield
+        except pytest.exit.Exception as error:  # the plugin cannot be tried at all
+            self._write(item, promise, "broken", str(error), time.monotonic() - begun)
+            raise
         finally:
             timer.cancel()
             timer.join()
-            outcome, said = self._told.pop(item.nodeid, ("kept", ""))
-            self._write(item, promise, outcome, said, time.monotonic() - begun)
+        outcome, said = self._told.pop(item.nodeid, ("kept", ""))
+        self._write(item, promise, outcome, said, time.monotonic() - begun)
+        return result
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

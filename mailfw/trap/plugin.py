@@ -58,9 +58,12 @@ def mailfwServer(_mailfwListening: TrapServer, _mailfwLoop: Loop) -> Trap:
 
 
 @pytest.fixture
-def mailfw(_mailfwListening: TrapServer, _mailfwLoop: Loop) -> Trap:
+def mailfw(_mailfwListening: TrapServer, _mailfwLoop: Loop) -> Iterator[Trap]:
     """A mail server that takes everything and lets nothing leave, empty: see docs/trap.md."""
     from mailfw.trap.trap import Trap
 
     _mailfwLoop.wait(_mailfwListening.begin())
-    return Trap(_mailfwListening, _mailfwLoop)
+    trap = Trap(_mailfwListening, _mailfwLoop)
+    yield trap
+    if unmet := trap.unmet:
+        pytest.fail(f"the test asked for failures that nobody met: {'; '.join(unmet)}", pytrace=False)

@@ -109,14 +109,18 @@ class System:
         self.router.hooks = self.stages
 
     def load(self, modules: Sequence[str], path: str) -> None:
-        """Give functions their addresses, and run them as a server does; what waits for our own store goes there now, too.
+        """Give functions their addresses, whose domains become the trap's, and run them as a server does; what waits for our own
+        store goes there now, too.
 
         :raises Exception: whatever a module raises; RouteError:
         """
         loaded = load(modules, path)
         for failed in loaded.failures:
             raise failed.error
-        table = Table(loaded.all, self.people.domains)
+        named = [route.pattern.domain[0] for route in loaded.all if len(route.pattern.domain) == 1]
+        domains = tuple(dict.fromkeys((*self.people.domains, *(each for each in named if isinstance(each, str)))))
+        table = Table(loaded.all, domains)
+        self.people.domains = domains
         self._runner = self._runner or Runner(self._reactor)
         around = Surroundings(
             HOSTNAME, self.people.domains[0], time.time, self.people.resolvePeople, self.router.sendingOn, mailboxName, seconds
@@ -133,6 +137,14 @@ class System:
             self._relay.start()
         else:
             self._relay.replaceRoutes(routes)
+
+    async def problems(self) -> list[str]:
+        """What functions failed with whose mail waits for another call: the address, and the exception in one line."""
+        return [
+            f"{entry.recipient.address}: {entry.reply}"
+            for entry in (await self.queue.list(limit=1000)).entries
+            if entry.attempts and self.people.isRouted(entry.recipient.address)
+        ]
 
     def _ring(self) -> None:
         """Ring when the reactor has done with what it does now: whoever hears it may be a test that goes on at once."""

@@ -17,11 +17,15 @@ _REPLY = re.compile(r"([45]\d\d)(?: ([45]\.\d{1,3}\.\d{1,3}))?(?: ([^\r\n]*))?")
 
 @define(eq=False)
 class Failure:
-    """What is answered instead. :ivar times: how often yet. :ivar recipient: whom it is about; empty: anybody."""
+    """What is answered instead. :ivar times: how often yet. :ivar recipient: whom it is about; empty: anybody.
+
+    :ivar reply: as it was asked for.
+    """
 
     result: Result
     times: int
     recipient: str = ""
+    reply: str = ""
 
     def concerns(self, event: Event) -> bool:
         """Whether the event is about that recipient."""
@@ -42,7 +46,17 @@ class Stages:
     def failNext(self, reply: str, stage: str, times: int = 1, recipient: str = "") -> None:
         """:raises ValueError: that is no reply of an error, or nobody is answered at that stage."""
         at = Stage(stage)
-        self.failures.setdefault(at, []).append(Failure(_result(reply, at), times, recipient))
+        self.failures.setdefault(at, []).append(Failure(_result(reply, at), times, recipient, reply))
+
+    def unmet(self) -> list[str]:
+        """Failures that were asked for and that nobody has come to yet, in words."""
+        return [
+            f'"{failure.reply}" at {stage.value}'
+            + (f" for {failure.recipient}" if failure.recipient else "")
+            + (f", {failure.times} times" if failure.times > 1 else "")
+            for stage, failures in self.failures.items()
+            for failure in failures
+        ]
 
     async def ask(self, event: Event) -> Decision:
         """The next failure that is asked for there, or nothing against it."""

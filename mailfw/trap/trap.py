@@ -154,7 +154,8 @@ class Messages(Sequence[Message]):
                         self._taken.add(number)
                         return message
                 if isLate:
-                    raise NothingArrived(self._told(wanted, timeout, list(found.values())))
+                    problems = "".join(f"; {each}" for each in await self._system.problems())
+                    raise NothingArrived(self._told(wanted, timeout, list(found.values())) + problems)
                 isLate = await rings.get()
         finally:
             if timer.active():
@@ -292,10 +293,11 @@ class Trap:
         self._loop.wait(catch())
 
     def load(self, *modules: str, path: str = "") -> None:
-        """Let functions have their addresses that are in these modules (mail to code), at the trap's domains.
+        """Let functions have their addresses that are in these modules (mail to code). Domains that their
+        patterns spell out become the trap's.
 
         :param path: a directory in which they are looked for first; what is in it is imported anew for each test.
-        :raises Exception: whatever a module raises; RouteError: a pattern is of another domain.
+        :raises Exception: whatever a module raises.
         """
 
         async def begin() -> None:
@@ -307,15 +309,7 @@ class Trap:
     def problems(self) -> list[str]:
         """What functions failed with whose mail waits for another call: the address, and the exception in one line."""
 
-        async def waiting() -> list[str]:
-            entries = (await self._system.queue.list(limit=1000)).entries
-            return [
-                f"{entry.recipient.address}: {entry.reply}"
-                for entry in entries
-                if entry.attempts and self._system.people.isRouted(entry.recipient.address)
-            ]
-
-        return self._loop.wait(waiting())
+        return self._loop.wait(self._system.problems())
 
     def failNext(self, reply: str, stage: str = "rcpt_to", times: int = 1, recipient: str = "") -> None:
         """Answer with an error where a message comes to a stage next; of several that fit, what was asked for first goes first.
@@ -324,12 +318,31 @@ class Trap:
         :param stage: `connect`, `ehlo`, `auth`, `mail_from`, `rcpt_to`, `data`, `end_of_message` …: `mailfw.stages.Stage`.
         :param times: how often. :param recipient: only about that one.
         :raises ValueError: that is no reply of an error, or nobody is answered at that stage.
+
+        A test at whose end the server was never brought to say it fails.
         """
 
         async def ask() -> None:
             self._system.stages.failNext(reply, stage, times, recipient)
 
         self._loop.wait(ask())
+
+    @property
+    def unmet(self) -> list[str]:
+        """Failures that were asked for and that nobody has come to yet, in words."""
+
+        async def look() -> list[str]:
+            return self._system.stages.unmet()
+
+        return self._loop.wait(look())
+
+    def forgetFailures(self) -> None:
+        """Ask for no failure any more."""
+
+        async def forget() -> None:
+            self._system.stages.failures.clear()
+
+        self._loop.wait(forget())
 
 
 def _isIn(wanted: str | re.Pattern[str], text: str) -> bool:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import resource
+import shlex
 import signal
 import smtplib
 import sqlite3
@@ -34,7 +35,18 @@ def begin(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     paths = os.pathsep.join([PROJECT, *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": paths}
     streams: dict[str, Any] = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
-    return lambda *words: subprocess.Popen([*PROGRAM, *words], cwd=tmp_path, env=environment, text=True, **streams)
+
+    def begin(*words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*PROGRAM, *words],
+            cwd=tmp_path,
+            env=environment,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # who runs the tests may ignore it
+            **streams,
+        )
+
+    return begin
 
 
 @pytest.fixture
@@ -125,9 +137,10 @@ def test_whatWasAcknowledgedBeforeIsThere(start: Any, command: Command, tmp_path
     assert command("--data", "back", "store", "check").stdout == "the store is whole\n"
 
 
-def test_aClientResynchronisesWithAnOlderState(start: Any, command: Command, tmp_path: Path) -> None:
+@pytest.mark.parametrize("store", ["sqlite:mail", "maildir:mail", "textfile:mail"])
+def test_aClientResynchronisesWithAnOlderState(start: Any, command: Command, tmp_path: Path, store: str) -> None:
     """A cache from after the backup: a message more is flagged, one is gone, two have come. All of that has not happened."""
-    server = start()
+    server = start(f"--store={store}")
     server.waitFor("mailfw is up")
     deliver(server, 1, 5)
     with login(server) as client:
@@ -146,7 +159,7 @@ def test_aClientResynchronisesWithAnOlderState(start: Any, command: Command, tmp
     lives: list[tuple[set[bytes], set[int], set[bytes]]] = []
     for life in "first", "second":
         restored(command, tmp_path / "set", life)
-        back = start(f"--data={life}")
+        back = start(f"--data={life}", f"--store={store}")
         back.waitFor("mailfw is up")
         with login(back) as client:
             client.enable("QRESYNC")
@@ -259,6 +272,17 @@ def test_aServerThatIsStoppedStopsIt(start: Any, begin: Any, tmp_path: Path) -> 
     assert not list(tmp_path.glob("set*"))
 
 
+def test_whoInterruptsTheCommandGetsNothing(start: Any, begin: Any, tmp_path: Path) -> None:
+    large(start)
+    backup = begin("backup", "set")
+    while not list((tmp_path / "set.partial").glob("data/mail/*.sqlite")):
+        assert backup.poll() is None
+    backup.send_signal(signal.SIGINT)
+    assert backup.communicate(timeout=30)[1] == "mailfw: the backup was stopped, and nothing is left of it\n"
+    assert backup.returncode == 1
+    assert not list(tmp_path.glob("set*"))
+
+
 def test_aFullDiskIsOneLineAndTheServerServesOn(start: Any, command: Command, tmp_path: Path) -> None:
     server = large(start, 20)
     before = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
@@ -276,6 +300,25 @@ def test_aFullDiskIsOneLineAndTheServerServesOn(start: Any, command: Command, tm
     deliver(server, 20, 1)
     assert len(subjects(server)) == 21
     assert command("backup", "set").returncode == 0
+
+
+def test_everyNightOneMoreAndTheOldestGoes(start: Any, command: Command, tmp_path: Path) -> None:
+    """`etc/mailfw-backup`, as the timer runs it."""
+    large(start, 1, 400_000)
+    (tmp_path / "program").write_text(f"#!/bin/sh\nexec {shlex.join(PROGRAM)} \"$@\"\n")
+    (tmp_path / "program").chmod(0o700)
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "sets" / "diary").mkdir()
+    environment = {**os.environ, "PYTHONPATH": PROJECT, "MAILFW": str(tmp_path / "program")}
+    made = []
+    for _ in range(3):
+        words = [f"{PROJECT}/etc/mailfw-backup", "sets", "2"]
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith("the backup is whole\n")
+        made.append(max(path.name for path in (tmp_path / "sets").glob("20*")))
+        time.sleep(1.1)  # sets are named by the second
+    assert {path.name for path in (tmp_path / "sets").iterdir()} == {"diary", *made[1:]}
 
 
 def test_whatIsWrongIsSaidInOneLineAndForPrograms(command: Command, tmp_path: Path) -> None:

@@ -214,6 +214,16 @@ def test_hooksAreCheckedWithTheRest(tmp_path: Path) -> None:
     assert (good.hook[0].stage, good.hook[0].deadline, good.hook[0].onFailure) == (["data"], 3.0, "tempfail")
 
 
+def test_modulesOfFunctionsAreCheckedWithTheRest(tmp_path: Path) -> None:
+    modules = 'modules = ["own.tickets", "tickets.py!", "email.own"]\n'
+    text = SMALL + "[code]\n" + modules + 'timeout = "0s"\nconcurrency = 0\nretry = ["soon"]\n'
+    found = "\n".join(mistakes(tmp_path, text))
+    assert '"tickets.py!" is no module: write "tickets"' in found
+    assert '"email.own" is the name of a module that others need' in found
+    assert all(word in found for word in ("code.timeout", "code.concurrency", '"soon" is no interval'))
+    assert "own.tickets" not in found
+
+
 def test_mailThatLeavesIsCheckedWithTheRest(tmp_path: Path) -> None:
     text = (
         SMALL

@@ -159,6 +159,61 @@ def test_aBrokenPromiseIsNamed(made: Path) -> None:
     assert "FAILED" in checked.stdout and "test_aMessageComesBackOctetForOctet" in checked.stdout
 
 
+GREMLIN = """
+import os, time
+
+from mailfw.app.templates.storage.mailfw_specimen import SpecimenPlugin, SpecimenStore
+
+
+class GremlinStore(SpecimenStore):
+    def read(self, account, folder, entry):
+        if entry.key == "nobody":
+            time.sleep(1000)
+        return super().read(account, folder, entry)
+
+    def token(self, account, folder):
+        os._exit(9)
+
+    def newKey(self, account, folder, message):
+        return "always the same"
+
+
+class GremlinPlugin(SpecimenPlugin):
+    prefix = "gremlin"
+
+    def openSimpleStore(self, argument, context):
+        return GremlinStore(os.path.join(context.data, "gremlin.sqlite"), context.now)
+
+
+plugin = GremlinPlugin()
+"""
+
+
+def test_whatHangsOrDiesIsNamedAndTheOthersAreTried(tmp_path: Path) -> None:
+    plugins = tmp_path / "twisted" / "plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "gremlin.py").write_text(GREMLIN)
+    some = "Vanished or tokenStays or equalMessagesHave or theStoreProvides"
+    words = ("plugin", "check", "gremlin", "--patience", "2", "--only", some)
+    main = "from mailfw.app.cli import main; main()"
+    checked = run(sys.executable, "-c", main, *words, "--json", path=tmp_path, directory=tmp_path)
+    assert checked.returncode == 1
+    found = {result["promise"]: result for result in json.loads(checked.stdout)}
+    assert {promise: result["outcome"] for promise, result in found.items()} == {
+        "The store provides what it says": "kept",
+        "Equal messages have keys of their own": "broken",
+        "What is gone has vanished": "hung",
+        "The token stays while nothing changes": "died",
+    }
+    hung = found["What is gone has vanished"]["sentence"]
+    assert hung.startswith("it did not end within 2 seconds") and hung.endswith("gremlin.py:10 in read")
+    assert found["The token stays while nothing changes"]["sentence"] == "the process ended, with status 9"
+    shown = run(sys.executable, "-c", main, *words, path=tmp_path, directory=tmp_path)
+    assert shown.returncode == 1
+    assert "\nHUNG TestPlugin::test_whatIsGoneHasVanished - What is gone has vanished. Instead: it did not end" in shown.stdout
+    assert "\nDIED TestPlugin::test_theTokenStaysWhileNothingChanges - " in shown.stdout
+
+
 def test_namesAreChecked(tmp_path: Path) -> None:
     for name in ("", "-", "Attic", "9lives", "a_b", "a--b", "a-", "a/b", "../x", "ä", "a b", "x" * 33, "specimen\n"):
         refused = command("new", "storage", "--in", str(tmp_path), "--", name)

@@ -189,3 +189,65 @@ def test_mailComesFromFilesOnce(system: None, command: Command, tmp_path: Path) 
     ):
         done = command("store", "import", *words)
         assert (done.stderr, done.returncode) == (f"mailfw: {said}\n", 1)
+
+
+def test_mailGoesIntoFilesAndBack(system: None, command: Command, tmp_path: Path) -> None:
+    for name in ("jsmith", "mbrain"):
+        command("user", "add", name, "--password-stdin", given="mailfw\n")
+    mbox(tmp_path / "Work.mbox", 3)
+    command("store", "import", "jsmith", "Work.mbox")
+    done = command("store", "export", "jsmith", "out", "--mailbox", "Work", "--json")
+    assert done.returncode == 0, done.stderr
+    assert os.listdir(tmp_path / "out") == ["Work.mbox"]
+    done = command("store", "import", "mbrain", "out")
+    assert done.stdout.splitlines()[1].split()[-5:] == ["1", "3", "0", "96", "B"]
+    done = command("store", "export", "jsmith", "out")
+    assert done.stderr == f"mailfw: {tmp_path}/out cannot be written: something is there already\n"
+
+
+def test_mailComesFromAnotherServer(start: Any, command: Command, tmp_path: Path) -> None:
+    server = start()
+    server.waitFor("mailfw is up")
+    port = server.port("imap")
+    with imaplib.IMAP4("127.0.0.1", port, timeout=30) as client:
+        client.login("jsmith", "mailfw")
+        client.append("INBOX", "(\\Flagged)", '"01-Jan-2020 12:00:00 +0000"', b"Subject: new\r\n\r\nHello\r\n")
+        client.append("Sent", None, None, b"Subject: sent\r\n\r\nHello\r\n")
+    (tmp_path / "password").write_text("mailfw\n")
+    words = ("store", "import", "mbrain", f"imap://jsmith@127.0.0.1:{port}/", "--password-file", "password")
+    refused = command(*words)
+    assert "cannot prove who it is" in refused.stderr and refused.returncode == 1
+    for expected in ((2, 0), (0, 2)):
+        assert summary(command(*words, "--insecure", "--json")) == {f"imap://jsmith@127.0.0.1:{port}/": expected}
+    with imaplib.IMAP4("127.0.0.1", port, timeout=30) as client:
+        client.login("mbrain", "mailfw")
+        client.select("INBOX")
+        [text] = client.fetch("1", "(FLAGS INTERNALDATE)")[1]
+        assert b"\\Flagged" in text and b"1-Jan-2020 12:00:00 +0000" in text
+    for url, said in (
+        ("imap://jsmith:x@127.0.0.1/", "a password does not belong into a URL"),
+        ("imap://127.0.0.1/", "is no address of an IMAP account"),
+        ("imap://jsmith@127.0.0.1:99999/", "is no address of an IMAP account"),
+    ):
+        assert said in command("store", "import", "mbrain", url, "--password-file", "password").stderr
+    wrong = command(*words, "--insecure", "--folder", "Nix")
+    assert "has no mailbox 'Nix'" in wrong.stderr
+
+
+def test_aStoreIsMendedWhenNoServerRuns(start: Any, command: Command, tmp_path: Path) -> None:
+    (tmp_path / "mailfw-data").mkdir()
+    maildir(tmp_path / "old")
+    command("store", "copy", f"maildir:{tmp_path}/old", "sqlite:mail", "--account", "jsmith")
+    for file in (tmp_path / "mailfw-data" / "mail").glob("*.sqlite"):
+        with sqlite3.connect(file) as connection:
+            connection.execute("UPDATE mailbox SET unseen = unseen + 1 WHERE name = 'INBOX'")
+        connection.close()
+    done = command("store", "repair")
+    assert "Nothing was changed" in done.stdout and command("store", "check").returncode == 1
+    done = command("store", "repair", "--yes", "--json")
+    assert [one["kind"] for one in json.loads(done.stdout)] == ["counters", "index"], done.stderr
+    assert command("store", "check").returncode == 0
+    assert command("store", "repair").stdout == "there is nothing to mend\n"
+    start().waitFor("mailfw is up")
+    done = command("store", "repair")
+    assert (done.stderr, done.returncode) == ("mailfw: store repair needs the store for itself: stop the server first\n", 1)

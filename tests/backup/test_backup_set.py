@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from mailfw.backup import BackupError, Maker, Manifest, Place, Restorer, Shelf, verify
 from mailfw.backup import files as filing
@@ -203,6 +204,19 @@ def test_allComesBackAsItWas(system: Path) -> None:
     assert [(held.kind, held.version) for held in manifest.databases] == [("box", 1)]
 
 
+def test_aDatabaseThatIsMadeMeanwhileIsNotTornApart(system: Path) -> None:
+    """It was not there at the instant, and so it is not in the set; its file without its log would be nothing whole."""
+    late: list[sqlite3.Connection] = []
+
+    def turns(take: Any) -> None:
+        late.append(database(system / "late.sqlite"))
+
+    target, _ = make(system, turns=turns)
+    assert (system / "late.sqlite-wal").stat().st_size
+    assert not list((target / "data").glob("late*"))
+    late[0].close()
+
+
 def test_blobsAreLinkedAndOtherFilesCopied(system: Path) -> None:
     target, _ = make(system)
     assert (target / "data/a.blobs/ab/abcd").samefile(system / "a.blobs/ab/abcd")
@@ -268,6 +282,20 @@ def test_aManifestThatIsDamagedIsSaid(system: Path) -> None:
     path.unlink()
     with pytest.raises(BackupError, match="is no backup"):
         verify(str(target), silent)
+
+
+def test_aManifestLeadsNowhereElse(system: Path) -> None:
+    target, manifest = make(system)
+    for path in "data/../../out", "other/out", "../out", "data//out", "/out":
+        item = evolve(manifest.files[-1], path=path)
+        (target / "out").touch()
+        where = Path(os.path.normpath(target / path.lstrip("/")))
+        where.parent.mkdir(parents=True, exist_ok=True)
+        where.write_bytes((target / manifest.files[-1].path).read_bytes())
+        (target / MANIFEST).write_bytes(evolve(manifest, files=[item], directories=[]).dump())
+        with pytest.raises(BackupError):
+            restored(target, system.parent / "back")
+        assert not list(system.parent.glob("back*"))
 
 
 def test_aSetOfANewerProgramIsRefused(system: Path) -> None:
@@ -337,3 +365,32 @@ def test_whoeverWantsNoMoreOfItGetsNothing(system: Path) -> None:
     with pytest.raises(Enough):
         make(system, tell=tell)
     assert not list(system.parent.glob("set*"))
+
+
+def test_aRestoreThatWasInterruptedIsBegunAgain(system: Path) -> None:
+    """As by kill -9: what is left has not the name of a data directory, and is cleared away by the next; nothing else is."""
+    target, _ = make(system)
+    back = system.parent / "back"
+    left = system.parent / "back.restoring"
+    left.mkdir()
+    (left / "half").touch()
+    with pytest.raises(BackupError, match="in the way"):
+        restored(target, back)
+    assert (left / "half").exists() and not back.exists()
+    (left / "not-whole").touch()
+    restored(target, back)
+    assert not left.exists() and not (back / "half").exists() and not (back / "not-whole").exists()
+
+
+@pytest.mark.parametrize("function", ["fsync", "mkdir", "rename", "chmod"])
+def test_aDiskThatIsFullWhileItIsRestoredLeavesNothing(system: Path, monkeypatch: pytest.MonkeyPatch, function: str) -> None:
+    target, _ = make(system)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, function, full)
+        with pytest.raises(BackupError, match="No space left on device; nothing was restored"):
+            restored(target, system.parent / "back")
+    assert not list(system.parent.glob("back*"))

@@ -15,7 +15,7 @@ from alike import PORTS
 from attrs import define, field
 from blocks import ROOT
 
-_OF_THE_SYSTEM = re.compile(r"(?<![\w./-])/(?:(?:etc|run|var/lib|var/log)/mailfw|srv/mail|usr/local/bin/)")
+_OF_THE_SYSTEM = re.compile(r"(?<![\w./-])/(?:(?:etc|run|var/backups|var/lib|var/log)/mailfw|srv/mail|usr/local/bin/)")
 _MESSAGE_ID = "<20261124012315.004151@client.example>"
 
 

@@ -24,7 +24,7 @@ BLOCKS = {page: blocks(page) for page in pages()}
 ALL = [block for found in BLOCKS.values() for block in found]
 WITH_BLOCKS = [page for page, found in BLOCKS.items() if any(not block.excuse and not block.test for block in found)]
 
-NOT_RUN = 27
+NOT_RUN = 28
 """How many blocks no test can run. A page that adds one says why, and changes this number."""
 
 

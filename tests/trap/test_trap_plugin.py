@@ -32,13 +32,13 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
-def passes(pytester: pytest.Pytester, suite: str, count: int, isTwisted: bool = False) -> pytest.RunResult:
-    """The suite passes, with so many tests, under plain pytest or under pytest-twisted."""
+def passes(pytester: pytest.Pytester, suite: str, count: int, isTwisted: bool = False, errors: int = 0) -> pytest.RunResult:
+    """The suite passes, with so many tests, under plain pytest or under pytest-twisted; so many fail at their ends."""
     pytester.makepyfile(test_suite=SEND + suite)
     options = [] if entry_points(group="pytest11", name="mailfw") else ["-p", PLUGIN]
     options += [] if isTwisted else ["-p", "no:twisted"]
     result = pytester.runpytest_subprocess(*options, timeout=60)
-    result.assert_outcomes(passed=count)
+    result.assert_outcomes(passed=count, errors=errors)
     return result
 
 
@@ -84,11 +84,38 @@ def test_empty(mailfw, number):
     assert list(jsmith) == []
     send(mailfw, ["jsmith@localhost", "somebody@example.com"])
     assert len(jsmith) == len(mailfw.outbox) == 1
-    mailfw.failNext("451 4.7.1 not now", stage="mail_from")
     mailfw.catchAll()
 """,
         count=3,
     )
+
+
+def test_a_failure_that_nobody_met_is_told(pytester: pytest.Pytester) -> None:
+    """And the next test begins without it."""
+    result = passes(
+        pytester,
+        """
+def test_unmet(mailfw):
+    mailfw.failNext("451 4.7.1 not now", stage="mail_from", times=2)
+    mailfw.failNext("550 5.1.1 nobody", recipient="x@localhost")
+    with pytest.raises(smtplib.SMTPSenderRefused):
+        send(mailfw)
+
+def test_empty(mailfw):
+    assert mailfw.unmet == []
+    mailfw.account("jsmith")
+    send(mailfw)
+
+def test_forgotten(mailfw):
+    mailfw.failNext("451 4.7.1 not now", stage="mail_from")
+    assert mailfw.unmet == ['"451 4.7.1 not now" at mail_from']
+    mailfw.forgetFailures()
+""",
+        count=3,
+        errors=1,
+    )
+    told = '*nobody met: "451 4.7.1 not now" at mail_from; "550 5.1.1 nobody" at rcpt_to for x@localhost'
+    result.stdout.fnmatch_lines([told])
 
 
 def test_who_is_still_connected_is_cut_off(pytester: pytest.Pytester) -> None:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,10 @@ kind = Kind(kind)
 TestPlugin = contractOf(kind, plugins().find(kind, word), argument, options, isTraced, not isVolatile)
 """
 """The module that the test runner is given: a plugin is tried in a process of its own, and nobody here imports tests."""
+
+_REPORT = "mailfw.testing.report"
+_RAN = (0, 1, 5)
+"""A test runner's status when it came to the end: all well, something failed, nothing left to do."""
 
 _OWN = """\
 from {module} import {name} as TestPlugin
@@ -136,8 +140,10 @@ def new(kind: str, name: str, parent: str, asJSON: bool) -> None:
 @click.option("--volatile", "isVolatile", is_flag=True, help="What the full store keeps is gone when it is closed.")
 @click.option("--contract", metavar="MODULE:CLASS", help="Run the plugin's own test class in place of the contract of its kind.")
 @click.option("--only", metavar="WORDS", help="Run the tests whose names have these words, as `pytest -k` takes them.")
+@click.option("--patience", metavar="SECONDS", type=click.FloatRange(min=1), default=60.0, help="What a test may take [60].")
 @click.option("--verbose", "-v", "isVerbose", is_flag=True, help="Name each promise.")
-def check(name: str, isVerbose: bool, **chosen: Any) -> None:
+@asJSON
+def check(name: str, isVerbose: bool, asJSON: bool, **chosen: Any) -> None:
     """Run the contract on an installed plugin, and report as a test runner does.
 
     NAME is its word in configuration. The plugin is opened in an empty directory, in a process of its own; no running server
@@ -145,28 +151,64 @@ def check(name: str, isVerbose: bool, **chosen: Any) -> None:
     --argument that leads where messages may go. A source of accounts is only asked about accounts that it does not have,
     unless --contract names a test class that knows some.
 
+    A promise in which the plugin hangs is broken: its process ends after --patience, and another goes on with the next one.
+    So it is where the process dies. With --json nothing is printed but, for each promise, what became of it: kept, broken,
+    hung, died or skipped, and in a sentence what was seen.
+
     Exit status: 0 every promise is kept, 1 one is broken. Needs mailfw[test].
 
     \b
     Examples:
       mailfw plugin check attic --argument attic.sqlite
       mailfw plugin check attic --only "append or durable" -v
+      mailfw plugin check attic --json | jq '.[] | select(.outcome == "broken")'
       mailfw plugin check doorman --contract doorman_tests:TestDoorman
     """
     source = _own(chosen["contract"]) if chosen["contract"] else _generic(name, chosen)
     if find_spec("pytest") is None or find_spec("pytest_twisted") is None:
         raise Problem("the test runner is not installed: pip install 'mailfw[test]'")
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     with tempfile.TemporaryDirectory(prefix="mailfw-check-") as directory:
         module = Path(directory, f"test_{name.replace('-', '_')}.py")
         module.write_text(source, encoding="utf-8")
-        words = [sys.executable, "-m", "pytest", str(module), "-p", "no:cacheprovider", "--rootdir", directory, "--tb=short"]
-        words += ["--import-mode=importlib", f"--basetemp={directory}/places", "-rfEs", "-v" if isVerbose else "-q"]
+        words = ["--tb=short", "-rfEs", "-v" if isVerbose else "-q", f"--mailfw-patience={chosen['patience']}"]
         words += ["-k", chosen["only"]] if chosen["only"] else []
-        status = subprocess.run([*words, "-c", os.devnull], env=environment, check=False).returncode
-    if status not in (0, 1):
-        raise Problem(f"{name} was not checked: the test runner's status is {status}")
+        status, results = _checked(module, words, asJSON)
+    if asJSON:
+        printJSON(results)
+    for result in results:
+        if result["outcome"] in ("hung", "died") and not asJSON:  # the test runner could not say it
+            click.echo(f"{result['outcome'].upper()} {result['test']} - {result['promise']}. Instead: {result['sentence']}")
     click.get_current_context().exit(status)
+
+
+def _checked(module: Path, words: Sequence[str], isQuiet: bool) -> tuple[int, list[dict[str, Any]]]:
+    """Run a module of tests, going on in another process where one has to end. → exit status, and what became of each test."""
+    directory = module.parent
+    report = directory / "report"
+    runner = [sys.executable, "-m", "pytest", str(module), "-p", "no:cacheprovider", f"--rootdir={directory}", "-c", os.devnull]
+    runner += ["--import-mode=importlib", f"--basetemp={directory}/places", "-p", _REPORT, f"--mailfw-report={report}", *words]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    while True:
+        known = len(_lines(report))
+        run = subprocess.run(runner, env=environment, check=False, stdout=subprocess.PIPE if isQuiet else None)
+        lines = _lines(report)
+        isDead = len(lines) > known and lines[-1]["outcome"] == "under way"  # whatever status the plugin chose
+        if not isDead and (run.returncode in _RAN or len(lines) == known):
+            break
+        if isDead:
+            lost = {"outcome": "died", "sentence": f"the process ended, with status {run.returncode}"}
+            with report.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({**lines[-1], **lost}) + "\n")
+    results = [line for line in _lines(report) if line["outcome"] != "under way"]
+    if run.returncode not in _RAN or not results:
+        click.echo(run.stdout or b"", nl=False, err=True)
+        raise Problem(f"nothing was checked: the test runner's status is {run.returncode}")
+    isBroken = any(result["outcome"] not in ("kept", "skipped") for result in results)
+    return int(isBroken or run.returncode == 1), results
+
+
+def _lines(report: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in report.read_text(encoding="utf-8").splitlines()] if report.exists() else []
 
 
 def _own(contract: str) -> str:

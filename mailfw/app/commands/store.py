@@ -25,6 +25,7 @@ def command() -> None:
     \b
     Example:
       mailfw store copy sqlite:mail maildir:/srv/mail
+      mailfw store import jsmith ~/Maildir
     """
 
 
@@ -109,18 +110,18 @@ def importMail(
     if remote and len(sources) > 1:
         raise Problem("an IMAP account comes alone: give one command for each")
     password = _password(remote[0], isStdin, password_file) if remote else ""
+    paths = [os.path.abspath(source) for source in sources]
     with _Bar("importing") as bar:
         if remote:
             arguments = {"account": account, "url": remote[0], "password": password, "folders": list(folders), "mailbox": mailbox}
             summary = access(ctx).follow("store import remote", bar.tell, **arguments, isInsecure=isInsecure)
         else:
-            paths = [os.path.abspath(source) for source in sources]
             arguments = {"account": account, "sources": paths, "mailbox": mailbox, "variant": variant or ""}
             summary = access(ctx).follow("store import", bar.tell, **arguments)
     if asJSON:
         printJSON(summary)
     else:
-        _show(summary, "FROM", "there was nothing to import")
+        _show(summary, "FROM", "there was nothing to import", dict(zip(paths, sources, strict=False)))
 
 
 def _password(url: str, isStdin: bool, path: str | None) -> str:
@@ -169,7 +170,7 @@ def exportMail(ctx: click.Context, account: str, target: str, kind: str, mailbox
     if asJSON:
         printJSON(summary)
     else:
-        _show(summary, "FROM", "there was nothing to export")
+        _show(summary, "FROM", "there was nothing to export", {os.path.abspath(target): target})
 
 
 @command.command("check")
@@ -193,6 +194,32 @@ def check(ctx: click.Context, asJSON: bool) -> None:
         printTable(("WHAT", "HOW MANY#", "WHERE", "SAYS"), rows, "the store is whole")
     if found:
         ctx.exit(1)
+
+
+@command.command("repair")
+@click.option("--yes", "isMeant", is_flag=True, help="Do it; without, only say what would be done.")
+@click.option("--json", "asJSON", is_flag=True, help="Print what was done as JSON.")
+@click.pass_context
+def repair(ctx: click.Context, isMeant: bool, asJSON: bool) -> None:
+    """Mend what `mailfw store check` finds. The server must be stopped.
+
+    Counters are counted anew, UIDNEXT and MODSEQs raised, the search index is made anew. Messages in no mailbox come into
+    Lost+Found. Messages whose contents are gone or not whole are removed, and named; restore them from a backup if you have one.
+    Of a Maildir or text files the state is compared with them again.
+
+    \b
+    Examples:
+      mailfw store repair
+      mailfw store repair --yes
+    """
+    done = access(ctx).alone("store repair", isRehearsal=not isMeant)
+    if asJSON:
+        printJSON(done)
+        return
+    rows = ((each["kind"], each["count"], each["place"], each["text"]) for each in done)
+    printTable(("WHAT", "HOW MANY#", "WHERE", "DONE" if isMeant else "WOULD BE DONE"), rows, "there is nothing to mend")
+    if done and not isMeant:
+        click.echo("Nothing was changed: give --yes to have it done.")
 
 
 class _Bar:
@@ -241,11 +268,18 @@ class _Bar:
         )
 
 
-def _show(summary: dict[str, Any], first: str = "ACCOUNT", nothing: str = "there was nothing to copy") -> None:
+def _show(
+    summary: dict[str, Any],
+    first: str = "ACCOUNT",
+    nothing: str = "there was nothing to copy",
+    given: dict[str, str] | None = None,
+) -> None:
+    """:param given: paths as somebody has given them."""
     rows = []
     for account in summary["accounts"]:
         boxes = account["mailboxes"]
-        name = account["account"] if account["account"] == account["target"] else f"{account['account']} → {account['target']}"
+        origin, target = ((given or {}).get(account[key], account[key]) for key in ("account", "target"))
+        name = origin if origin == target else f"{origin} → {target}"
         copied, octets, already = (sum(box[key] for box in boxes) for key in ("copied", "octets", "already"))
         rows.append((name, len(boxes), copied, already, sizeText(octets)))
     printTable((first, "MAILBOXES#", "COPIED#", "THERE BEFORE#", "SIZE#"), rows, nothing)

@@ -36,6 +36,7 @@ from mailfw.values import (
     Adopt,
     Append,
     Create,
+    Damage,
     Delete,
     Expunge,
     Fate,
@@ -346,6 +347,14 @@ class SimpleEngine(Engine):
     def _refreshTreeHere(self, ref: AccountRef) -> Touched:
         self._stand(ref)
         return self._reconciler.tree(ref.name, ref.key)
+
+    async def repair(self, isRehearsal: bool) -> list[Damage]:
+        """The same; then all is compared with the files."""
+        done = await super().repair(isRehearsal)
+        if not isRehearsal:
+            for name in sorted(await self.accountNames()):
+                await self.refreshAll(await self.account(name))
+        return done
 
     async def refreshAll(self, account: AccountRef) -> None:
         """Notice everything: folders, and what is in them."""

@@ -42,6 +42,8 @@ def telling(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[Non
         __tracebackhide__ = True
         try:
             await test(*arguments, **named)
+        except pytest.exit.Exception:
+            raise
         except (Exception, pytest.fail.Exception) as error:
             raise _told(test, error) from error
 
@@ -63,6 +65,8 @@ def _tellingPlain(test: Callable[..., None]) -> Callable[..., None]:
         __tracebackhide__ = True
         try:
             test(*arguments, **named)
+        except pytest.exit.Exception:
+            raise
         except (Exception, pytest.fail.Exception) as error:
             raise _told(test, error) from error
 

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from mailfw.interfaces import IAccount, IMailbox, IMailStore, IStoreContext, Row
+from mailfw.interfaces import IAccount, IMailbox, IMailStore, IOptionsContext, IStoreContext, Row
 from mailfw.testing.fakes import START
 from mailfw.testing.promises.broken import telling
 from mailfw.values import (
@@ -69,9 +69,11 @@ class _FakeTime:
         self.callInThread: Any = reactor.callInThread  # type: ignore[attr-defined]
 
 
-@implementer(IStoreContext)
+@implementer(IStoreContext, IOptionsContext)
 class HomeContext:
     """What the store is given: a fake clock in either mode, threads of the real reactor in one."""
+
+    options: Any = None  # the plugin's own model, where it has one
 
     def __init__(self, data: str, clock: Clock, isInline: bool) -> None:
         self.data = data

@@ -194,7 +194,7 @@ class ReadingPromises(Promises):
 
         for name, ask in asked.items():
             kept = [await _kept(ask)]
-            while kept[-1] > PATIENCE and len(kept) < 3:  # another program may have had the processor
+            while kept[-1] > PATIENCE and len(kept) < 6:  # another program may have had the processor
                 kept.append(await _kept(ask))
             assert min(kept) <= PATIENCE, f"{name} kept the reactor for {min(kept):.1f} s; blocking work belongs in a thread"
 
