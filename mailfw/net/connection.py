@@ -35,6 +35,7 @@ from zope.interface import implementer
 
 from mailfw.net import tls
 from mailfw.net.begun import begun
+from mailfw.net.deadline import Deadline
 from mailfw.net.deflate import BrokenStream, Deflate
 from mailfw.net.output import Output
 from mailfw.net.peer import peerOf
@@ -144,13 +145,11 @@ class Connection(TwistedProtocol):
         self._deflate: Deflate | None = None
         self._ending: Deflate | None = None  # the client's end of it is still to come
         self._flushCall: IDelayedCall | None = None
-        self._deadline: float | None = None
-        self._deadlineCall: IDelayedCall | None = None
+        self._deadline = Deadline(context.reactor, self._deadlinePassed)
+        self._cutOff = Deadline(context.reactor, self._cutOffPassed)  # for a client that does not take what is sent
         self._connectedAt = 0.0  # by the reactor's clock, as all deadlines
         self._flowSince, self._flowFrom = 0.0, 0
-        self._blockedSince = 0.0
         self._pausing: Deferred[None] | None = None
-        self._hangUpCall: IDelayedCall | None = None
 
     # --- What a subclass supplies ----------------------------------------------------------------------------------
 
@@ -377,16 +376,7 @@ class Connection(TwistedProtocol):
 
     def setDeadline(self, seconds: float | None) -> None:
         """Call `timedOut` after so many seconds unless this is called again before; None: no deadline."""
-        clock = self.context.reactor
-        if seconds is None or self._isLost:
-            self._deadline = None
-            return
-        self._deadline = clock.seconds() + seconds
-        call = self._deadlineCall
-        if call is None:
-            self._deadlineCall = clock.callLater(seconds, self._checkDeadline)
-        elif call.getTime() > self._deadline:
-            call.reset(seconds)
+        self._deadline.set(None if self._isLost else seconds)
 
     def setLoginDeadline(self) -> None:
         """Call `timedOut` when the client has not logged in `Limits.loginTimeout` seconds after it came, whatever it says: else
@@ -416,10 +406,9 @@ class Connection(TwistedProtocol):
             return
         self._flush()
         self._isClosing = True
-        self._deadline = None
+        self._deadline.set(None)
         self._forgetInput()
-        self._cancelHangUp()
-        self._hangUpCall = self.context.reactor.callLater(self.context.limits.writeTimeout, self.abort)
+        self._cutOff.set(self.context.limits.writeTimeout)
         self._transport.unregisterProducer()
         self._transport.loseConnection()
 
@@ -434,10 +423,9 @@ class Connection(TwistedProtocol):
         elif self.isOpen:
             self._flush()
             self._isClosing = True
-            self._deadline = None
+            self._deadline.set(None)
             self._forgetInput()
-            self._cancelHangUp()
-            self._hangUpCall = self.context.reactor.callLater(LINGER, self.abort)
+            self._cutOff.set(LINGER)
             self._transport.unregisterProducer()
             self._transport.loseWriteConnection()
 
@@ -514,11 +502,8 @@ class Connection(TwistedProtocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._isLost = True
         self._isClosing = True
-        self._deadline = None
-        self._cancelHangUp()
-        if self._deadlineCall is not None:
-            self._deadlineCall.cancel()
-            self._deadlineCall = None
+        self._deadline.cancel()
+        self._cutOff.cancel()
         if self._flushCall is not None:
             self._flushCall.cancel()
             self._flushCall = None
@@ -714,14 +699,10 @@ class Connection(TwistedProtocol):
 
     # --- Deadlines and backpressure ----------------------------------------------------------------------------------
 
-    def _checkDeadline(self) -> None:
-        self._deadlineCall = None
-        if self._deadline is None or self._isClosing:
+    def _deadlinePassed(self) -> None:
+        if self._isClosing:
             return
-        left = self._deadline - self.context.reactor.seconds()
-        if left > 0:
-            self._deadlineCall = self.context.reactor.callLater(left, self._checkDeadline)
-        elif self._isBusy:
+        if self._isBusy:
             # A deadline is for the client. While we are the slow side it starts anew.
             self.setDeadline(60.0)
         else:
@@ -730,22 +711,12 @@ class Connection(TwistedProtocol):
 
     def outputBlocked(self) -> None:
         """The transport's buffer is full: the client has `Limits.writeTimeout` seconds to read some of it."""
-        self._blockedSince = self.context.reactor.seconds()
-        if self._hangUpCall is None and not self._isLost:
-            self._hangUpCall = self.context.reactor.callLater(self.context.limits.writeTimeout, self._checkOutput)
+        if self.isOpen:
+            self._cutOff.set(self.context.limits.writeTimeout)
 
-    def _checkOutput(self) -> None:
-        self._hangUpCall = None
-        if not self._output.isBlocked:
-            return
-        left = self._blockedSince + self.context.limits.writeTimeout - self.context.reactor.seconds()
-        if left > 0:
-            self._hangUpCall = self.context.reactor.callLater(left, self._checkOutput)
-        else:
+    def _cutOffPassed(self) -> None:
+        if self._isClosing:
+            self.abort()
+        elif self._output.isBlocked:
             self.log.info("the client does not read: connection dropped")
             self.abort()
-
-    def _cancelHangUp(self) -> None:
-        if self._hangUpCall is not None and self._hangUpCall.active():
-            self._hangUpCall.cancel()
-        self._hangUpCall = None
