@@ -1,4 +1,4 @@
-"""What is damaged is mended: afterwards nothing contradicts itself, and what could be kept is there."""
+"""Damage is named, and nothing else is; mended, nothing contradicts itself, and what could be kept is there."""
 
 from __future__ import annotations
 
@@ -49,6 +49,61 @@ DAMAGE = {
 }
 
 
+def spoil(path: str | Path, statements: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript(statements)
+    connection.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "maildir"])
+@promise
+async def testAStoreThatIsWholeSaysNothing(tmp_path: Path, kind: str) -> None:
+    store = openStore(tmp_path, kind)
+    assert await store.check() == []
+    await furnish(store)
+    assert await store.check() == []
+    await store.close()
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+@promise
+async def testEachDamageIsNamedAndNoOther(tmp_path: Path, kind: str) -> None:
+    store = openStore(tmp_path)
+    await furnish(store)
+    await store.close()
+    spoil(tmp_path / "mail" / "mail0.sqlite", DAMAGE[kind])
+    store = openStore(tmp_path)
+    assert [damage.kind for damage in await store.check()] == [kind]
+    await store.close()
+
+
+@pytest.mark.parametrize("isShort", [False, True])
+@promise
+async def testAFileOfALargeMessageThatIsNotWholeIsNamed(tmp_path: Path, isShort: bool) -> None:
+    store = openStore(tmp_path)
+    await furnish(store)
+    (blob,) = (tmp_path / "mail" / "blobs0").glob("*/*")
+    if isShort:
+        os.truncate(blob, 1000)
+    else:
+        blob.unlink()
+    [damage] = await store.check()
+    assert (damage.kind, damage.count) == ("wrong blob" if isShort else "missing blob", 1)
+    assert str(blob) in damage.text
+    await store.close()
+
+
+@promise
+async def testAMessageOfASimpleStoreWithoutItsFileIsNamed(tmp_path: Path) -> None:
+    store = openStore(tmp_path, "maildir")
+    await furnish(store)
+    await store.close()
+    spoil(statePath("maildir:mail", str(tmp_path)), "DELETE FROM file WHERE uid = 1")
+    store = openStore(tmp_path, "maildir")
+    assert [(damage.kind, damage.count) for damage in await store.check()] == [("missing files", 2)]
+    await store.close()
+
+
 LARGE = message(9, body="x" * 70 + "\r\n" + "y" * 300_000 + "\r\n")
 ARCHIVE = {1: message(1), 2: message(2), 3: LARGE, 4: message(3)}
 INBOX = {1: message(1), 3: LARGE, 4: message(3)}
@@ -63,12 +118,6 @@ async def mailOf(store: Store) -> dict[str, dict[int, bytes]]:
     names = [info.name for info in await account.mailboxes() if info.isSelectable]
     found = {name: await contents(await account.open(name)) for name in names}
     return {name: mail for name, mail in found.items() if mail}
-
-
-def spoil(path: str | Path, statements: str) -> None:
-    connection = sqlite3.connect(path)
-    connection.executescript(statements)
-    connection.close()
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "maildir"])
