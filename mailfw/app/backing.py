@@ -26,6 +26,7 @@ from mailfw.moving import Progress, Stopped
 from mailfw.moving.journal import SCHEMA as MOVING
 from mailfw.sql import Connection, Database, Schema
 from mailfw.storage.content import BLOB
+from mailfw.storage.files import isDotLock
 from mailfw.storage.restored import renumber
 from mailfw.storage.schema import SCHEMA as STORE
 from mailfw.storage.sqlite import blobsOf
@@ -142,7 +143,7 @@ def _places(system: System) -> list[Place]:
     log = system.configuration.log.file
     isLeft = partial(_isLeft, "" if log == "-" else os.path.relpath(system.configuration.path(log), data))
     if store != data and not store.startswith(data + os.sep):
-        return [Place("data", data, isLeft), Place("store", store, _isCache, _settled(prefix, ""))]
+        return [Place("data", data, isLeft), Place("store", store, _isPassing, _settled(prefix, ""))]
     return [Place("data", data, isLeft, _settled(prefix, os.path.relpath(store, data)))]
 
 
@@ -153,11 +154,12 @@ def _settled(prefix: str, root: str) -> Callable[[str], bool]:
 
 def _isLeft(log: str, path: str) -> bool:
     top = path.partition(os.sep)[0]
-    return top in _OURS or _isCache(path) or (bool(log) and path.startswith(log))
+    return top in _OURS or _isPassing(path) or (bool(log) and path.startswith(log))
 
 
-def _isCache(path: str) -> bool:
-    return path.endswith(_CACHES)
+def _isPassing(path: str) -> bool:
+    """Caches, which are made again, and lock files: restored, one would lock people out of their mail."""
+    return path.endswith(_CACHES) or isDotLock(path)
 
 
 def _isMessage(root: str, path: str) -> bool:

@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from attrs import define, evolve, field, frozen
 
@@ -44,7 +44,7 @@ class Place:
     """A directory that is to be in the set.
 
     :ivar name: under which it is in the set.
-    :ivar isLeft: whether a path in it, relative, is left out.
+    :ivar isLeft: whether a path in it, relative, is left out; that of a directory ends in a slash.
     :ivar isSettled: whether a file there never changes for as long as it has its name, so that a link is as good as a copy.
     """
 
@@ -206,7 +206,7 @@ class Maker:
         for folder, names, _ in os.walk(path, followlinks=True):
             status = os.stat(folder)
             identity = status.st_dev, status.st_ino
-            if identity in seen or folder in self._done or place.isLeft(os.path.relpath(folder, place.path)):
+            if identity in seen or folder in self._done or place.isLeft(os.path.relpath(folder, place.path) + os.sep):
                 names.clear()
                 continue
             seen.add(identity)
@@ -249,11 +249,16 @@ class Maker:
                 pass  # the earlier set is damaged: this one need not be
         if isSettled and link(source, target):
             return self._described(path, "")
-        for _ in range(_TRIES):
-            digest = copy(source, target, self.tell)
-            before, status = status, os.stat(source)
-            if (before.st_size, before.st_mtime_ns) == (status.st_size, status.st_mtime_ns):
-                break
+        try:
+            for _ in range(_TRIES):
+                digest = copy(source, target, self.tell)
+                before, status = status, os.stat(source)
+                if (before.st_size, before.st_mtime_ns) == (status.st_size, status.st_mtime_ns):
+                    break
+        except FileNotFoundError:
+            with suppress(FileNotFoundError):
+                os.unlink(target)  # what went meanwhile is not in the manifest
+            raise
         return self._described(path, digest, status.st_mode & 0o777)
 
     def _described(self, path: str, digest: str, mode: int = 0o600) -> Item:
@@ -291,7 +296,7 @@ def _databases(place: Place) -> Iterator[str]:
     seen: set[tuple[int, int]] = set()
     for folder, names, files in os.walk(place.path, followlinks=True):
         status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen or place.isLeft(os.path.relpath(folder, place.path)):
+        if (status.st_dev, status.st_ino) in seen or place.isLeft(os.path.relpath(folder, place.path) + os.sep):
             names.clear()
             continue
         seen.add((status.st_dev, status.st_ino))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import stat
 import tempfile
@@ -130,6 +131,13 @@ def spooled(chunks: Iterable[bytes]) -> BinaryIO:
 
 
 # --- Dot-locks -------------------------------------------------------------------------------------------------------
+
+_DOT_LOCK = re.compile(r"\.lock(?:\.[0-9]+)?\Z")
+
+
+def isDotLock(path: str) -> bool:
+    """Whether a file's name is that of a lock file, or of one that a process is about to link as such."""
+    return _DOT_LOCK.search(path) is not None
 
 
 @contextmanager

@@ -137,6 +137,32 @@ def test_whatWasAcknowledgedBeforeIsThere(start: Any, command: Command, tmp_path
     assert command("--data", "back", "store", "check").stdout == "the store is whole\n"
 
 
+@pytest.mark.parametrize("store", ["maildir:mail", "textfile:mail"])
+def test_mailboxesCalledAsCachesAndLocksAreThereAndLocksAreNot(start: Any, command: Command, tmp_path: Path, store: str) -> None:
+    """A lock that came back would lock people out of their mail; a mailbox that is called as one must come back."""
+    server = start(f"--store={store}")
+    server.waitFor("mailfw is up")
+    deliver(server, 1, 1)
+    with login(server) as client:
+        client.select("INBOX", readonly=True)
+        for name in ("a.index", "b.lock", "spool"):
+            client.create(name)
+            client.copy("1", name)
+    for folder in list((tmp_path / "mailfw-data" / "mail").rglob("*")):
+        if folder.is_file() and folder.suffix in (".TXT", ""):
+            folder.with_name(folder.name + ".lock").write_text("1:elsewhere\n")
+    assert command("backup", "set").returncode == 0
+    server.stop()
+    assert list((tmp_path / "mailfw-data" / "mail").rglob("*.lock"))
+    restored(command, tmp_path / "set")
+    assert not [path for path in (tmp_path / "back" / "mail").rglob("*.lock") if path.is_file()]
+    back = start(f"--store={store}", "--data=back")
+    back.waitFor("mailfw is up")
+    with login(back) as client:
+        for name in ("INBOX", "a.index", "b.lock", "spool"):
+            assert client.select(name, readonly=True) == ("OK", [b"1"])
+
+
 @pytest.mark.parametrize("store", ["sqlite:mail", "maildir:mail", "textfile:mail"])
 def test_aClientResynchronisesWithAnOlderState(start: Any, command: Command, tmp_path: Path, store: str) -> None:
     """A cache from after the backup: a message more is flagged, one is gone, two have come. All of that has not happened."""

@@ -217,6 +217,28 @@ def test_aDatabaseThatIsMadeMeanwhileIsNotTornApart(system: Path) -> None:
     late[0].close()
 
 
+def test_aFileThatGoesWhileItIsCopiedIsNotThere(system: Path) -> None:
+    """As a lock does, which is gone before it is read to its end: nothing of it is left that the manifest does not know."""
+
+    def tell(path: str, octets: int) -> None:
+        if path.endswith("secret"):
+            (system / "sub" / "secret").unlink(missing_ok=True)
+
+    target, manifest = make(system, tell=tell)
+    assert not (target / "data/sub/secret").exists()
+    assert "data/sub/secret" not in {item.path for item in manifest.files}
+    assert verify(str(target), silent) == []
+
+
+def test_aDirectoryIsNoCacheByItsName(system: Path) -> None:
+    (system / "letters.index").mkdir()
+    (system / "letters.index" / "one").write_bytes(b"1")
+    (system / "one.index").write_bytes(b"a cache")
+    target, _ = make(system)
+    assert (target / "data/letters.index/one").read_bytes() == b"1"
+    assert not (target / "data/one.index").exists()
+
+
 def test_blobsAreLinkedAndOtherFilesCopied(system: Path) -> None:
     target, _ = make(system)
     assert (target / "data/a.blobs/ab/abcd").samefile(system / "a.blobs/ab/abcd")
