@@ -17,7 +17,8 @@ from twisted.logger import Logger
 from mailfw.app.problem import Problem
 from mailfw.delivery.queue import Entry, Filter, Queue, QueuedMessage, State
 from mailfw.message import words
-from mailfw.message.header import firstFields, hasHeaderEnd, headerEnd, unfold
+from mailfw.message.header import firstFields, unfold
+from mailfw.message.source import headerOf
 from mailfw.values import MessageSource
 
 if TYPE_CHECKING:
@@ -222,10 +223,6 @@ class Desk:
 
 def _shown(content: MessageSource) -> dict[str, str]:
     """The fields of a message that say which it is."""
-    seen = b""
-    for piece in content.chunks(HEADER):
-        seen += piece
-        if len(seen) >= HEADER or hasHeaderEnd(seen):
-            break
-    found = firstFields(seen, 0, min(headerEnd(seen), HEADER))
+    header = headerOf(content, HEADER)
+    found = firstFields(header, 0, len(header))
     return {name: words.decode(unfold(found[name.encode()])) for name in SHOWN if name.encode() in found}
