@@ -104,14 +104,14 @@ class Desk:
     async def overview(self) -> dict[str, Any]:
         """The queue at a glance: how many, for whom, what is under way, and what was done since the server started."""
         totals, domains = await self._queue.overview(BUSIEST)
-        relay = self._system.outgoing.relay if self._isRunning else None
+        outgoing = self._system.outgoing if self._isRunning else None
         return {
             **asdict(totals),
             "time": self._now(),
             "isRunning": self._isRunning,
             "domains": [asdict(domain) for domain in domains],
-            "lanes": [asdict(lane) for lane in relay.lanes()] if relay else [],
-            "done": {fate.value: count for fate, count in relay.counts.items()} if relay else {},
+            "lanes": [asdict(lane) for lane in await outgoing.lanes()] if outgoing else [],
+            "done": {fate.value: count for fate, count in outgoing.settled().items()} if outgoing else {},
         }
 
     # --- Steering ----------------------------------------------------------------------------------------------------
