@@ -112,8 +112,8 @@ class Performance:
             yield group
 
     def _newKey(self, add: Add, message: NewMessage) -> str:
-        """The key that the store foretells. One that nobody can write down would be scanned for ever, and each time in vain: it is
-        refused before the store has a message under it. :raises TypeError:"""
+        """The key that the store foretells. What nobody can write down is refused before the store has a message under it: every
+        later scan would find that, and fail. :raises TypeError:"""
         key: object = self.store.newKey(self.account, add.folder, message)
         if not isinstance(key, str) or not key:
             raise TypeError(f"newKey of {type(self.store).__name__} returned {key!r}, which is no key")
