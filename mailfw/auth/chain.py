@@ -86,7 +86,7 @@ class Chain:
                 pass
             except AuthenticationUnavailable as error:
                 away = error
-            except Exception:
+            except (Exception, SystemExit):
                 self.log.failure("the source of accounts {source} failed", source=type(source).__name__)
                 away = AuthenticationUnavailable()
         raise away or refusal
