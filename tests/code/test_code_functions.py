@@ -185,6 +185,19 @@ def test_a_person_is_answered_who_says_so(functions):
     assert handling.send("a@example.org", headers={"Auto-Submitted": "no"}).sent
 
 
+def test_a_test_writes_headers_of_its_own(functions):
+    handled = functions(RETURNS.format("[mail.Deliver(), mail.Deliver(mailbox=message['To'])]")).send(
+        "a@example.org", headers={"To": "everybody@example.org", "From": "b@example.org"}
+    )
+    assert handled.delivered[1].mailbox == "everybody@example.org"
+    assert handled.delivered[0].message.all("From") == ["b@example.org"]
+
+
+def test_a_tag_leads_to_the_account(functions):
+    handling = functions(RETURNS.format("mail.Deliver()"))
+    assert handling.send("a+tea@example.org").delivered[0].account == "a@example.org"
+
+
 def test_hostile_headers_of_what_is_answered(functions):
     """Whatever the message says, the answer is one message, to its sender."""
     handling = functions(RETURNS.format('mail.Reply("x")'))
