@@ -30,6 +30,7 @@ from mailfw.code.running import Runner
 from mailfw.delivery.schedule import parseInterval
 from mailfw.errors import NoSuchRecipient, RelayDenied
 from mailfw.message.view import Message
+from mailfw.storage.flags import encode
 from mailfw.storage.names import mailboxName
 from mailfw.values import Address, Envelope, Fate, Identity, MessageSource, Outcome, Recipient, Resolution, Target, accountName
 
@@ -110,6 +111,7 @@ class Functions:
                 resolve=self._resolve,
                 sendingOn=lambda sender: sender,
                 mailboxName=mailboxName,
+                encodeFlags=encode,
                 seconds=lambda span: float(span) if isinstance(span, int | float) else parseInterval(span)[0],
             ),
         )

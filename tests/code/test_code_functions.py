@@ -250,6 +250,8 @@ def test_what_comes_round_again_goes_back(functions):
         ("[mail.Defer(), mail.Defer()]", "it returns Defer beside something else"),
         ('mail.Deliver("nobody")', "it delivers to nobody@example.org: no such recipient"),
         ('mail.Deliver("jsmith@example.com")', "it delivers to jsmith@example.com: relaying denied"),
+        ('mail.Deliver("jsmith", flags="\\\\Great")', ": there is no such system flag"),
+        ('mail.Deliver("jsmith", flags="two words")', 'it delivers to "INBOX" of jsmith@example.org: '),
         ('mail.Deliver("jsmith", mailbox="a//b")', 'it delivers to "a//b" of jsmith@example.org'),
         ('mail.Deliver("a b")', "it delivers to nobody"),
         ('mail.Send(message, "nowhere")', "it sends to or from what is no address"),
