@@ -33,7 +33,7 @@ _DEPTH = 32  # levels of directories
 _CHUNK = 1 << 18
 _INDEX_OCTETS = 256 << 20
 _SPOOLS = ("/var/mail", "/var/spool/mail")
-_ENCODED = re.compile(r"%([01][0-9A-F]|7F|2[2AEF5]|3[ACEF]|5C|7C|20)")
+_ENCODED = re.compile(r"%([01][0-9A-F]|7F|2[2AEF5]|3[ACEF]|5C|7C|20|[46]3(?=[uU][rR]\Z)|[46]E(?=[eE][wW]\Z))")
 _ENDINGS = re.compile(r"\.(?:mbox|mbx|mbxrd|mboxrd)\Z", re.IGNORECASE)
 
 
