@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from mailfw.sql import Connection
 from mailfw.sql.blobs import IBlobStore
+from mailfw.sql.sqlite import isSystemFault
 from mailfw.storage.content import BLOB, RAW
 from mailfw.storage.flags import DELETED, SEEN
 from mailfw.values import Damage
@@ -40,6 +41,9 @@ _CONTENTS = f"""SELECT 'email ' || e.id FROM email e
 _FILES = """SELECT a.name || ' ' || b.name || ' UID ' || m.uid FROM message m JOIN mailbox b ON b.id = m.mailbox
     JOIN account a ON a.id = b.account
     WHERE b.name IS NOT NULL AND NOT EXISTS (SELECT 1 FROM file WHERE mailbox = m.mailbox AND uid = m.uid)"""
+_NUMBERLESS = """SELECT COALESCE(a.name || ' ' || b.name, 'no mailbox') || ' UID ' || f.uid FROM file f
+    LEFT JOIN mailbox b ON b.id = f.mailbox LEFT JOIN account a ON a.id = b.account
+    WHERE NOT EXISTS (SELECT 1 FROM message WHERE mailbox = f.mailbox AND uid = f.uid)"""
 _BLOBS = f"""SELECT c.body, e.size FROM content c JOIN email e ON CASE e.content WHEN 0 THEN e.id ELSE e.content END = c.id
     WHERE c.encoding = {BLOB}"""
 
@@ -61,7 +65,12 @@ def told(kind: str, place: str, text: str, names: list[str]) -> list[Damage]:
 
 def integrity(place: str, connection: Connection) -> list[Damage]:
     """What the database itself finds wrong with its file."""
-    said = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(100)")]
+    try:
+        said = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(100)")]
+    except Exception as error:
+        if not isSystemFault(error):
+            raise
+        said = [str(error)]
     return [] if said == ["ok"] else told("file", place, "the database file is damaged: restore it from a backup", said)
 
 
@@ -75,7 +84,11 @@ _COMMON: tuple[Look, ...] = (
     _look("missing emails", "messages without their row of contents", _EMAILS),
 )
 
-LOOKS_BESIDE: tuple[Look, ...] = (*_COMMON, _look("missing files", "messages of which no file is known", _FILES))
+LOOKS_BESIDE: tuple[Look, ...] = (
+    *_COMMON,
+    _look("missing files", "messages of which no file is known", _FILES),
+    _look("missing messages", "files whose messages have no row, so that their mailboxes cannot be opened", _NUMBERLESS),
+)
 """At the state beside a simple store. (Its files are compared with it whenever a mailbox is opened.)"""
 
 LOOKS: tuple[Look, ...] = (

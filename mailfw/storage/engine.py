@@ -402,6 +402,8 @@ class Engine:
         found: list[Damage] = []
         for look in checking.LOOKS if self.blobs is not None else checking.LOOKS_BESIDE:
             found += await self.database.read(partial(look, path))
+            if found and look is checking.integrity:
+                return found  # whatever else a damaged file says is no news, or an error
         if self.blobs is not None:
             found += await self.database.read(partial(checking.blobs, self.blobs, path))
         return found

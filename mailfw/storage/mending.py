@@ -81,6 +81,8 @@ _COPIES = f"SELECT e.id, 'email ' || e.id FROM email e WHERE e.copies <> {_TRUE_
 _COPY = f"UPDATE email AS e SET copies = {_TRUE_COPIES} WHERE id = ?"
 _UNUSED = "UPDATE email SET copies = 1 WHERE copies = 0 RETURNING id"
 
+_NUMBERLESS = """DELETE FROM file WHERE NOT EXISTS (SELECT 1 FROM message WHERE mailbox = file.mailbox AND uid = file.uid)
+    RETURNING 'UID ' || uid"""
 _FORGET_SCANS = "UPDATE mailbox SET token = '' WHERE name IS NOT NULL"
 
 
@@ -118,6 +120,8 @@ def mend(place: str, blobs: IBlobStore | None, aside: Callable[[str, bytes | str
     connection.execute(_GRACE_WITHOUT_EMAIL)
     if blobs is None:
         done += _gone("missing files", "messages without a file were removed", place, _WITHOUT_FILE, connection)
+        numberless = [str(name) for (name,) in connection.execute(_NUMBERLESS).fetchall()]
+        done += told("missing messages", place, "files whose messages had no row: they get new UIDs", numberless)
         connection.execute(_FORGET_SCANS)
     else:
         done += _contents(place, blobs, aside, connection)

@@ -104,6 +104,49 @@ async def testAMessageOfASimpleStoreWithoutItsFileIsNamed(tmp_path: Path) -> Non
     await store.close()
 
 
+@promise
+async def testADamagedDatabaseFileIsNamedAsSuch(tmp_path: Path) -> None:
+    """Nothing else can be said of it, and nothing is mended in it."""
+    store = openStore(tmp_path)
+    await furnish(store)
+    account = await store.openAccount(ME, OWNER)
+    await append(account, *(message(number, body="z" * 3000 + "\r\n") for number in range(10, 60)))
+    await store.close()
+    (path,) = (tmp_path / "mail").glob("mail*.sqlite")
+    octets = bytearray(path.read_bytes())
+    pages = range(len(octets) // 8192 * 4096, len(octets), 4096)
+    for page in pages:
+        octets[page : page + 50] = b"\xa5" * 50
+    path.write_bytes(octets)
+    store = openStore(tmp_path)
+    for damages in (await store.check(), await store.repair(isRehearsal=False)):
+        (damage,) = damages
+        assert (damage.kind, str(path) in damage.place) == ("file", True)
+        assert damage.text.startswith("the database file is damaged: restore it from a backup: ")
+    assert path.read_bytes() == octets
+    await store.close()
+
+
+@promise
+async def testFilesOfASimpleStoreWithoutTheirMessagesAreNumberedAnew(tmp_path: Path) -> None:
+    """No mailbox with such a file can be opened, for its name is taken."""
+    store = openStore(tmp_path, "maildir")
+    await furnish(store)
+    await store.close()
+    spoil(statePath("maildir:mail", str(tmp_path)), "DELETE FROM message WHERE uid = 1; UPDATE mailbox SET token = ''")
+    store = openStore(tmp_path, "maildir")
+    kinds = {damage.kind: damage.count for damage in await store.check()}
+    assert kinds["missing messages"] == 2
+    assert "missing messages" in {damage.kind for damage in await store.repair(isRehearsal=True)}
+    assert "missing messages" in {damage.kind for damage in await store.repair(isRehearsal=False)}
+    assert await store.check() == []
+    assert await mailOf(store) == {
+        "INBOX": {3: LARGE, 4: message(3), 5: message(1)},
+        "Archive": {2: message(2), 3: LARGE, 4: message(3), 5: message(1)},
+    }
+    await store.close()
+
+
 LARGE = message(9, body="x" * 70 + "\r\n" + "y" * 300_000 + "\r\n")
 ARCHIVE = {1: message(1), 2: message(2), 3: LARGE, 4: message(3)}
 INBOX = {1: message(1), 3: LARGE, 4: message(3)}
