@@ -28,6 +28,8 @@ WINDOW = 100
 RECIPIENTS = 1000
 """Recipients of one transaction, where the server says nothing (RFC 5321 §4.5.3.1.8 asks it to take 100)."""
 
+UNASKED = "the server says more than it was asked"
+
 
 class TLSFailed(Unreachable):
     """TLS could not be had as it was asked for; the connection is of no more use."""
@@ -39,6 +41,10 @@ class LoginFailed(Unreachable):
 
 class Lost(Exception):
     """A channel has ended, by the server's doing or because it kept us waiting; the text says how."""
+
+
+class OutOfStep(Lost):
+    """The server's replies are not those to our commands: none of them can be relied on."""
 
 
 @frozen
@@ -67,6 +73,10 @@ class Channel(Protocol):
     @property
     def isTLS(self) -> bool:
         """Whether what is said is under TLS."""
+
+    @property
+    def isAhead(self) -> bool:
+        """Whether the server has said something, or begun to, that was not asked for yet."""
 
     def write(self, data: bytes) -> None:
         """Send octets."""
@@ -225,11 +235,21 @@ class ClientSession:
 
     async def _command(self, line: bytes) -> Reply:
         if self.isOpen:
+            self._mustBeInStep()
             self.channel.write(line + b"\r\n")
         answer = await self._reply(self._timeouts.command)
         if answer.code == 421:
             self.giveUp(answer)
         return answer
+
+    def _mustBeInStep(self) -> None:
+        """A reply too many would be taken for that to the next command, the next one for that to the message.
+
+        :raises Unreachable: there is one; a server that was about to end the connection says so in this way, too.
+        """
+        if self.channel.isAhead:
+            self._close()
+            raise Unreachable(UNASKED, status="4.5.0", host=self.host)
 
     def giveUp(self, answer: Reply) -> NoReturn:
         """The server will not have us. :raises Unreachable:"""
@@ -340,6 +360,7 @@ class _Transaction:
         self._window = WINDOW if "PIPELINING" in self._features else 1
         self._sent = 0
         self._answered = 0
+        self._isEarly = False
 
     async def run(self) -> list[Outcome]:
         """:raises Unreachable: nothing was said about it."""
@@ -350,6 +371,8 @@ class _Transaction:
             self._session._close()
             if not self._answered:
                 raise Unreachable(str(error), status="4.4.2", host=self._session.host) from error
+            if isinstance(error, OutOfStep):
+                self._outcomes = [None] * len(self._outcomes)
             self._settleRest(self._session.lost(str(error)))
         return [outcome or self._session.lost("nothing was said of it") for outcome in self._outcomes]
 
@@ -410,7 +433,9 @@ class _Transaction:
         answer = await self._answer(self._timeouts.dataInitiation)
         if answer.code == 354:
             return True
-        self._settleRest(self._session.outcome(answer) if answer.code // 100 != 2 else self._confused(answer))
+        if answer.code // 100 == 2:
+            raise OutOfStep(f"an answer out of place: {answer.said}")
+        self._settleRest(self._session.outcome(answer))
         return False
 
     def _recipientOutcome(self, answer: Reply) -> Outcome:
@@ -420,11 +445,6 @@ class _Transaction:
         elif answer.code == 452 and not answer.enhanced:
             answer = evolve(answer, enhanced="4.5.3")
         return self._session.outcome(answer)
-
-    def _confused(self, answer: Reply) -> Outcome:
-        """The server answers something else than was asked."""
-        self._session._close()
-        return self._session.lost(f"an answer out of place: {answer.said}")
 
     async def _readAhead(self) -> None:
         """Take the answers to commands that were sent before it was known that there is nothing to send.
@@ -443,6 +463,8 @@ class _Transaction:
         if not self._session.isOpen:
             raise Lost("the server has closed")
         if self._answered == self._sent:
+            if self._channel.isAhead:
+                raise OutOfStep(UNASKED)
             ahead = self._commands[self._sent : self._sent + self._window]
             self._sent += len(ahead)
             self._channel.write(b"".join(ahead))
@@ -466,6 +488,10 @@ class _Transaction:
             pass  # the server may have said why before it went
         answer = await self._channel.reply(self._timeouts.dataTermination)
         self._session._isMidway = False
+        if self._isEarly:
+            self._session._close()
+            if answer.isPositive:
+                raise OutOfStep(UNASKED)
         for number in taken:
             self._outcomes[number] = self._session.outcome(answer)
             if self._session._isLMTP and number != taken[-1]:
@@ -473,7 +499,18 @@ class _Transaction:
 
     async def _stream(self) -> None:
         pieces = self._chunk() if self._isChunked else self._encoded()
-        await self._channel.stream(pieces, self._timeouts.dataBlock)
+        await self._channel.stream(self._watched(pieces), self._timeouts.dataBlock)
+
+    def _watched(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The same without the last one where there is an answer before that: a promise for what was not sent yet is none, and
+        so nobody has the message."""
+        held = next(pieces)
+        for piece in pieces:
+            yield held
+            held = piece
+        self._isEarly = self._channel.isAhead
+        if not self._isEarly:
+            yield held
 
     # A small message leaves in one piece: a second one would wait for the server's word that it has the first.
 
