@@ -35,8 +35,8 @@ from mailfw.delivery.queue.queue import CREW_MARK, LOCAL_LANE
 from mailfw.delivery.queue.rows import isServed
 from mailfw.delivery.routes import Routes
 from mailfw.delivery.schedule import Schedule
-from mailfw.delivery.verdict import Verdict, settled
-from mailfw.errors import Refusal, Unavailable, Unreachable, Vanished
+from mailfw.delivery.verdict import Verdict, isTooLate, settled
+from mailfw.errors import Refusal, TemporaryRefusal, Unavailable, Unreachable, Vanished
 from mailfw.interfaces import IHooks, IQueuedRoute
 from mailfw.stages import Stage
 from mailfw.values import Address, Consequence, Fate, MessageSource, Outcome, Target
@@ -336,6 +336,8 @@ class Relay:
                 self.wake()
 
     async def _bring(self, lane: Lane, entries: Sequence[Entry], content: MessageSource) -> list[Outcome]:
+        if isTooLate(entries[0].message, self._now()):
+            return [_refused(TemporaryRefusal("the time in which its sender wanted it delivered is over"))] * len(entries)
         if lane.restsUntil > self._now() and lane.trouble is not None:
             return [_unreached(lane.trouble)] * len(entries)
         try:

@@ -222,6 +222,31 @@ def test_a_message_that_is_of_use_no_longer(office, isReturned, expected):
     assert [(action, status) for _, action, status in told(office)] == expected
 
 
+@pytest.mark.parametrize("isReturned", [True, False])
+def test_what_is_late_comes_back_in_time_and_reaches_nobody(office, isReturned):
+    refusing(office, "RCPT", "450 no")
+    office.remote.features = ("DELIVERBY",)
+    office.submit(FAR, deliverBy=DeliverBy(office.now() + 2 * MINUTE, isReturned))
+    office.run(119, 1)
+    assert told(office) == []
+    office.run(2, 1)
+    assert [action for _, action, _ in told(office)] == ["failed" if isReturned else "delayed"]
+    office.remote.answer = lambda line: None
+    office.run(30 * MINUTE)
+    assert len(office.remote.messages) == (0 if isReturned else 1)
+
+
+def test_what_was_held_up_until_it_was_late_reaches_nobody(office):
+    office.remote.features = ("DELIVERBY",)
+    office.put(FAR, sender="mbrain@localhost", deliverBy=DeliverBy(office.now() + MINUTE, isReturned=True))
+    office.do("hold", Filter(domain="far.example"))
+    office.run(2 * MINUTE)
+    office.do("release", Filter(domain="far.example"))
+    office.run(1)
+    assert office.remote.said == []
+    assert told(office) == [(FAR, "failed", "5.4.7")]
+
+
 # --- Success ---------------------------------------------------------------------------------------------------------
 
 

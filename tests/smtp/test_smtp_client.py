@@ -316,6 +316,14 @@ def test_what_a_server_cannot_do_is_not_asked_of_it(envelope, status):
     assert (outcome.fate, outcome.status) == (Fate.FAILED, status)
 
 
+def test_what_is_too_late_is_not_sent_where_it_would_have_to_come_back():
+    call = Call(Remote(("DELIVERBY",)))
+    (outcome,) = call.send(deliverBy=DeliverBy(call.clock.seconds(), isReturned=True))
+    assert (outcome.fate, outcome.status) == (Fate.FAILED, "5.4.7")
+    call.send(deliverBy=DeliverBy(call.clock.seconds() + 0.3, isReturned=True))
+    assert call.remote.messages[0].mail.endswith(" BY=1;R")
+
+
 def test_addresses_never_become_commands():
     call = Call()
     bad = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from math import ceil
 from typing import Any, NoReturn, Protocol
 
 from attrs import evolve, frozen
@@ -311,8 +312,11 @@ class ClientSession:
             return self._failed("5.6.3", NotSupported(f"{self.host} does not take 8-bit mail"))
         if envelope.requiresTLS and not (self.channel.isTLS and "REQUIRETLS" in self.features):
             return self._failed("5.7.30", NotSupported(f"{self.host} does not promise TLS on the rest of the way"))
-        if envelope.deliverBy and envelope.deliverBy.isReturned and "DELIVERBY" not in self.features and not self._isLMTP:
-            return self._failed("5.3.3", NotSupported(f"{self.host} does not return what cannot be delivered in time"))
+        if envelope.deliverBy and envelope.deliverBy.isReturned:
+            if envelope.deliverBy.time <= self._now():
+                return self._failed("5.4.7", Refusal("the time in which it was to be delivered is over"))
+            if "DELIVERBY" not in self.features and not self._isLMTP:
+                return self._failed("5.3.3", NotSupported(f"{self.host} does not return what cannot be delivered in time"))
         if 0 < self.features.size < message.size:
             return self._failed("5.3.4", MessageTooLarge(f"{self.host} takes no message over {self.features.size} octets"))
         return None
@@ -397,7 +401,7 @@ class _Transaction:
         if "DELIVERBY" in self._features and envelope.deliverBy is not None:
             by = envelope.deliverBy
             mode = ("R" if by.isReturned else "N") + ("T" if by.isTraced else "")
-            parameters.append(("BY", f"{int(by.time - self._session._now())};{mode}"))
+            parameters.append(("BY", f"{ceil(by.time - self._session._now())};{mode}"))
         return bytes(grammar.Mail(envelope.sender, tuple(parameters))) + b"\r\n"
 
     def _rcpt(self, recipient: Recipient) -> bytes:
