@@ -75,7 +75,8 @@ class Bouncer:
         if not told or envelope.sender is None:
             return []
         returns = "hdrs"
-        if any(each.action is Action.FAILED for each in told) and message.size <= LARGEST:
+        isFailure = any(each.action is Action.FAILED for each in told)
+        if isFailure and message.size <= LARGEST and not envelope.requiresTLS:  # RFC 8689 §5
             returns = envelope.returns.lower() or ("full" if message.size <= RETURNED else "hdrs")
         isUTF8 = envelope.isSMTPUTF8 or not envelope.sender.isASCII
         octets = report.render(
@@ -93,7 +94,7 @@ class Bouncer:
             isUTF8=isUTF8,
         )
         to = (Recipient(envelope.sender, frozenset(("never",))),)
-        sent = Envelope(None, to, isSMTPUTF8=isUTF8, is8Bit=not octets.isascii())
+        sent = Envelope(None, to, isSMTPUTF8=isUTF8, is8Bit=not octets.isascii(), requiresTLS=envelope.requiresTLS)
         return [(Submission(sent), MessageSource(octets))]
 
 

@@ -14,9 +14,9 @@ from zope.interface import implementer
 from mailfw.delivery.destination import Hop, Security
 from mailfw.delivery.downgrade import fitted
 from mailfw.delivery.sessions import Calling, Sessions
-from mailfw.errors import TemporaryRefusal, Unreachable
+from mailfw.errors import NotSupported, TemporaryRefusal, Unreachable
 from mailfw.interfaces import IDelivery
-from mailfw.smtp.client import ClientSession
+from mailfw.smtp.client import ClientSession, mustHaveTLS
 from mailfw.values import Envelope, Fate, MessageSource, Outcome, Recipient
 
 HOPS = 5
@@ -55,18 +55,28 @@ class Carrier:
         """:raises Unreachable:"""
         self._outcomes = [None] * len(self._recipients)
         troubles: list[Unreachable] = []
+        unfit: dict[int, Outcome] = {}
         for hop in (await self._hops())[:HOPS]:
-            if self._envelope.requiresTLS:
+            if mustHaveTLS(self._envelope):
                 hop = evolve(hop, security=Security.VERIFIED)  # RFC 8689 §4.2.1
             try:
                 await self._bring(message, hop)
             except Unreachable as error:
                 troubles.append(error)
+            unfit |= self._unfit()
             if None not in self._outcomes:
                 break
+        self._outcomes = [outcome or unfit.get(number) for number, outcome in enumerate(self._outcomes)]
         if troubles and self._outcomes.count(None) == len(self._outcomes):
             raise next((error for error in troubles if error.isTemporary), troubles[-1])
         return [outcome or self._unsaid(troubles) for outcome in self._outcomes]
+
+    def _unfit(self) -> dict[int, Outcome]:
+        """Take out what the hop was not even asked for, because it lacks what that needs: another one may have it, and has to be
+        looked for (RFC 8689 §4.2.1)."""
+        found = {n: outcome for n, outcome in enumerate(self._outcomes) if outcome and isinstance(outcome.refusal, NotSupported)}
+        self._outcomes = [None if number in found else outcome for number, outcome in enumerate(self._outcomes)]
+        return found
 
     def _unsaid(self, troubles: Sequence[Unreachable]) -> Outcome:
         """The outcome of a recipient that no hop said anything about, while one did about others."""

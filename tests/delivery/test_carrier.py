@@ -218,6 +218,14 @@ def test_requiretls_goes_only_where_it_is_promised_on(features, fate):
     scene.end()
 
 
+def test_a_host_that_can_is_looked_for_among_all():
+    scene = Scene(Remote(SECURE[:-1]), Remote(SECURE))
+    (outcome,) = scene.deliver(requiresTLS=True)
+    assert (outcome.fate, outcome.host) == (Fate.DELIVERED, "mx2.far")
+    assert not any("MAIL" in line for line in scene.remotes[0].lines)
+    scene.end()
+
+
 # --- Downgrades ------------------------------------------------------------------------------------------------------
 
 EIGHT = "Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\ngrüße\r\n".encode()

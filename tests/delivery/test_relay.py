@@ -247,6 +247,18 @@ def test_what_was_held_up_until_it_was_late_reaches_nobody(office):
     assert told(office) == [(FAR, "failed", "5.4.7")]
 
 
+@pytest.mark.parametrize("features", [(), (*FEATURES, "STARTTLS", "REQUIRETLS")], ids=["without", "with"])
+def test_a_report_on_what_requires_tls_asks_for_it_and_has_no_more_than_the_header(office, features):
+    office.remote.features, office.near.features = (*FEATURES, "STARTTLS"), features
+    office.put(FAR, sender="b@near.example", content=b"Subject: x\r\n\r\nsecret\r\n", returns="full", requiresTLS=True)
+    office.run(HOUR)
+    (report,) = office.near.messages
+    assert report.mail.startswith("MAIL FROM:<>")
+    assert ("REQUIRETLS" in report.mail, report.isTLS) == (bool(features), bool(features))
+    assert b"Subject: x" in report.content
+    assert b"secret" not in report.content
+
+
 # --- Success ---------------------------------------------------------------------------------------------------------
 
 

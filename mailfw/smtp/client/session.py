@@ -272,6 +272,11 @@ class ClientSession:
         return most
 
     @property
+    def promisesTLS(self) -> bool:
+        """Whether the server, which is spoken to under TLS, sees to it that the message stays under it (RFC 8689 §2)."""
+        return self.channel.isTLS and "REQUIRETLS" in self.features
+
+    @property
     def mayGoOn(self) -> bool:
         """Whether the server takes another transaction on this connection (RFC 9422 MAILMAX)."""
         return self.isOpen and not 0 < self.features.limit("MAILMAX") <= self.transactions
@@ -310,7 +315,7 @@ class ClientSession:
             return self._failed("5.6.7", NotSupported(f"{self.host} does not take internationalized mail"))
         if envelope.is8Bit and "8BITMIME" not in self.features:
             return self._failed("5.6.3", NotSupported(f"{self.host} does not take 8-bit mail"))
-        if envelope.requiresTLS and not (self.channel.isTLS and "REQUIRETLS" in self.features):
+        if mustHaveTLS(envelope) and not self.promisesTLS:
             return self._failed("5.7.30", NotSupported(f"{self.host} does not promise TLS on the rest of the way"))
         if envelope.deliverBy and envelope.deliverBy.isReturned:
             if envelope.deliverBy.time <= self._now():
@@ -342,6 +347,12 @@ class ClientSession:
     def lost(self, why: str) -> Outcome:
         """What the end of the connection means for a recipient that nothing was said about."""
         return Outcome(Fate.DEFERRED, TemporaryRefusal(f"{self.host}: {why}"), why, "4.4.2", self.host)
+
+
+def mustHaveTLS(envelope: Envelope) -> bool:
+    """Whether nobody may get it who does not promise that. What tells a sender of such a message asks for it, but is not kept from
+    the sender where it cannot be had (RFC 8689 §4.2.1, §5)."""
+    return envelope.requiresTLS and envelope.sender is not None
 
 
 class _Transaction:
@@ -390,7 +401,7 @@ class _Transaction:
             parameters.append(("BODY", "8BITMIME"))
         if envelope.isSMTPUTF8:
             parameters.append(("SMTPUTF8", None))
-        if envelope.requiresTLS:
+        if envelope.requiresTLS and self._session.promisesTLS:
             parameters.append(("REQUIRETLS", None))
         if "DSN" in self._features and envelope.returns.upper() in ("FULL", "HDRS"):
             parameters.append(("RET", envelope.returns.upper()))
