@@ -25,6 +25,9 @@ HOPS = 5
 TOO_MANY = "4.5.3"
 """The status of a recipient that was one too many for a transaction."""
 
+_UNSAID = (NotSupported, Unreachable)
+"""Refusals that are ours, where a hop said nothing."""
+
 Hops = Callable[[], Awaitable[Sequence[Hop]]]
 """Where to try, in that order. Raises Unreachable."""
 
@@ -55,7 +58,7 @@ class Carrier:
         """:raises Unreachable:"""
         self._outcomes = [None] * len(self._recipients)
         troubles: list[Unreachable] = []
-        unfit: dict[int, Outcome] = {}
+        passed: dict[int, Outcome] = {}
         for hop in (await self._hops())[:HOPS]:
             if mustHaveTLS(self._envelope):
                 hop = evolve(hop, security=Security.VERIFIED)  # RFC 8689 §4.2.1
@@ -63,18 +66,18 @@ class Carrier:
                 await self._bring(message, hop)
             except Unreachable as error:
                 troubles.append(error)
-            unfit |= self._unfit()
+            passed |= {n: outcome for n, outcome in self._passedBy().items() if n not in passed or outcome.fate is Fate.DEFERRED}
             if None not in self._outcomes:
                 break
-        self._outcomes = [outcome or unfit.get(number) for number, outcome in enumerate(self._outcomes)]
+        self._outcomes = [outcome or passed.get(number) for number, outcome in enumerate(self._outcomes)]
         if troubles and self._outcomes.count(None) == len(self._outcomes):
             raise next((error for error in troubles if error.isTemporary), troubles[-1])
         return [outcome or self._unsaid(troubles) for outcome in self._outcomes]
 
-    def _unfit(self) -> dict[int, Outcome]:
-        """Take out what the hop was not even asked for, because it lacks what that needs: another one may have it, and has to be
-        looked for (RFC 8689 §4.2.1)."""
-        found = {n: outcome for n, outcome in enumerate(self._outcomes) if outcome and isinstance(outcome.refusal, NotSupported)}
+    def _passedBy(self) -> dict[int, Outcome]:
+        """Take out the outcomes of those whom the hop said nothing of: because it lacks what the message needs, and was not asked
+        (another one may have it, and has to be looked for, RFC 8689 §4.2.1), or because it has gone before it had the message."""
+        found = {n: outcome for n, outcome in enumerate(self._outcomes) if outcome and isinstance(outcome.refusal, _UNSAID)}
         self._outcomes = [None if number in found else outcome for number, outcome in enumerate(self._outcomes)]
         return found
 

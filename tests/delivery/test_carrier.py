@@ -84,6 +84,22 @@ def test_the_next_hop_is_tried_when_nothing_was_said_of_the_message(bad):
     scene.end()
 
 
+@pytest.mark.parametrize("word", ["RCPT TO:<a@", "RCPT TO:<b@", "DATA"])
+@pytest.mark.parametrize("features", [("PIPELINING",), ("SIZE",)], ids=["pipelined", "one by one"])
+def test_the_next_hop_is_tried_when_one_goes_before_it_has_the_message(features, word):
+    says = {word: CLOSE}
+    bad = Remote(features, answer=lambda line: next((said for each, said in says.items() if line.startswith(each)), None))
+    scene = Scene(bad, Remote())
+    outcomes = scene.deliver("a@far.example", "b@far.example")
+    assert [(outcome.fate, outcome.host) for outcome in outcomes] == [(Fate.DELIVERED, "mx2.far")] * 2
+    scene.end()
+    says = {"RCPT TO:<a@": "550 5.1.1 never", "RCPT TO:<b@": CLOSE}
+    scene = Scene(bad, Remote())
+    outcomes = scene.deliver("a@far.example", "b@far.example")
+    assert [(outcome.fate, outcome.host) for outcome in outcomes] == [(Fate.FAILED, "mx1.far"), (Fate.DELIVERED, "mx2.far")]
+    scene.end()
+
+
 @pytest.mark.parametrize(("said", "fate"), [("451 4.7.1 later", Fate.DEFERRED), ("550 5.7.1 no", Fate.FAILED)])
 def test_what_a_hop_says_of_a_message_counts(said, fate):
     scene = Scene(refusing("RCPT", said), Remote())

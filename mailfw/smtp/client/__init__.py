@@ -27,4 +27,14 @@ from mailfw.smtp.client.protocol import SMTPClient
 from mailfw.smtp.client.session import Channel, ClientSession, LoginFailed, Timeouts, TLSFailed, mustHaveTLS
 from mailfw.smtp.client.tls import clientTLS
 
-__all__ = ["Channel", "ClientSession", "Features", "LoginFailed", "SMTPClient", "TLSFailed", "Timeouts", "clientTLS", "mustHaveTLS"]
+__all__ = [
+    "Channel",
+    "ClientSession",
+    "Features",
+    "LoginFailed",
+    "SMTPClient",
+    "TLSFailed",
+    "Timeouts",
+    "clientTLS",
+    "mustHaveTLS",
+]

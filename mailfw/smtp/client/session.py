@@ -282,7 +282,8 @@ class ClientSession:
         return self.isOpen and not 0 < self.features.limit("MAILMAX") <= self.transactions
 
     async def send(self, envelope: Envelope, recipients: Sequence[Recipient], message: MessageSource) -> list[Outcome]:
-        """One transaction; outcomes in the order of the recipients.
+        """One transaction; outcomes in the order of the recipients. Of whom nothing was said before the connection ended, and the
+        server cannot have had all of the message, the refusal is an Unreachable.
 
         :raises Unreachable: the connection ended before the server said anything about it: nobody has the message.
         """
@@ -350,8 +351,8 @@ class ClientSession:
 
 
 def mustHaveTLS(envelope: Envelope) -> bool:
-    """Whether nobody may get it who does not promise that. What tells a sender of such a message asks for it, but is not kept from
-    the sender where it cannot be had (RFC 8689 §4.2.1, §5)."""
+    """Whether nobody may get it who does not promise that. What tells a sender of such a message asks for it, but is not kept
+    from the sender where it cannot be had (RFC 8689 §4.2.1, §5)."""
     return envelope.requiresTLS and envelope.sender is not None
 
 
@@ -376,6 +377,7 @@ class _Transaction:
         self._sent = 0
         self._answered = 0
         self._isEarly = False
+        self._isGiven = False  # all of the message was sent, or may have been
 
     async def run(self) -> list[Outcome]:
         """:raises Unreachable: nothing was said about it."""
@@ -388,7 +390,10 @@ class _Transaction:
                 raise Unreachable(str(error), status="4.4.2", host=self._session.host) from error
             if isinstance(error, OutOfStep):
                 self._outcomes = [None] * len(self._outcomes)
-            self._settleRest(self._session.lost(str(error)))
+            outcome = self._session.lost(str(error))
+            if not self._isGiven:
+                outcome = evolve(outcome, refusal=Unreachable(str(error), status="4.4.2", host=self._session.host))
+            self._settleRest(outcome)
         return [outcome or self._session.lost("nothing was said of it") for outcome in self._outcomes]
 
     # --- The envelope
@@ -524,7 +529,8 @@ class _Transaction:
             yield held
             held = piece
         self._isEarly = self._channel.isAhead
-        if not self._isEarly:
+        self._isGiven = not self._isEarly
+        if self._isGiven:
             yield held
 
     # A small message leaves in one piece: a second one would wait for the server's word that it has the first.
