@@ -91,6 +91,9 @@ class Carrier:
         session = self._sessions.take(hop, self._calling)
         isUsed = session is not None
         while None in self._outcomes:
+            if session is not None and not session.fitting(self._left()):
+                self._sessions.end(session)
+                session, isUsed = None, False
             if session is None:
                 session = await self._sessions.open(hop, self._calling)
             try:
@@ -109,14 +112,16 @@ class Carrier:
         if session is not None:
             self._sessions.keep(hop, self._calling, session)
 
+    def _left(self) -> list[Recipient]:
+        return [recipient for recipient, outcome in zip(self._recipients, self._outcomes, strict=True) if outcome is None]
+
     async def _transact(self, message: MessageSource, session: ClientSession) -> bool:
         """One transaction with some of those who are left; whether another one makes sense.
 
         :raises Unreachable: it came to nothing.
         """
         left = [number for number, outcome in enumerate(self._outcomes) if outcome is None]
-        recipients = [self._recipients[number] for number in left]
-        some = left[: session.fitting(recipients)]
+        some = left[: session.fitting(self._left())]
         envelope, fit, content = fitted(session.features, self._envelope, [self._recipients[n] for n in some], message)
         outcomes = await session.send(envelope, fit, content)
         isProgress = any(outcome.fate is Fate.DELIVERED for outcome in outcomes)

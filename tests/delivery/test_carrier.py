@@ -159,6 +159,17 @@ def test_limits_divide_recipients():
     scene.end()
 
 
+def test_a_limit_on_domains_is_for_all_of_a_connection():
+    scene = Scene(Remote(("PIPELINING", "LIMITS RCPTDOMAINMAX=2")))
+    assert scene.fates("a@x.example", "b@y.example", "c@z.example", "d@x.example") == [Fate.DELIVERED] * 4
+    assert scene.fates("e@x.example") == [Fate.DELIVERED]
+    assert scene.fates("f@y.example") == [Fate.DELIVERED]
+    domains = [{line.partition("@")[2] for line in said if line.startswith("RCPT")} for said in scene.remotes[0].said]
+    assert all(len(each) <= 2 for each in domains)
+    assert len(domains) == 3
+    scene.end()
+
+
 def test_recipients_that_were_too_many_go_in_another_transaction():
     remote = Remote(("PIPELINING",))
     count = {"n": 0}

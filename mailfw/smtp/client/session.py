@@ -123,6 +123,7 @@ class ClientSession:
         self._isLMTP = isLMTP
         self._timeouts = timeouts
         self._now = now
+        self._domains: set[str] = set()  # that recipients were of
         self._isMidway = False  # a transaction was begun and not ended, so that RSET is needed
 
     # --- The beginning and the end -----------------------------------------------------------------------------------
@@ -261,14 +262,15 @@ class ClientSession:
     # --- A message ---------------------------------------------------------------------------------------------------
 
     def fitting(self, recipients: Sequence[Recipient]) -> int:
-        """How many of these, from the first on, go into one transaction (RFC 9422); at least one."""
+        """How many of these, from the first on, go into one transaction (RFC 9422); at least one, unless the connection has had mail
+        for as many domains as it may, which are counted for all of it."""
         most = min(len(recipients), self.features.limit("RCPTMAX") or RECIPIENTS)
         mostDomains = self.features.limit("RCPTDOMAINMAX")
-        domains: set[str] = set()
+        domains = set(self._domains)
         for number, recipient in enumerate(recipients[:most]):
             domains.add(recipient.address.domain)
             if mostDomains and len(domains) > mostDomains:
-                return max(1, number)
+                return number
         return most
 
     @property
@@ -297,6 +299,7 @@ class ClientSession:
         if self._isMidway:
             await self.reset()
         self.transactions += 1
+        self._domains.update(recipient.address.domain for recipient in recipients)
         return await _Transaction(self, envelope, recipients, message).run()
 
     def _unfitAddress(self, address: Address, envelope: Envelope, status: str) -> Outcome | None:
