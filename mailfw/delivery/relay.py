@@ -437,6 +437,10 @@ class Relay:
         reports = await permitted(self._hooks, self.bouncer.reports(entries[0].message, tidings, content))
         consequences = [each for outcome in outcomes for each in outcome.consequences]
         isOurs = await self._record(settlements, reports, consequences)
+        if not isOurs and reports and len(entries) > 1:  # somebody has steered one of them: each for itself
+            for entry, outcome in zip(entries, outcomes, strict=True):
+                await self._settle([entry], [outcome], content)
+            return
         for entry, outcome, verdict in zip(entries, outcomes, verdicts, strict=True):
             self.counts[outcome.fate] += 1
             self._log(entry, outcome, verdict, now)

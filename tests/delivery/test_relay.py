@@ -439,6 +439,26 @@ def test_cancelled_while_it_waits_in_the_relay(office):
     assert office.inbox() == []
 
 
+@pytest.mark.parametrize("verb", ["cancel", "hold"])
+def test_who_was_steered_while_it_was_tried_is_not_told_of_with_the_others(office, verb):
+    b = Filter(address="b@far.example")
+
+    def steer(line):
+        if line.startswith("RCPT TO:<b@"):
+            office.do(verb, b)
+        return "550 5.1.1 no" if line.startswith("RCPT") else None
+
+    office.remote.answer = steer
+    office.submit(FAR, "b@far.example", "c@far.example")
+    office.run(1)
+    assert sorted(recipient for recipient, _, _ in told(office)) == [FAR, "c@far.example"]
+    assert office.do("count") == (1 if verb == "hold" else 0)
+    office.remote.answer = lambda line: None
+    office.do("release", b)
+    office.run(1)
+    assert [message.recipients for message in office.remote.messages] == ([["b@far.example"]] if verb == "hold" else [])
+
+
 def test_random_traffic_ends_well(office):
     """Every recipient ends in exactly one of: at the remote, in a report."""
     chance = random.Random(7)

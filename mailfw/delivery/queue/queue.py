@@ -289,13 +289,16 @@ class Queue:
         """Write down what became of leased recipients, and put the reports about it, and what else follows from it, into the
         queue, in one transaction.
 
-        :returns: whether it was ours to say; if not (the lease was lost, or the recipients were cancelled), nobody is told.
+        :returns: whether it was ours to say; if not (the lease was lost, or the recipients were cancelled), nobody is told. Where
+            that is so of some only, nothing is written down of any if somebody would be told: reports tell of all of them.
         """
         adding = [(await self._prepared([submission], content))[0] for submission, content in reports]
         adding += [(await self._prepared([_submission(*way) for way in each.ways], each.message))[0] for each in consequences]
         now = self._now()
 
         def job(connection: Connection) -> tuple[bool, list[str]]:
+            if adding and len(settlements) > 1 and not rows.isAllOurs(connection, owner, settlements):
+                return False, []
             isOurs, blobs = rows.settle(connection, owner, settlements, now)
             for add in adding if isOurs else ():
                 add(connection)
