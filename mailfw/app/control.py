@@ -9,7 +9,7 @@ cut into as many as it takes (`remote.cut`).
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from twisted.application.service import Service
@@ -78,12 +78,19 @@ class Ring(amp.Command):
     requiresAnswer = False
 
 
+class Recalled(amp.Command):
+    """From the server to a worker: those recipients were held, cancelled or returned, and are not to be tried any more."""
+
+    arguments = [(b"ids", JSONValue())]
+    requiresAnswer = False
+
+
 class ControlProtocol(amp.AMP):
     """The server's half of one connection."""
 
     def __init__(self, operate: Operate, connections: dict[ControlProtocol, Deferred[None]], crew: Crew | None = None) -> None:
         super().__init__()
-        self._member = crew.member(lambda isForgiven: self.callRemote(Ring, isForgiven=isForgiven)) if crew else None
+        self._member = crew.member(self._ring, self._recall) if crew else None
         self._operate = operate
         self._connections = connections
 
@@ -110,6 +117,12 @@ class ControlProtocol(amp.AMP):
             return {"result": await self._done(operation, self._operate(operation, arguments))}
         except (Unavailable, Vanished) as refusal:
             raise Problem(refusal.text) from None
+
+    def _ring(self, isForgiven: bool) -> None:
+        self.callRemote(Ring, isForgiven=isForgiven)
+
+    def _recall(self, ids: Collection[int]) -> None:
+        self.callRemote(Recalled, ids=list(ids))
 
     @Work.responder
     def work(self, operation: str, arguments: dict[str, Any], octets: bytes) -> Deferred[dict[str, Any]]:

@@ -7,7 +7,7 @@ reached; and then it rests.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from attrs import define, field, frozen
 
@@ -160,6 +160,16 @@ class Lanes:
         for lane in self._lanes.values():
             lane.waiting.clear()
         return idle
+
+    def drop(self, ids: Collection[int]) -> list[int]:
+        """Those entries wait no longer. → the ids of those that did."""
+        dropped: list[int] = []
+        for lane in self._waiting.values():
+            for job in lane.waiting:
+                dropped += [entry.id for entry in job.entries if entry.id in ids]
+                job.entries = [entry for entry in job.entries if entry.id not in ids]
+            lane.waiting = deque(job for job in lane.waiting if job.entries)
+        return dropped
 
     # --- What destinations bear --------------------------------------------------------------------------------------
 

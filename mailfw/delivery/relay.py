@@ -16,7 +16,7 @@ import random as randomness
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from attrs import evolve
@@ -95,7 +95,7 @@ class Relay:
         self._isMore = False  # what is due was left in the queue, until something under way ends
         self._isStopping = False
         self._isCut = False
-        self._unwatch: Callable[[], None] = lambda: None
+        self._unwatch: Sequence[Callable[[], None]] = ()
         self._renewing = LoopingCall(self.renew)
         self._renewing.clock = reactor
         self._promised = 0  # recipients that are on loan, and not yet on disk
@@ -129,7 +129,7 @@ class Relay:
 
     def start(self) -> None:
         """Begin with what is due."""
-        self._unwatch = self._queue.watch(self.wake)
+        self._unwatch = (self._queue.watch(self.wake), self._queue.recalls(self.recall))
         self._renewing.start(self.limits.lease / 3, now=False)
         self.wake()
 
@@ -144,7 +144,8 @@ class Relay:
     async def stop(self, seconds: float = 10.0) -> None:
         """Begin nothing more, give back what was not begun, let what is under way end; after so many seconds cut it off."""
         self._isStopping = True
-        self._unwatch()
+        for unwatch in self._unwatch:
+            unwatch()
         if self._renewing.running:
             self._renewing.stop()
         self._sleep()
@@ -175,6 +176,11 @@ class Relay:
     def forgive(self) -> None:
         """No destination rests any longer: somebody knows that it can be reached."""
         self._lanes.forgive()
+
+    def recall(self, ids: Collection[int]) -> None:
+        """Begin with none of these any more: somebody has held, cancelled or seized them."""
+        for id in self._lanes.drop(frozenset(ids)):
+            self._taken.pop(id, None)
 
     def lanes(self) -> list[LaneInfo]:
         """Destinations that something happens in, or that rest."""

@@ -439,6 +439,25 @@ def test_cancelled_while_it_waits_in_the_relay(office):
     assert office.inbox() == []
 
 
+@pytest.mark.parametrize("verb", ["hold", "cancel", "bounce"])
+def test_what_is_steered_while_it_waits_in_the_relay_is_not_tried(office, verb):
+    office.remote.answer = lambda line: HANG if line.startswith("RCPT TO:<u") else None
+    for number in range(5):
+        office.submit(f"u{number}@far.example")
+    office.submit("a@far.example", "b@far.example")
+    office.run()  # what waits already is leased together
+    assert office.do("count", Filter(address="a@far.example", state=State.LEASED)) == 1
+    one = Filter(address="a@far.example")
+    assert result(office.relay.bounce(one)) == 1 if verb == "bounce" else office.do(verb, one) == 1
+    office.run(10 * MINUTE)
+    assert [message.recipients for message in office.remote.messages] == [["b@far.example"]]
+    assert [recipient for recipient, _, _ in told(office)] == (["a@far.example"] if verb == "bounce" else [])
+    assert office.do("count", one) == (1 if verb == "hold" else 0)
+    office.do("release", one)
+    office.run(1)
+    assert ["a@far.example"] in [message.recipients for message in office.remote.messages] or verb != "hold"
+
+
 @pytest.mark.parametrize("verb", ["cancel", "hold"])
 def test_who_was_steered_while_it_was_tried_is_not_told_of_with_the_others(office, verb):
     b = Filter(address="b@far.example")

@@ -262,8 +262,8 @@ class ClientSession:
     # --- A message ---------------------------------------------------------------------------------------------------
 
     def fitting(self, recipients: Sequence[Recipient]) -> int:
-        """How many of these, from the first on, go into one transaction (RFC 9422); at least one, unless the connection has had mail
-        for as many domains as it may, which are counted for all of it."""
+        """How many of these, from the first on, go into one transaction (RFC 9422); at least one, unless the connection has had
+        mail for as many domains as it may, which are counted for all of it."""
         most = min(len(recipients), self.features.limit("RCPTMAX") or RECIPIENTS)
         mostDomains = self.features.limit("RCPTDOMAINMAX")
         domains = set(self._domains)
