@@ -448,9 +448,9 @@ class Relay:
                 await self._settle([entry], [outcome], content)
             return
         for entry, outcome, verdict in zip(entries, outcomes, verdicts, strict=True):
-            self.counts[outcome.fate] += 1
             self._log(entry, outcome, verdict, now)
             if isOurs:
+                self.counts[verdict.settlement.fate] += 1
                 tellOf(self._hooks, entry, outcome, verdict.settlement)
 
     async def _record(
