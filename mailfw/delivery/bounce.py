@@ -87,7 +87,7 @@ class Bouncer:
                 arrival=message.arrived,
             ),
             envelope.sender,
-            content.read() if returns == "full" else headerOf(content, HEADER),
+            _readable(content, returns),
             returns=returns,
             moment=self._now(),
             messageId=f"{token_hex(12)}@{self._hostname}",
@@ -96,6 +96,14 @@ class Bouncer:
         to = (Recipient(envelope.sender, frozenset(("never",))),)
         sent = Envelope(None, to, isSMTPUTF8=isUTF8, is8Bit=not octets.isascii(), requiresTLS=envelope.requiresTLS)
         return [(Submission(sent), MessageSource(octets))]
+
+
+def _readable(content: MessageSource, returns: str) -> bytes:
+    """What is returned of a message. One whose octets our disk has lost is told of without them, or it would never be."""
+    try:
+        return content.read() if returns == "full" else headerOf(content, HEADER)
+    except (OSError, EOFError):
+        return b""
 
 
 def _statusOf(tidings: Tidings) -> RecipientStatus:

@@ -193,7 +193,10 @@ class Relay:
             for message in {entry.message.id: entry.message for entry in entries}.values():
                 job = [entry for entry in entries if entry.message.id == message.id]
                 outcome = Outcome(Fate.FAILED, Refusal(text), text, "5.0.0")
-                await self._settle(job, [outcome] * len(job), await self._queue.content(message))
+                try:
+                    await self._settle(job, [outcome] * len(job), await self._queue.content(message))
+                except Vanished:
+                    pass  # cancelled meanwhile
             count, after = count + len(entries), entries[-1].id
         return count
 

@@ -235,6 +235,17 @@ def test_a_full_disk_refuses_what_it_cannot_keep_and_loses_nothing(office):
     assert delivered(office) == Counter(["a@far.example"])
 
 
+def test_a_message_whose_octets_the_disk_has_lost_is_told_of(office, tmp_path):
+    office.remote.answer = lambda line: HANG if line.startswith("CONNECT") else None
+    office.submit("a@far.example", content=b"Subject: x\r\n\r\n" + b"x\r\n" * 100_000)
+    (blob,) = [path for path in (tmp_path / "queue.blobs").rglob("*") if path.is_file()]
+    blob.unlink()
+    office.remote.answer = lambda line: None
+    toTheEnd(office)
+    assert delivered(office) == Counter()
+    assert set(told(office)) == {"a@far.example"}
+
+
 def test_what_became_of_a_message_is_written_down_once_the_disk_takes_it(office):
     settle, isFull = office.queue.settle, [True]
 
