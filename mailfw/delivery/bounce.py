@@ -94,7 +94,14 @@ class Bouncer:
             isUTF8=isUTF8,
         )
         to = (Recipient(envelope.sender, frozenset(("never",))),)
-        sent = Envelope(None, to, isSMTPUTF8=isUTF8, is8Bit=not octets.isascii(), requiresTLS=envelope.requiresTLS)
+        sent = Envelope(
+            None,
+            to,
+            isSMTPUTF8=isUTF8,
+            is8Bit=not octets.isascii(),
+            requiresTLS=envelope.requiresTLS,  # RFC 8689 §5
+            priority=envelope.priority,  # RFC 6710 §4.6
+        )
         return [(Submission(sent), MessageSource(octets))]
 
 

@@ -247,6 +247,14 @@ def test_what_was_held_up_until_it_was_late_reaches_nobody(office):
     assert told(office) == [(FAR, "failed", "5.4.7")]
 
 
+def test_a_report_is_as_urgent_as_what_it_is_about(office):
+    office.near.features = ("MT-PRIORITY",)
+    refusing(office, "RCPT", "550 no")
+    office.put(FAR, sender="b@near.example", priority=4)
+    office.run(1)
+    assert office.near.messages[0].mail == "MAIL FROM:<> MT-PRIORITY=4"
+
+
 @pytest.mark.parametrize("features", [(), (*FEATURES, "STARTTLS", "REQUIRETLS")], ids=["without", "with"])
 def test_a_report_on_what_requires_tls_asks_for_it_and_has_no_more_than_the_header(office, features):
     office.remote.features, office.near.features = (*FEATURES, "STARTTLS"), features

@@ -187,6 +187,13 @@ def test_parameters_are_said_to_those_who_know_them():
     ]
 
 
+def test_a_priority_is_said_whatever_it_is():
+    call = Call(Remote(("MT-PRIORITY",)))
+    for priority in (0, 9):
+        call.send(priority=priority)
+    assert [message.mail.rpartition(" ")[2] for message in call.remote.messages] == ["MT-PRIORITY=0", "MT-PRIORITY=9"]
+
+
 def test_the_null_sender():
     call = Call(Remote(()))
     call.send(sender=None)

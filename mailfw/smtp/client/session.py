@@ -415,7 +415,7 @@ class _Transaction:
             parameters.append(("RET", envelope.returns.upper()))
         if "DSN" in self._features and envelope.envelopeId:
             parameters.append(("ENVID", xtext(envelope.envelopeId)))
-        if "MT-PRIORITY" in self._features and envelope.priority:
+        if "MT-PRIORITY" in self._features:  # 0 too, or the server may have a policy of its own (RFC 6710 §4.2)
             parameters.append(("MT-PRIORITY", str(envelope.priority)))
         if "DELIVERBY" in self._features and envelope.deliverBy is not None:
             by = envelope.deliverBy
