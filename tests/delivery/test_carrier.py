@@ -220,6 +220,20 @@ def test_tls_that_fails_is_left_out_where_it_was_only_an_opportunity():
     scene.end()
 
 
+def test_tls_that_ends_right_after_its_handshake_is_left_out_too():
+    remote = Remote(SECURE)
+    remote.answer = lambda line: CLOSE if line.startswith("EHLO") and remote.lines[-2:-1] == ["STARTTLS"] else None
+    scene = Scene(remote)
+    assert scene.fates() == [Fate.DELIVERED]
+    assert not scene.remotes[0].messages[0].isTLS
+    scene.end()
+    scene = Scene(remote, hops=secured(Security.ENCRYPTED))
+    with pytest.raises(Unreachable) as caught:
+        scene.deliver()
+    assert caught.value.status == "4.7.5"
+    scene.end()
+
+
 @pytest.mark.parametrize("security", [Security.ENCRYPTED, Security.VERIFIED])
 @pytest.mark.parametrize("features", [SECURE, FEATURES], ids=["fails", "not offered"])
 def test_required_tls_is_not_left_out(security, features):

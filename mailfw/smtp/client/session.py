@@ -168,7 +168,12 @@ class ClientSession:
             self._close()
             raise TLSFailed(f"TLS failed: {error}", status="4.7.5", host=self.host) from error
         self.features = Features()
-        await self._hello()
+        try:
+            await self._hello()
+        except Unreachable as error:
+            if isinstance(error.__cause__, Lost):  # with TLS 1.3 a server that rejects the handshake is heard of only now
+                raise TLSFailed(f"TLS failed: {error}", status="4.7.5", host=self.host) from error
+            raise
 
     async def logIn(self, user: str, password: str, *, mayUsePlaintext: bool, binding: tuple[str, bytes] | None = None) -> None:
         """By the safest mechanism that the server offers (RFC 4954).
