@@ -210,7 +210,7 @@ class Relay:
             or len(self._taken) + self._promised + count > self.limits.leased
             or self._lanes.active + self._promised >= self.limits.deliveries
         )
-        isReady = self._renewing.running and not (isFull or there.isBusy or there.isBehind or there.restsUntil > self._now())
+        isReady = self._renewing.running and not (isFull or there.isBusy or there.isBehind or self._lanes.isResting(there))
         if not isReady:
             there.isBehind = True  # nothing that comes later may overtake this
             return None
@@ -347,7 +347,7 @@ class Relay:
     async def _bring(self, lane: Lane, entries: Sequence[Entry], content: MessageSource) -> list[Outcome]:
         if isTooLate(entries[0].message, self._now()):
             return [_refused(TemporaryRefusal("the time in which its sender wanted it delivered is over"))] * len(entries)
-        if lane.restsUntil > self._now() and lane.trouble is not None:
+        if self._lanes.isResting(lane) and lane.trouble is not None:
             return [_unreached(lane.trouble)] * len(entries)
         try:
             outcomes = await self._attempt(entries, content)

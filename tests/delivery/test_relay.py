@@ -5,9 +5,10 @@ import random
 import pytest
 from attrs import evolve
 
+from mailfw.delivery.lanes import Lanes, RelayLimits
 from mailfw.delivery.queue import Filter, State
 from mailfw.delivery.schedule import Schedule
-from mailfw.errors import NoSuchRecipient
+from mailfw.errors import NoSuchRecipient, Unreachable
 from mailfw.testing.now import result
 from mailfw.testing.remote import CLOSE, FEATURES, HANG
 from mailfw.values import Address, DeliverBy, Fate, Outcome, Recipient, Resolution
@@ -201,6 +202,22 @@ def test_a_destination_that_is_down_is_left_in_peace(office):
     assert len(queued(office)) == 50
     assert all(entry.attempts == 1 and "cannot connect" in entry.reply for entry in queued(office))
     assert len(office.network.calls) <= 5
+
+
+def test_no_destination_rests_for_longer_because_the_clock_was_put_back():
+    now = [3 * DAY]
+    lanes = Lanes(RelayLimits(), lambda: now[0])
+    lane = lanes["far.example"]
+    for _ in range(9):
+        lanes.rest(lane, Unreachable("down"))
+        assert lanes.isResting(lane)
+        now[0] = lane.restsUntil
+    lanes.rest(lane, Unreachable("down"))
+    now[0] -= 2 * DAY
+    assert not lanes.isResting(lane)
+    assert lanes.infos() == []
+    lanes.rest(lane, Unreachable("down"))
+    assert [info.restsUntil for info in lanes.infos()] == [now[0] + RelayLimits().longestRest]
 
 
 def test_every_domain_can_have_its_schedule(office):
