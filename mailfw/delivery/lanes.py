@@ -185,7 +185,7 @@ class Lanes:
     # --- What destinations bear --------------------------------------------------------------------------------------
 
     def isResting(self, lane: Lane) -> bool:
-        """Whether nobody is to try it now. What is farther away than any rest is long was written before the clock was put back."""
+        """Whether nobody is to try it now. What is farther away than any rest lasts was written before the clock was put back."""
         return 0 < lane.restsUntil - self._now() <= self.limits.longestRest + 1
 
     def reached(self, lane: Lane) -> None:
