@@ -46,6 +46,7 @@ class Carrier:
         self._calling = calling
         self._recipients: list[Recipient] = []
         self._outcomes: list[Outcome | None] = []
+        self._closings = 0
 
     async def recipient(self, recipient: Recipient) -> None:
         """One more."""
@@ -57,6 +58,7 @@ class Carrier:
     async def commit(self, message: MessageSource) -> list[Outcome]:
         """:raises Unreachable:"""
         self._outcomes = [None] * len(self._recipients)
+        self._closings = self._sessions.closings
         troubles: list[Unreachable] = []
         passed: dict[int, Outcome] = {}
         for hop in (await self._hops())[:HOPS]:
@@ -95,6 +97,8 @@ class Carrier:
                 self._sessions.end(session)
                 session, isUsed = None, False
             if session is None:
+                if self._sessions.closings != self._closings:
+                    raise Unreachable("the message was on its way when this system was stopped", host=hop.host)
                 session = await self._sessions.open(hop, self._calling)
             try:
                 isGoingOn = await self._transact(message, session)

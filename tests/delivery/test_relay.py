@@ -400,6 +400,16 @@ def test_stopping_lets_a_transaction_end(office):
     assert queued(office) == ()
 
 
+def test_what_is_cut_off_is_not_begun_at_another_host(office):
+    office.resolver.hosts["mx.far.example"] = ["192.0.2.1", "192.0.2.2"]
+    refusing(office, "RCPT", HANG)
+    office.submit(FAR)
+    office.run()
+    office.stop(1)
+    assert [hop.address for hop in office.network.calls] == ["192.0.2.1"]
+    assert [(entry.attempts, entry.state(office.now())) for entry in queued(office)] == [(0, State.WAITING)]
+
+
 def test_leases_last_as_long_as_a_delivery(office):
     office.remote.answer = lambda line: HANG if line == "." else None
     office.submit(FAR)
