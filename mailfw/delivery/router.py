@@ -252,7 +252,9 @@ class RoutedDelivery:
         return self._router.sendingOn(self._envelope.sender), Recipient(to, recipient.notify, _original(recipient))
 
     def abort(self) -> None:
-        """Nothing was begun before `commit`."""
+        """Nothing was begun before `commit`, and whom the message would have gone to is not counted."""
+        if self._router.rates is not None:
+            self._router.rates.giveBack(self._envelope, self._peer, len(self._ways))
 
     # --- The message -------------------------------------------------------------------------------------------------
 
