@@ -329,6 +329,11 @@ def test_what_is_too_late_is_not_sent_where_it_would_have_to_come_back():
     assert (outcome.fate, outcome.status) == (Fate.FAILED, "5.4.7")
     call.send(deliverBy=DeliverBy(call.clock.seconds() + 0.3, isReturned=True))
     assert call.remote.messages[0].mail.endswith(" BY=1;R")
+    slow = Call(Remote(("DELIVERBY 240",)))
+    (outcome,) = slow.send(deliverBy=DeliverBy(slow.clock.seconds() + 239, isReturned=True))
+    assert (outcome.fate, outcome.status, slow.remote.messages) == (Fate.FAILED, "5.3.3", [])
+    assert slow.fates(deliverBy=DeliverBy(slow.clock.seconds() + 240, isReturned=True)) == [Fate.DELIVERED]
+    assert slow.fates(deliverBy=DeliverBy(slow.clock.seconds() + 1)) == [Fate.DELIVERED], "who is told may be told late"
 
 
 def test_addresses_never_become_commands():

@@ -327,9 +327,10 @@ class ClientSession:
         if mustHaveTLS(envelope) and not self.promisesTLS:
             return self._failed("5.7.30", NotSupported(f"{self.host} does not promise TLS on the rest of the way"))
         if envelope.deliverBy and envelope.deliverBy.isReturned:
-            if envelope.deliverBy.time <= self._now():
+            seconds = ceil(envelope.deliverBy.time - self._now())
+            if seconds <= 0:
                 return self._failed("5.4.7", Refusal("the time in which it was to be delivered is over"))
-            if "DELIVERBY" not in self.features and not self._isLMTP:
+            if seconds < self.features.minimumBy or ("DELIVERBY" not in self.features and not self._isLMTP):
                 return self._failed("5.3.3", NotSupported(f"{self.host} does not return what cannot be delivered in time"))
         if 0 < self.features.size < message.size:
             return self._failed("5.3.4", MessageTooLarge(f"{self.host} takes no message over {self.features.size} octets"))
