@@ -187,9 +187,11 @@ class Relay:
         return self._lanes.infos()
 
     async def bounce(self, filter: Filter, text: str = "returned by the administrator") -> int:
-        """Return what the filter means to its senders, now, whatever its state. → how many recipients."""
+        """Return what the filter means to its senders, now, whatever its state; but not what we are trying at this moment, which
+        may be taken. → how many recipients."""
         count, after = 0, 0
-        while entries := await self._queue.seize(filter, self._owner, self._now() + self.limits.lease, after):
+        while found := await self._queue.seize(filter, self._owner, self._now() + self.limits.lease, after):
+            entries = [entry for entry in found if entry.id not in self._taken]
             for message in {entry.message.id: entry.message for entry in entries}.values():
                 job = [entry for entry in entries if entry.message.id == message.id]
                 outcome = Outcome(Fate.FAILED, Refusal(text), text, "5.0.0")
@@ -197,7 +199,7 @@ class Relay:
                     await self._settle(job, [outcome] * len(job), await self._queue.content(message))
                 except Vanished:
                     pass  # cancelled meanwhile
-            count, after = count + len(entries), entries[-1].id
+            count, after = count + len(entries), found[-1].id
         return count
 
     # --- Taking what comes in (Lender) -------------------------------------------------------------------------------

@@ -474,6 +474,21 @@ def test_cancelled_while_it_waits_in_the_relay(office):
     assert office.inbox() == []
 
 
+@pytest.mark.parametrize(("said", "expected"), [("250 2.0.0 taken", []), ("554 5.7.0 no", [(FAR, "failed", "5.7.0")])])
+def test_what_is_being_tried_is_not_returned_as_well(office, said, expected):
+    office.run()
+    office.remote.answer = lambda line: HANG if line == "." else None
+    office.submit(FAR)
+    office.run()
+    assert result(office.relay.bounce(Filter())) == 0
+    assert told(office) == []
+    (link,) = office.network.links
+    link.server.write(f"{said}\r\n".encode())
+    office.run(1)
+    assert told(office) == expected
+    assert queued(office) == ()
+
+
 @pytest.mark.parametrize("verb", ["hold", "cancel", "bounce"])
 def test_what_is_steered_while_it_waits_in_the_relay_is_not_tried(office, verb):
     office.remote.answer = lambda line: HANG if line.startswith("RCPT TO:<u") else None
