@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import mailbox
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -358,6 +359,28 @@ def test_aRemovalInManyStepsIsFinishedAfterACrash(tmp_path: Path, monkeypatch: p
             assert found == kept
             break
     assert crashAt > 20
+
+
+def test_filesAreNotTakenForABackupInTheMiddleOfAChange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server has crashed, and a backup is the first thing that happens. Copies are other files than those of the journal."""
+    monkeypatch.setattr(changes, "STEP", 150)
+    contents = [LETTER, REPLY, REPLY]
+    for crashAt in range(10_000):
+        place, copy = Place(tmp_path / str(crashAt)), Place(tmp_path / f"{crashAt}-copy")
+        place.root.mkdir(parents=True)
+        store = place.open()
+        entries = place.add(store, *contents)
+        disk = Disk(str(place.root), crashAt=crashAt)
+        with disk.watching():
+            store.remove(ACCOUNT, "INBOX", entries[:1])
+        copy.root.mkdir(parents=True)
+        for path in place.open().places(ACCOUNT):
+            if os.path.isfile(path):
+                shutil.copy(path, copy.root)
+        assert place.read(copy.open()) in (contents, [REPLY, REPLY])
+        if not disk.isDead:
+            break
+    assert crashAt > 10
 
 
 TORN = b"Return-Path: <a@b>\r\n\r\n" + b"line of a long message\r\n" * 1000

@@ -89,7 +89,9 @@ class TextfileStore:
                     yield account
 
     def places(self, account: str) -> Sequence[str]:
-        """The file of INBOX, the directory of the other folders, and what says what is under way in them."""
+        """The file of INBOX, the directory of the other folders, and what says what is under way in them: nothing, once what a
+        crash left undone is done, which could not be done in copies of the files."""
+        self._file(account, paths.INBOX)
         file, folders = (os.path.join(self._root.path, path) for path in paths.textAccount(account, self._firstDomain))
         parent, name = os.path.split(file)
         return [file + paths.TEXT_SUFFIX, folders, os.path.join(parent, f".{name}.journal")]
