@@ -8,13 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
 
-from mailfw.interfaces import IMailStore, IStoreContext
+from mailfw.errors import Vanished
+from mailfw.interfaces import IMailStore, IRepairedStore, IStoreAccounts, IStoreContext
 from mailfw.storage.maildir import maildir
 from mailfw.storage.opening import openStore
 from mailfw.storage.textfile import textfile
-from mailfw.testing.promises.home import Foreign
+from mailfw.testing.promises.home import OWNER, Foreign, HomeContext, append, contents, message, promise
 from mailfw.testing.store import MailStoreContract
+from mailfw.values import Identity
+
+
+def opened(directory: Path, plugin: Any) -> Any:
+    return openStore(plugin, "mail", HomeContext(str(directory), Clock(), isInline=True))
 
 
 class SimpleContract(MailStoreContract):
@@ -70,3 +77,33 @@ class TestTextbook(SimpleContract):
     @pytest.fixture
     def isInline(self) -> bool:
         return True
+
+
+@promise
+async def testAMessageThatWasChangedInItsPlaceGetsAnotherUID(tmp_path: Path) -> None:
+    """Dovecot and others note sizes in names; who edits a file leaves them there."""
+    store = opened(tmp_path, maildir)
+    inbox = tmp_path / "mail" / "mbrain" / "new"
+    account = await store.openAccount(Identity(OWNER), OWNER)
+    await append(account, message(1))
+    (inbox / "1.host,S=3,W=5").write_bytes(b"Subject: longer\n\n")
+    box = await account.open("INBOX")
+    with pytest.raises(Vanished):
+        await box.read(2)
+    await box.refresh()
+    changes = await box.changesSince(0)
+    assert [one.uid for one in changes.changed] == [1, 3] and list(changes.vanished) == [2]
+    assert await contents(box) == {1: message(1), 3: b"Subject: longer\r\n\r\n"}
+    assert (await box.status()).messages == 2
+    await store.close()
+
+
+@promise
+async def testOnlyWhatCanBeAnAccountIsOne(tmp_path: Path) -> None:
+    """What lies in the root beside them must not keep everybody's mail from being copied, mended or backed up."""
+    store = opened(tmp_path, maildir)
+    for name in ("Backup", "two words", "mbrain", "a%00b"):
+        (tmp_path / "mail" / name / "cur").mkdir(parents=True)
+    assert await IStoreAccounts(store).accounts() == [OWNER]
+    assert await IRepairedStore(store).repair(False) == []
+    await store.close()

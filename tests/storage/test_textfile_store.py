@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mailbox
 import os
@@ -416,6 +417,39 @@ def test_aJournalOfAFileThatIsGoneIsForgotten(place: Place) -> None:
     assert place.read(store) == []
     place.add(store, LETTER)
     assert place.read(store) == [LETTER]
+
+
+def test_whereTheDiskDoesNotTellFoldersHaveNotGone(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With them their flags would go, which nothing but the state has."""
+    store = place.open()
+    store.createFolder(ACCOUNT, "Work/Plans")
+    scandir = os.scandir
+
+    def failing(path: str) -> object:
+        if str(path).endswith("WORK"):
+            raise OSError(errno.EMFILE, "Too many open files", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", failing)
+    with pytest.raises(OSError, match="Too many open files"):
+        store.folders(ACCOUNT)
+
+
+def test_onlyFilesAreAccounts(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else is in the root: directories called as accounts, and some that nobody may read."""
+    store = place.open()
+    place.add(store, LETTER)
+    (place.root / "ALICE.TXT").mkdir()
+    (place.root / ".Trash").mkdir()
+    listdir = os.listdir
+
+    def refusing(path: str) -> list[str]:
+        if path.endswith(".Trash"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", refusing)
+    assert list(store.accounts()) == [ACCOUNT]
 
 
 # --- The root ---

@@ -10,7 +10,7 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import LoopingCall
 
-from mailfw.errors import NoSuchMailbox, NotSupported, UIDValidityChanged, Vanished
+from mailfw.errors import InvalidName, NoSuchMailbox, NotSupported, UIDValidityChanged, Vanished
 from mailfw.interfaces import ISimpleAccounts, ISimpleFlags, ISimpleFolders, ISimplePlaces, ISimpleStore
 from mailfw.sql import Connection, Database, Undo
 from mailfw.storage import quota, tree
@@ -139,11 +139,19 @@ class SimpleEngine(Engine):
             raise UIDValidityChanged()
 
     async def accountNames(self) -> set[str]:
-        """Those that were opened before, and those of whom the store has folders."""
+        """Those that were opened before, and those of whom the store has folders, if accounts can be called so."""
         known = await super().accountNames()
         if not ISimpleAccounts.providedBy(self._store):
             return known
-        return known | await self._strands.run("", lambda: set(ISimpleAccounts(self._store).accounts()))
+        found = await self._strands.run("", lambda: set(ISimpleAccounts(self._store).accounts()))
+        return known | {name for name in found if name in known or self._isAccount(name)}
+
+    def _isAccount(self, name: str) -> bool:
+        try:
+            return accountName(name) == name
+        except InvalidName:
+            self.log.warn("there is mail of {name!r}, and no account can have that name", name=name)
+            return False
 
     async def takeFiles(self, take: Callable[[Sequence[str]], None]) -> None:
         """Let them be taken account by account, each in its strand."""

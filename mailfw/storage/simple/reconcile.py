@@ -72,6 +72,7 @@ class _Difference:
     """What a scan found."""
 
     new: list[Entry] = field(factory=list)
+    changed: list[Stored] = field(factory=list)
     gone: list[Stored] = field(factory=list)
     before: list[Stored] = field(factory=list)
     wanted: list[frozenset[str]] = field(factory=list)
@@ -190,6 +191,8 @@ class Reconciler:
             touched |= self._import(account, key, mailbox, entries, {row[0] for row in rows})
             rows = self._database.readHere(lambda found: found.execute(_FILES, (mailbox.id,)).fetchall())
         difference = self._compare(entries, rows, hints or {})
+        if difference.changed:
+            touched |= self._database.call(partial(self._remove, key, mailbox, difference.changed))
         for start in range(0, len(difference.new), PIECE):
             touched |= self._number(account, key, mailbox, difference.new[start : start + PIECE], hints or {})
         touched |= self._database.call(partial(self._settle, key, mailbox, difference, token))
@@ -205,6 +208,10 @@ class Reconciler:
                 found.new.append(entry)
                 continue
             stored = Stored(*row[2:])  # type: ignore[arg-type]  # columns of the statement
+            if entry.size not in (-1, stored.size):  # what has a UID never changes: this is another message
+                found.changed.append(stored)
+                found.new.append(entry)
+                continue
             if row[1] != entry.locator:
                 found.moved.append((entry.locator, stored.uid))
             old = decode(stored.bits, stored.keywords)
@@ -222,6 +229,11 @@ class Reconciler:
         if self._kept is None:
             return format
         return format | {flag for flag in state if flag.lower() not in self._kept}
+
+    def _remove(self, key: int, mailbox: MailboxRef, gone: Sequence[Stored], connection: Connection) -> Touched:
+        tx = self._context.transaction(connection, key, Files(Effects()))
+        messages.remove(tx, mailbox, gone)
+        return tx.touched
 
     def _settle(self, key: int, mailbox: MailboxRef, found: _Difference, token: str, connection: Connection) -> Touched:
         tx = self._context.transaction(connection, key, Files(Effects()))
