@@ -70,7 +70,7 @@ class Files:
         with os.scandir(path) as found:
             entries = sorted(found, key=lambda entry: entry.name)
         names = {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
-        isMaildir = {"cur", "new"} <= names
+        isMaildir = {"cur", "new"} <= names and not os.path.lexists(os.path.join(path, "cur", INDEX))
         if isMaildir:
             yield from self._maildirs(path, levels, names)
         singles = []
