@@ -309,7 +309,8 @@ def _databases(place: Place) -> Iterator[str]:
             for full in _within(folder):
                 path = os.path.relpath(full, place.path)
                 try:
-                    if not place.isLeft(path) and not place.isSettled(path) and os.path.isfile(full) and isDatabase(full):
+                    isFile = not place.isLeft(path) and not place.isSettled(path) and os.path.isfile(full)
+                    if isFile and not _isBeside(full) and isDatabase(full):
                         yield path
                 except (FileNotFoundError, PermissionError):
                     continue
@@ -375,5 +376,9 @@ def _inSet(place: Place, path: str) -> str:
 
 def _isOfDatabase(path: str) -> bool:
     """Whether a file is a database, or what SQLite keeps beside one: one that is not taken yet was made after the instant."""
-    owners = [path, *(path.removesuffix(end) for end in _BESIDE if path.endswith(end))]
+    return _isBeside(path) or isDatabase(path)
+
+
+def _isBeside(path: str) -> bool:
+    owners = [path.removesuffix(end) for end in _BESIDE if path.endswith(end)]
     return any(os.path.isfile(owner) and isDatabase(owner) for owner in owners)

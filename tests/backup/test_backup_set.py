@@ -6,6 +6,8 @@ import errno
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -309,6 +311,30 @@ def test_aFileKeepsItsModeHoweverItCameIntoTheSet(system: Path) -> None:
         (system / "sub" / "shared").chmod(mode)
         manifest = Maker([settled], str(system.parent / name), previous, BLOBS, "test", silent).make()
         assert {item.path: item.mode for item in manifest.files}["data/sub/shared"] == mode
+
+
+@pytest.mark.parametrize("mode", ["wal", "delete"])
+def test_whoeverLooksIntoADatabaseAfterwardsTakesNothingAway(data: Path, mode: str) -> None:
+    """A file that is opened and closed has lost its process's locks: then the next program that closes a database removes the log
+    which is written on here, and all that was committed since would be gone with the process."""
+    writing = database(data / "a.sqlite", mode)
+    for number in range(2):
+        make(data, f"set{number}")
+        look = f"import sqlite3; c = sqlite3.connect({str(data / 'a.sqlite')!r}); print(*c.execute('SELECT COUNT(*) FROM item'))"
+        for count in range(2):
+            done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, timeout=30, check=True)
+            assert done.stdout.strip() == f"({2 * number + count},)"
+            writing.execute("INSERT INTO item (blob) VALUES ('')")
+        assert mode != "wal" or (data / "a.sqlite-wal").exists()
+    writing.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 512, b"SQLite format 3\0", b"SQLite format 3\0" + b"x" * 496])
+def test_whatOnlyLooksLikeADatabaseIsAFileAsAnyOther(data: Path, content: bytes) -> None:
+    (data / "a.sqlite").write_bytes(content)
+    (data / "a.sqlite-wal").write_bytes(b"not a log")
+    target, manifest = make(data)
+    assert contents(target / "data") == {"a.sqlite": content, "a.sqlite-wal": b"not a log"} and not manifest.databases
 
 
 def test_aDirectoryIsNoCacheByItsName(system: Path) -> None:
