@@ -365,6 +365,25 @@ def test_whatWasChangedInItsPlaceIsAnotherMessageThen(place: Place, name: str) -
     assert (",D=1" in now.locator, ",U=7" in now.locator) == ("D=1" in name, "U=7" in name)
 
 
+@pytest.mark.parametrize("missing", ["new", "cur"])
+def test_aMaildirOfWhichAnEmptyPartIsMissingIsOneAllTheSame(place: Place, missing: str) -> None:
+    """As after a restore with what keeps no empty directories."""
+    store, folder = place.open(), place.inbox / ".Work"
+    store.createFolder(ACCOUNT, "Work")
+    (folder / missing).rmdir()
+    part = folder / ({"new", "cur"} - {missing}).pop()
+    assert list(store.folders(ACCOUNT)) == ["INBOX", "Work"]
+    tokens = set()
+    for number in range(3):
+        (part / f"{number}.a").write_bytes(b"x")
+        os.utime(part, (number, number))
+        tokens.add(store.token(ACCOUNT, "Work"))
+    assert len(tokens) == 3
+    message = NewMessage(MessageSource(b"x\r\n"))
+    store.append(ACCOUNT, "Work", [(store.newKey(ACCOUNT, "Work", message), message)])
+    assert len(list(store.scan(ACCOUNT, "Work"))) == 4
+
+
 def test_everyAccountIsListedWhateverElseIsInTheRoot(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk of its own has `lost+found`, which nobody may read; an account may be called as a domain is."""
     store = place.open()

@@ -115,7 +115,7 @@ class MaildirStore:
         found = {paths.INBOX}
         for name in _list(directory):
             folder = paths.maildirFolderName(name)
-            if folder is not None and _isDirectory(os.path.join(directory, name, "cur")):
+            if folder is not None and _hasMail(os.path.join(directory, name)):
                 found.add(folder)
         return sorted(found)
 
@@ -139,7 +139,7 @@ class MaildirStore:
         return [self._account(account)]
 
     def _isMaildir(self, path: str) -> bool:
-        return _isDirectory(os.path.join(self._root.path, path, "cur"))
+        return _hasMail(os.path.join(self._root.path, path))
 
     def createFolder(self, account: str, folder: str) -> None:
         """Make a Maildir; no error when it is there."""
@@ -254,12 +254,12 @@ class MaildirStore:
         return names
 
     def _mark(self, directory: str) -> Mark | None:
-        """Which directory it is, and when something last came to `new` and `cur`, or went; None: no Maildir is there."""
-        try:
-            new, cur = os.stat(os.path.join(directory, "new")), os.stat(os.path.join(directory, "cur"))
-        except FileNotFoundError:
-            return None
-        return cur.st_ino, new.st_mtime_ns, cur.st_mtime_ns
+        """Which directory it is, and when something last came to `new` and `cur`, or went; None: no Maildir is there. One of them
+        may be missing: some programs keep no empty directories.
+        """
+        found = [_statusOf(os.path.join(directory, sub)) for sub in ("new", "cur")]
+        new, cur = (0 if status is None else status.st_mtime_ns for status in found)
+        return next(((status.st_ino, new, cur) for status in reversed(found) if status is not None), None)
 
     def uids(self, account: str, folder: str) -> tuple[int, int, dict[str, int]] | None:
         """The UIDs that `dovecot-uidlist` has for the messages that are there."""
@@ -352,7 +352,7 @@ class MaildirStore:
         isThere = self._mark(directory) is not None
         if not isThere and folder != paths.INBOX:
             raise NoSuchMailbox()
-        if not isThere or not os.path.isdir(os.path.join(directory, "tmp")):
+        if not all(_isDirectory(os.path.join(directory, sub)) for sub in _SUBDIRECTORIES):
             self.createFolder(account, folder)
         written: list[str] = []
         flags = [message.flags for _, message in messages if message.flags]
@@ -507,6 +507,13 @@ def _readable(directory: str) -> list[str]:
         return []
 
 
+def _statusOf(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None
+
+
 def _isDirectory(path: str) -> bool:
     """Whether there is one that we may see. :raises OSError: the disk does not tell; what was there has not gone for that."""
     try:
@@ -515,6 +522,11 @@ def _isDirectory(path: str) -> bool:
         if error.errno not in _NOT_OURS:
             raise
         return False
+
+
+def _hasMail(directory: str) -> bool:
+    """Whether it is a Maildir."""
+    return any(_isDirectory(os.path.join(directory, sub)) for sub in ("cur", "new"))
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:
