@@ -256,8 +256,7 @@ class SimpleEngine(Engine):
         for step in work:
             for arriving in step.arriving:
                 arriving.prepare()
-            if not isinstance(step.operation, (Append, Adopt)):
-                touched |= self._follow(ref, step.operation)
+            touched |= self._follow(ref, step.operation)
         effects = self._single(ref, work, terms) or self.database.call(partial(self._rehearse, ref, work, terms))
         if not isinstance(effects, Effects):
             return effects[0], touched | effects[1]
@@ -265,9 +264,16 @@ class SimpleEngine(Engine):
         return results, touched | changed
 
     def _follow(self, ref: AccountRef, operation: Operation) -> Touched:
-        """Before messages are chosen, what other programs did to them is noticed."""
+        """Before messages are chosen, what other programs did to them is noticed; and before any are put where messages may have
+        numbers of another program's, those are taken over: later they would be others'."""
         name = operation.name if isinstance(operation, Rename) else getattr(operation, "mailbox", None)
-        return {} if not name else self._reconciler.folder(ref.name, ref.key, mailboxName(name))
+        target = getattr(operation, "target", None)
+        touched: Touched = {}
+        for each, isPlace in ((name, isinstance(operation, (Append, Adopt))), (target, True)):
+            folder = mailboxName(each) if each else ""
+            if folder and (not isPlace or self._reconciler.isUnseen(ref.key, folder)):
+                touched |= self._reconciler.folder(ref.name, ref.key, folder)
+        return touched
 
     def _single(self, ref: AccountRef, work: Sequence[Step], terms: Terms) -> Effects | None:
         """The effects of a single message's append, which need no rehearsal."""

@@ -43,7 +43,8 @@ _SET_TOKEN = "UPDATE mailbox SET token = ? WHERE id = ?"
 _FILES = """SELECT f.name, f.locator, m.uid, m.modseq, m.flags, m.keywords, m.internal_date, m.size, m.email FROM file f
     JOIN message m ON m.mailbox = f.mailbox AND m.uid = f.uid WHERE f.mailbox = ?"""
 _MOVE = "UPDATE file SET locator = ? WHERE mailbox = ? AND uid = ?"
-_IMPORT = "UPDATE mailbox SET uid_validity = ?, uid_next = ? WHERE id = ?"
+_IMPORT = "UPDATE mailbox SET uid_validity = ?, uid_next = MAX(uid_next, ?) WHERE id = ?"
+_USED = "SELECT uid FROM message WHERE mailbox = ?"
 _HIGHEST = "UPDATE account SET uid_validity = ? WHERE id = ? AND uid_validity < ?"
 
 Hints = Mapping[str, frozenset[str]]
@@ -164,6 +165,11 @@ class Reconciler:
         """`=` and the token of the last complete scan; empty: there was none."""
         row = self._database.readHere(lambda found: found.execute(_TOKEN, (mailbox,)).fetchone())
         return str(row[0])
+
+    def isUnseen(self, key: int, folder: str) -> bool:
+        """Whether messages may have numbers there that nobody has looked at yet."""
+        mailbox = self._find(key, folder) if ISimpleUIDs.providedBy(self._store) else None
+        return mailbox is not None and not self._stored(mailbox.id)
 
     def _find(self, key: int, folder: str) -> MailboxRef | None:
         row = self._database.readHere(lambda found: found.execute(_FIND, (key, folder)).fetchone())
@@ -293,8 +299,11 @@ class Reconciler:
             return {}
         if not known:
             self._database.call(partial(self._adopt, key, mailbox, uidValidity, uidNext))
+        elif mailbox.uidValidity != uidValidity:
+            return {}  # messages came before, and have numbers of ours
         touched: Touched = {}
-        numbered = [(uid, one) for uid, one in numbered if one.key not in known]
+        used = {row[0] for row in self._database.readHere(lambda found: found.execute(_USED, (mailbox.id,)).fetchall())}
+        numbered = [(uid, one) for uid, one in numbered if one.key not in known and uid not in used]
         for start in range(0, len(numbered), PIECE):
             piece = numbered[start : start + PIECE]
             arrivals = [(one, self._arriving(account, mailbox.name, one)) for _, one in piece]
