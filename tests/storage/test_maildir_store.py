@@ -365,6 +365,17 @@ def test_whatWasChangedInItsPlaceIsAnotherMessageThen(place: Place, name: str) -
     assert (",D=1" in now.locator, ",U=7" in now.locator) == ("D=1" in name, "U=7" in name)
 
 
+def test_manyThatWereChangedInTheirPlacesAreFoundOutAtOnce(place: Place) -> None:
+    for number in range(20):
+        place.put(f"new/{number:02}.a,S=18,W=22", b"Subject: x\n\nbody\n\n" if number % 2 else b"Subject: x\n\nmuch longer\n")
+    store = place.open()
+    with pytest.raises(Vanished):
+        store.read(ACCOUNT, "INBOX", place.scan()[0])
+    entries = place.scan()
+    assert all(len(store.read(ACCOUNT, "INBOX", entry)) == entry.size for entry in entries)
+    assert [",S=18,W=22" in entry.locator for entry in entries] == [False, True] * 10
+
+
 @pytest.mark.parametrize("missing", ["new", "cur"])
 def test_aMaildirOfWhichAnEmptyPartIsMissingIsOneAllTheSame(place: Place, missing: str) -> None:
     """As after a restore with what keeps no empty directories."""

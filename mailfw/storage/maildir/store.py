@@ -298,6 +298,8 @@ class MaildirStore:
         if entry.size not in (-1, size):
             with file:
                 self._correct(directory, locator, octets, size + bareLFs(_chunks(file)))
+            if description.size not in (-1, octets):
+                self._correctAll(directory)
             raise Vanished()
         return file
 
@@ -309,7 +311,16 @@ class MaildirStore:
         target = locator[:4] + ",".join([key, f"S={size}", f"W={sentSize}", *others]) + locator[4 + len(base) :]
         with suppress(OSError):
             os.rename(os.path.join(directory, locator), os.path.join(directory, target))
-            _sync(directory, [locator[:3]])
+
+    def _correctAll(self, directory: str) -> None:
+        """Where one was changed in its place, others mostly were, too: so that they are not found out one by one."""
+        for locator in self._locators(directory).values():
+            claimed, path = describe(split(locator[4:])[0]).size, os.path.join(directory, locator)
+            with suppress(OSError):
+                if claimed not in (-1, os.stat(path, follow_symlinks=False).st_size):
+                    with os.fdopen(openRegular(path), "rb") as file:
+                        size = os.fstat(file.fileno()).st_size
+                        self._correct(directory, locator, size, size + bareLFs(_chunks(file)))
 
     def _openFile(self, directory: str, entry: Entry) -> tuple[int, str]:
         """Open a message's file wherever it is now."""
