@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -43,8 +44,11 @@ VERSIONS = {schema.name: schema.version for schema in (STORE, QUEUE, ACCOUNTS, G
 _OURS = frozenset(("lock", "control", "console", "spool", "manhole_history"))
 """What in a data directory is a process's own."""
 
-_CACHES = (".index", ".index-wal", ".index-shm")
+_CACHE = re.compile(r"(?:\A|/)(?:search[0-9]+|state/[0-9a-f]{16})\.index(?:-wal|-shm|-journal)?\Z")
+"""Indexes of a store's, which are made anew."""
+
 _ON_DISK = ("sqlite", "maildir", "textfile")
+_LOCKED = ("maildir", "textfile")
 _SHARE = 1.0
 _LEAST_PAUSE = 0.002
 
@@ -142,20 +146,23 @@ def _places(system: System) -> list[Place]:
     store = os.path.normpath(os.path.join(data, argument.partition("?")[0])) if prefix in _ON_DISK else data
     file = system.configuration.log.file
     isOurs = partial(_isOurs, "" if file == "-" else os.path.relpath(system.configuration.path(file), data))
-    isMaildir = prefix == "maildir"
     if store != data and not store.startswith(data + os.sep):
-        return [_place("data", data, "", False, isOurs), _place("store", store, "", isMaildir, lambda path: False)]
+        return [_place("data", data, None, prefix, isOurs), _place("store", store, "", prefix, lambda path: False)]
     root = "" if store == data else os.path.relpath(store, data) + os.sep
-    return [_place("data", data, root, isMaildir, isOurs)]
+    return [_place("data", data, root, prefix, isOurs)]
 
 
-def _place(name: str, path: str, root: str, isMaildir: bool, isOurs: Callable[[str], bool]) -> Place:
-    """:param root: where in it the store is, with a slash behind; empty: all of it is, or nothing.
+def _place(name: str, path: str, root: str | None, prefix: str, isOurs: Callable[[str], bool]) -> Place:
+    """:param root: where in it the store is, with a slash behind; empty: all of it is; None: it is elsewhere.
+    :param prefix: of the store.
     :param isOurs: what is a process's own, but where the store is: that may be called as one likes.
     """
 
+    def isMail(each: str) -> bool:
+        return root is not None and each.startswith(root)
+
     def part(each: str) -> str:
-        return _part(each[len(root) :]) if isMaildir and each.startswith(root) else ""
+        return _part(each[len(root or "") :]) if prefix == "maildir" and isMail(each) else ""
 
     def isMessage(each: str) -> bool:
         return part(each) in ("cur", "new")
@@ -163,7 +170,9 @@ def _place(name: str, path: str, root: str, isMaildir: bool, isOurs: Callable[[s
     def isLeft(each: str) -> bool:
         if part(each):
             return part(each) == "tmp"  # nobody was told that these have come
-        return _isPassing(each) or (isOurs(each) and not (root and each.startswith(root)))
+        if prefix in _LOCKED and isMail(each) and isDotLock(each):
+            return True  # restored, one would lock people out of their mail
+        return _CACHE.search(each) is not None or (isOurs(each) and not (root and isMail(each)))
 
     def identityOf(each: str) -> str:
         folder, file = os.path.split(each)
@@ -186,11 +195,6 @@ def _isOurs(log: str, path: str) -> bool:
     rest = path[len(log) :]
     isLog = bool(log) and path.startswith(log) and (not rest or rest[0] in ".-") and os.sep not in rest
     return isLog or path.partition(os.sep)[0] in _OURS
-
-
-def _isPassing(path: str) -> bool:
-    """Caches, which are made again, and lock files: restored, one would lock people out of their mail."""
-    return path.endswith(_CACHES) or isDotLock(path)
 
 
 def check(directory: str, tell: Tell) -> list[dict[str, Any]]:

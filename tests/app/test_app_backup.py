@@ -185,6 +185,8 @@ def test_peopleAndStoresCalledAsWhatIsLeftOutAreThere(command: Command, tmp_path
     for path in "lock", "spool/spool-1", "lo", "lo.1", "lo-2.gz":
         (tmp_path / "d" / path).parent.mkdir(exist_ok=True)
         (tmp_path / "d" / path).write_text("a process's own")
+    for path in "uv.lock", "notes.index":
+        (tmp_path / "d" / path).write_text("somebody's")
     given = ("--config", str(configuration))
     done = command(*given, "backup", "set")
     assert done.returncode == 0, done.stderr
@@ -200,6 +202,7 @@ def test_peopleAndStoresCalledAsWhatIsLeftOutAreThere(command: Command, tmp_path
     expected = {path: content for path, content in before.items() if "/tmp/" not in path}
     assert files(root) == expected
     assert len([path for path in expected if path.endswith("dovecot-uidlist")]) == 7
+    assert (tmp_path / "d" / "uv.lock").exists() and (tmp_path / "d" / "notes.index").exists()
     assert not (tmp_path / "d" / "lo").is_file() and not (tmp_path / "d" / "lo-2.gz").exists()
 
 
