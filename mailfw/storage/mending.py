@@ -81,7 +81,7 @@ _COPIES = f"SELECT e.id, 'email ' || e.id FROM email e WHERE e.copies <> {_TRUE_
 _COPY = f"UPDATE email AS e SET copies = {_TRUE_COPIES} WHERE id = ?"
 _UNUSED = "UPDATE email SET copies = 1 WHERE copies = 0 RETURNING id"
 
-_FORGET_SCANS = "UPDATE mailbox SET token = '' WHERE name IS NOT NULL"
+_FORGET_SCANS = "UPDATE mailbox SET token = '=' WHERE token <> ''"  # but not that there was one: UIDs are imported once
 
 
 def _again(kind: str, text: str, find: str, *mends: str) -> Look:
