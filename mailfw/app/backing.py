@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -43,8 +44,11 @@ VERSIONS = {schema.name: schema.version for schema in (STORE, QUEUE, ACCOUNTS, G
 _OURS = frozenset(("lock", "control", "console", "spool", "manhole_history"))
 """What in a data directory is a process's own."""
 
-_CACHES = (".index", ".index-wal", ".index-shm")
+_CACHE = re.compile(r"(?:\A|/)(?:search[0-9]+|state/[0-9a-f]{16})\.index(?:-wal|-shm|-journal)?\Z")
+"""Indexes of a store's, which are made anew."""
+
 _ON_DISK = ("sqlite", "maildir", "textfile")
+_LOCKED = ("maildir", "textfile")
 _SHARE = 1.0
 _LEAST_PAUSE = 0.002
 
@@ -140,30 +144,57 @@ def _places(system: System) -> list[Place]:
     data = os.path.abspath(system.data.path)
     prefix, _, argument = system.configuration.store.partition(":")
     store = os.path.normpath(os.path.join(data, argument.partition("?")[0])) if prefix in _ON_DISK else data
-    log = system.configuration.log.file
-    isLeft = partial(_isLeft, "" if log == "-" else os.path.relpath(system.configuration.path(log), data))
+    file = system.configuration.log.file
+    isOurs = partial(_isOurs, "" if file == "-" else os.path.relpath(system.configuration.path(file), data))
     if store != data and not store.startswith(data + os.sep):
-        return [Place("data", data, isLeft), Place("store", store, _isPassing, _settled(prefix, ""))]
-    return [Place("data", data, isLeft, _settled(prefix, os.path.relpath(store, data)))]
+        return [_place("data", data, None, prefix, isOurs), _place("store", store, "", prefix, lambda path: False)]
+    root = "" if store == data else os.path.relpath(store, data) + os.sep
+    return [_place("data", data, root, prefix, isOurs)]
 
 
-def _settled(prefix: str, root: str) -> Callable[[str], bool]:
-    """Which files never change for as long as they have their names: messages of a Maildir."""
-    return partial(_isMessage, root + os.sep if root else "") if prefix == "maildir" else lambda path: False
+def _place(name: str, path: str, root: str | None, prefix: str, isOurs: Callable[[str], bool]) -> Place:
+    """:param root: where in it the store is, with a slash behind; empty: all of it is; None: it is elsewhere.
+    :param prefix: of the store.
+    :param isOurs: what is a process's own, but where the store is: that may be called as one likes.
+    """
+
+    def isMail(each: str) -> bool:
+        return root is not None and each.startswith(root)
+
+    def part(each: str) -> str:
+        return _part(each[len(root or "") :]) if prefix == "maildir" and isMail(each) else ""
+
+    def isMessage(each: str) -> bool:
+        return part(each) in ("cur", "new")
+
+    def isLeft(each: str) -> bool:
+        if part(each):
+            return part(each) == "tmp"  # nobody was told that these have come
+        if prefix in _LOCKED and isMail(each) and isDotLock(each):
+            return True  # restored, one would lock people out of their mail
+        return _CACHE.search(each) is not None or (isOurs(each) and not (root and isMail(each)))
+
+    def identityOf(each: str) -> str:
+        folder, file = os.path.split(each)
+        return os.path.join(os.path.dirname(folder), file.partition(":")[0]) if isMessage(each) else each
+
+    return Place(name, path, isLeft, isMessage, identityOf)
 
 
-def _isLeft(log: str, path: str) -> bool:
-    top = path.partition(os.sep)[0]
-    return top in _OURS or _isPassing(path) or (bool(log) and path.startswith(log))
+def _part(path: str) -> str:
+    """In which part of a Maildir a file is, by its path below the root: `cur`, `new`, `tmp`; empty: it is no message.
+
+    An account may be called so, too, whose own directory has other files in it.
+    """
+    *above, part, name = ["", *path.split(os.sep)]
+    return part if name and any(above) and part in ("cur", "new", "tmp") else ""
 
 
-def _isPassing(path: str) -> bool:
-    """Caches, which are made again, and lock files: restored, one would lock people out of their mail."""
-    return path.endswith(_CACHES) or isDotLock(path)
-
-
-def _isMessage(root: str, path: str) -> bool:
-    return path.startswith(root) and os.path.basename(os.path.dirname(path)) in ("cur", "new")
+def _isOurs(log: str, path: str) -> bool:
+    """Whether a path is a process's own, or a log, or one that was rotated."""
+    rest = path[len(log) :]
+    isLog = bool(log) and path.startswith(log) and (not rest or rest[0] in ".-") and os.sep not in rest
+    return isLog or path.partition(os.sep)[0] in _OURS
 
 
 def check(directory: str, tell: Tell) -> list[dict[str, Any]]:

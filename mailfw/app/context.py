@@ -104,6 +104,7 @@ class System:
 
     :ivar reactor: Twisted's.
     :param isLoopback: nobody outside this machine can reach any listener.
+    :ivar isServing: a server is at work in it, and not only the administrator's command.
     :ivar tally: what is counted. :ivar watchdog: of the reactor, started by whoever runs a server.
     :raises Problem: something that the configuration names cannot be opened.
     """
@@ -111,6 +112,7 @@ class System:
     def __init__(self, configuration: Configuration, data: DataDirectory, reactor: Any, isLoopback: bool = True) -> None:
         self.configuration = configuration
         self.isLoopback = isLoopback
+        self.isServing = False
         self.data = data
         self.reactor = reactor
         self.tally = Tally()

@@ -9,7 +9,7 @@ cut into as many as it takes (`remote.cut`). `Watch` asks a worker what it is at
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, ClassVar
 
 from twisted.application.service import Service
@@ -79,6 +79,13 @@ class Ring(amp.Command):
     requiresAnswer = False
 
 
+class Recalled(amp.Command):
+    """From the server to a worker: those recipients were held, cancelled or returned, and are not to be tried any more."""
+
+    arguments = [(b"ids", JSONValue())]
+    requiresAnswer = False
+
+
 class Watch(amp.Command):
     """From the server to a worker: what is its relay doing?"""
 
@@ -91,7 +98,7 @@ class ControlProtocol(amp.AMP):
 
     def __init__(self, operate: Operate, connections: dict[ControlProtocol, Deferred[None]], crew: Crew | None = None) -> None:
         super().__init__()
-        self._member = crew.member(lambda isForgiven: self.callRemote(Ring, isForgiven=isForgiven), self._lanes) if crew else None
+        self._member = crew.member(self._ring, self._recall, self._lanes) if crew else None
         self._operate = operate
         self._connections = connections
 
@@ -107,6 +114,12 @@ class ControlProtocol(amp.AMP):
         if self._member is not None:
             self._member.leave()
         self._connections.pop(self).callback(None)
+
+    def _ring(self, isForgiven: bool) -> None:
+        self.callRemote(Ring, isForgiven=isForgiven)
+
+    def _recall(self, ids: Collection[int]) -> None:
+        self.callRemote(Recalled, ids=list(ids))
 
     def _lanes(self) -> Deferred[list[LaneInfo]]:
         asked: Deferred[dict[str, Any]] = self.callRemote(Watch)

@@ -23,7 +23,7 @@ from mailfw import __version__
 from mailfw.app.problem import Problem
 from mailfw.delivery.lanes import LaneInfo
 from mailfw.delivery.queue import Entry, Filter, Queue, QueuedMessage, Report, Submission
-from mailfw.delivery.queue.entry import OWN_LANES, LaneOf
+from mailfw.delivery.queue.entry import OWN_LANES, LaneOf, Recall
 from mailfw.delivery.queue.queue import CREW_MARK, LOCAL_LANE
 from mailfw.delivery.queue.wire import pack, packEntries, unpack, unpackEntries, unpackSettlements
 from mailfw.values import Envelope, Fate, MessageSource
@@ -61,9 +61,9 @@ class Crew:
         self.counts: Counter[Fate] = Counter()
         self._reactor = reactor
 
-    def member(self, tell: Tell, ask: Ask) -> Member:
+    def member(self, tell: Tell, recall: Recall, ask: Ask) -> Member:
         """Whoever has connected; a worker once it says so."""
-        return Member(self, tell, ask)
+        return Member(self, tell, recall, ask)
 
     def names(self) -> list[str]:
         """Of all workers."""
@@ -87,15 +87,16 @@ class Member:
     :ivar name: of the worker; empty: it has not said yet that it is one. :ivar lanes: asks what its relay does.
     """
 
-    def __init__(self, crew: Crew, tell: Tell, ask: Ask) -> None:
+    def __init__(self, crew: Crew, tell: Tell, recall: Recall, ask: Ask) -> None:
         self.name = ""
         self._crew = crew
         self._queue = crew.queue
         self._tell = tell
+        self._recall = recall
         self.lanes = ask
         self._isRung = False
         self._isGone = False
-        self._unwatch: Callable[[], None] = lambda: None
+        self._unwatch: Sequence[Callable[[], None]] = ()
 
     async def perform(self, operation: str, arguments: dict[str, Any], octets: bytes) -> Answer:
         """Do it. :raises Problem: it cannot be done. :raises Unavailable, Vanished: as `Queue` does."""
@@ -107,7 +108,8 @@ class Member:
     def leave(self) -> None:
         """The connection is gone; its leases stay until they end, for the worker may be at work still."""
         self._isGone = True
-        self._unwatch()
+        for unwatch in self._unwatch:
+            unwatch()
         if self in self._crew.members:
             self._crew.members.remove(self)
             _log.info("worker {name} is gone", name=self.name)
@@ -135,7 +137,7 @@ class Member:
             if self._isGone:
                 return None, b""
             self._crew.members.append(self)
-            self._unwatch = self._queue.watch(self._ring)
+            self._unwatch = (self._queue.watch(self._ring), self._queue.recalls(self._recall))
             _log.info("worker {name} relays", name=name)
         return None, b""
 

@@ -23,6 +23,18 @@ class DataInUse(Problem):
         self.pid = pid
 
 
+def isDataDirectory(path: str) -> bool:
+    """Whether a directory is one: its lock, which others may have too, holds a process id."""
+    try:
+        handle = os.open(os.path.join(path, "lock"), os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        return stat.S_ISREG(os.fstat(handle).st_mode) and os.read(handle, 20).strip().isdigit()
+    finally:
+        os.close(handle)
+
+
 class DataDirectory:
     """One data directory, absolute.
 

@@ -114,6 +114,12 @@ class Desk:
             "done": {fate.value: count for fate, count in outgoing.settled().items()} if outgoing else {},
         }
 
+    async def page(self, after: int = 0, **words: Any) -> dict[str, Any]:
+        """The next recipients, in the order in which they came, and what to say as `after` for those behind them; 0: there are
+        none."""
+        found = await self._queue.list(self._filter(**words), after, PAGE)
+        return {"recipients": [self._entry(entry) for entry in found.entries], "next": found.next}
+
     # --- Steering ----------------------------------------------------------------------------------------------------
 
     async def retry(self, ids: Sequence[int] = (), **words: Any) -> int:
@@ -210,6 +216,7 @@ class Desk:
 
     _OPERATIONS: ClassVar[dict[str, Callable[..., Coroutine[Any, Any, Any]]]] = {
         "queue list": entries,
+        "queue page": page,
         "queue show": show,
         "queue overview": overview,
         "queue retry": retry,

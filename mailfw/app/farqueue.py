@@ -21,13 +21,13 @@ from twisted.protocols import amp
 from twisted.python.failure import Failure
 
 from mailfw import __version__
-from mailfw.app.control import Ring, Watch, Work
+from mailfw.app.control import Recalled, Ring, Watch, Work
 from mailfw.app.crew import packReports
 from mailfw.app.problem import Problem
 from mailfw.app.remote import Reachable
 from mailfw.delivery.lanes import LaneInfo
 from mailfw.delivery.queue import Entry, Filter, QueuedMessage, Report, Settlement
-from mailfw.delivery.queue.entry import Bell, LaneOf, Lender
+from mailfw.delivery.queue.entry import Bell, LaneOf, Lender, Recall, listed
 from mailfw.delivery.queue.queue import CREW_MARK
 from mailfw.delivery.queue.wire import pack, packEntries, packSettlements, unpackEntries
 from mailfw.errors import Unavailable, Vanished
@@ -64,6 +64,12 @@ class Connection(amp.AMP):
         transport: Any = self.transport
         transport.loseConnection()
 
+    @Recalled.responder
+    def recalled(self, ids: list[int]) -> dict[str, Any]:
+        """Somebody has taken those recipients from whoever had leased them."""
+        self._queue.recalled(ids)
+        return {}
+
     @Ring.responder
     def ring(self, isForgiven: bool) -> dict[str, Any]:
         """Something may be due."""
@@ -93,6 +99,7 @@ class FarQueue:
         self._connection: Connection | None = None
         self._waiting: list[Deferred[None]] = []
         self._bells: list[Bell] = []
+        self._recalls: list[Recall] = []
         self._again: IDelayedCall | None = None
         self._isClosed = False
         self._isMissed = False
@@ -167,6 +174,11 @@ class FarQueue:
             self.forgiven()
         self._ring()
 
+    def recalled(self, ids: Collection[int]) -> None:
+        """The server says that those are not ours any more."""
+        for recall in list(self._recalls):
+            recall(ids)
+
     def _ring(self) -> None:
         for bell in list(self._bells):
             bell()
@@ -204,13 +216,11 @@ class FarQueue:
 
     def watch(self, bell: Bell) -> Callable[[], None]:
         """Ring when something may be due, also when the server is there again."""
-        self._bells.append(bell)
+        return listed(self._bells, bell)
 
-        def end() -> None:
-            if bell in self._bells:
-                self._bells.remove(bell)
-
-        return end
+    def recalls(self, recall: Recall) -> Callable[[], None]:
+        """Tell of what an administrator has taken from us."""
+        return listed(self._recalls, recall)
 
     async def nextDue(self, without: Collection[str] = (), only: str = "") -> float | None:
         """When something is due that is not for the server's own store."""

@@ -12,7 +12,7 @@ from attrs import asdict
 from twisted.internet.threads import deferToThreadPool
 
 from mailfw.app.backing import backUp
-from mailfw.app.datadir import DataDirectory
+from mailfw.app.datadir import DataDirectory, isDataDirectory
 from mailfw.app.faraway import RemotePlace, logIn
 from mailfw.app.problem import Problem
 from mailfw.errors import Refusal
@@ -32,7 +32,7 @@ async def copyStore(system: System, progress: Progress, origin: str, target: str
     :param accounts: whose: `ADDRESS`, or `ADDRESS=ADDRESS` where they have another name in the target; none: everybody's.
     :raises Problem:
     """
-    if origin == target:
+    if _isSame(system, origin, target):
         raise Problem("a store cannot be copied to itself")
     _mustExist(system, origin)
     with _owned(system, origin), _owned(system, target):
@@ -97,7 +97,7 @@ class _Opened:
     """A store that is open for a while; the system's own one stays open."""
 
     def __init__(self, system: System, specification: str) -> None:
-        self._isOwn = specification == system.configuration.store
+        self._isOwn = _isSame(system, specification, system.configuration.store)
         self._open: Callable[[], IMailStore] = (
             (lambda: system.store) if self._isOwn else lambda: system.openAnother(specification)
         )
@@ -118,6 +118,12 @@ def _path(system: System, specification: str) -> str:
     return os.path.join(system.configuration.data, argument.partition("?")[0]) if prefix in _ON_DISK else ""
 
 
+def _isSame(system: System, one: str, other: str) -> bool:
+    """Whether two specifications mean one store, however its path is spelled: nobody else may open one that is open."""
+    paths = {os.path.realpath(path) if (path := _path(system, each)) else each for each in (one, other)}
+    return one == other or (len(paths) == 1 and one.partition(":")[0] == other.partition(":")[0])
+
+
 def _mustExist(system: System, specification: str) -> None:
     path = _path(system, specification)
     if path and not os.path.isdir(path):
@@ -127,12 +133,14 @@ def _mustExist(system: System, specification: str) -> None:
 @contextmanager
 def _owned(system: System, specification: str) -> Iterator[None]:
     """While a store of another data directory is used, no server can run there. :raises DataInUse: one does."""
-    parent = os.path.dirname(os.path.abspath(_path(system, specification) or "/"))
-    isAnothers = parent != system.data.path and os.path.exists(os.path.join(parent, "lock"))
-    if not isAnothers:
+    path = os.path.abspath(_path(system, specification) or "/")
+    data = path
+    while data != "/" and not isDataDirectory(data):
+        data = os.path.dirname(data)
+    if data == "/" or os.path.realpath(data) == os.path.realpath(system.data.path):
         yield
         return
-    directory = DataDirectory(parent)
+    directory = DataDirectory(data)
     directory.claim()
     try:
         yield
@@ -284,7 +292,12 @@ async def checkStore(system: System, progress: Progress) -> list[dict[str, Any]]
 
 
 async def repairStore(system: System, progress: Progress, isRehearsal: bool = True) -> list[dict[str, Any]]:
-    """Mend the system's store, in which nobody else may work; what was done, or would be. :raises Problem: the store cannot."""
+    """Mend the system's store, in which nobody else may work; what was done, or would be.
+
+    :raises Problem: the store cannot, or a server is at work in it.
+    """
+    if system.isServing:
+        raise Problem("store repair needs the store for itself: stop the server first")
     store = system.store
     if not IRepairedStore.providedBy(store):
         raise Problem(f"{system.configuration.store} cannot mend itself")

@@ -209,6 +209,7 @@ class Server(MultiService):
         self.data.notePid()
         try:
             self.system = System(self.configuration, self.data, self._reactor, self._isLoopback)
+            self.system.isServing = True
             self.system.context.tls = self.certificates
             self._openListeners(self.system)
             administration = Administration(self.system, self)

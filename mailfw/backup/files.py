@@ -12,8 +12,8 @@ from mailfw.backup.manifest import CHUNK, BackupError, Tell
 SYNC_EVERY = 8 << 20
 """Octets after which what was written is brought to disk, so that others' syncs never wait for much of ours."""
 
-MARK = "not-whole"
-"""A file that says of the directory in which it is that it may be thrown away."""
+MARK = ".not-whole"
+"""A file that says of the directory in which it is that it may be thrown away. No account's directory begins with a dot."""
 
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import stat
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from attrs import define, evolve, field, frozen
 
@@ -24,6 +26,8 @@ PARTIAL = ".partial"
 
 _INSTANTS = 20
 _TRIES = 5  # at a file that others change at the time
+_PASSES = 20  # over a directory in which others rename
+_FILE_SYSTEMS = "lost+found"  # root's alone, at the top of a disk
 _BESIDE = ("-wal", "-shm", "-journal")
 
 
@@ -46,12 +50,14 @@ class Place:
     :ivar name: under which it is in the set.
     :ivar isLeft: whether a path in it, relative, is left out; that of a directory ends in a slash.
     :ivar isSettled: whether a file there never changes for as long as it has its name, so that a link is as good as a copy.
+    :ivar identityOf: what a file is, whatever name others give it meanwhile: of two names for one the later counts.
     """
 
     name: str
     path: str
     isLeft: Callable[[str], bool] = lambda path: False
     isSettled: Callable[[str], bool] = lambda path: False
+    identityOf: Callable[[str], str] = lambda path: path
 
 
 Take = Callable[[Sequence[str]], None]
@@ -81,6 +87,7 @@ class Maker:
     _earlier: dict[str, Item] = field(init=False, factory=dict)
     _manifest: Manifest = field(init=False)
     _blobs: dict[str, Item] = field(init=False, factory=dict)
+    _taken: dict[tuple[str, str], Item] = field(init=False, factory=dict)
     _done: set[str] = field(init=False, factory=set)
 
     def make(self) -> Manifest:
@@ -140,6 +147,7 @@ class Maker:
         self.turns(self._take)
         for place in self.places:
             self._below(place, place.path)
+        self._manifest.files.extend(self._taken.values())
         self._digest()
         self._end()
 
@@ -197,43 +205,45 @@ class Maker:
                 if path.startswith(place.path + os.sep):
                     if os.path.isdir(path):
                         self._below(place, path)
-                    elif os.path.isfile(path):
-                        self._file(place, path)
+                    else:
+                        self._files(place, partial(list, [path]))
 
     def _below(self, place: Place, path: str) -> None:
-        """Everything below a directory that is not in the set yet; each directory once, whatever symbolic links lead to it."""
-        seen: set[tuple[int, int]] = set()
-        for folder, names, _ in os.walk(path, followlinks=True):
-            status = os.stat(folder)
-            identity = status.st_dev, status.st_ino
-            if identity in seen or folder in self._done or place.isLeft(os.path.relpath(folder, place.path) + os.sep):
-                names.clear()
-                continue
-            seen.add(identity)
-            names.sort()
-            inSet = _inSet(place, folder)
-            os.makedirs(os.path.join(self._folder, inSet), 0o700, exist_ok=True)
-            self._manifest.directories.append((inSet, status.st_mode & 0o777))
-            self._files(place, folder)
+        """Everything below a directory that is not in the set yet."""
+        with suppress(FileNotFoundError):
+            for folder, status in _folders(place, path, self._done):
+                inSet = _inSet(place, folder)
+                os.makedirs(os.path.join(self._folder, inSet), 0o700, exist_ok=True)
+                self._manifest.directories.append((inSet, status.st_mode & 0o777))
+                self._files(place, partial(_within, folder))
         self._done |= {path} - {place.path}
 
-    def _files(self, place: Place, folder: str) -> None:
-        """Those of one directory. A file that is gone has perhaps another name now: then all is looked at once more."""
-        for _ in range(_TRIES):
+    def _files(self, place: Place, find: Callable[[], list[str]]) -> None:
+        """Those that are found. One that is gone has perhaps another name now: then all is looked at once more."""
+        for _ in range(_PASSES):
+            isGone = False
             try:
-                for name in sorted(os.listdir(folder)):
-                    path = os.path.join(folder, name)
-                    if path not in self._done and os.path.isfile(path):
-                        self._file(place, path)
+                paths = find()
             except FileNotFoundError:
-                continue
-            return
+                return
+            for path in paths:
+                try:
+                    if path not in self._done and _isFile(path):
+                        self._file(place, path)
+                except FileNotFoundError:
+                    isGone = True
+            if not isGone:
+                return
 
     def _file(self, place: Place, path: str) -> None:
         inPlace = os.path.relpath(path, place.path)
         isSettled = place.isSettled(inPlace)
         if not place.isLeft(inPlace) and (isSettled or not _isOfDatabase(path)):
-            self._manifest.files.append(self._item(_inSet(place, path), path, isSettled))
+            item, identity = self._item(_inSet(place, path), path, isSettled), (place.name, place.identityOf(inPlace))
+            former = self._taken.get(identity)
+            if former is not None:
+                os.unlink(os.path.join(self._folder, former.path))
+            self._taken[identity] = item
         self._done.add(path)
 
     def _item(self, path: str, source: str, isSettled: bool) -> Item:
@@ -244,11 +254,11 @@ class Maker:
             try:
                 if link(os.path.join(self.previous, path), target):
                     self.tell(source, earlier.size)
-                    return earlier
+                    return evolve(earlier, mode=status.st_mode & 0o777)
             except FileNotFoundError:
                 pass  # the earlier set is damaged: this one need not be
         if isSettled and link(source, target):
-            return self._described(path, "")
+            return self._described(path, "", status.st_mode & 0o777)
         try:
             for _ in range(_TRIES):
                 digest = copy(source, target, self.tell)
@@ -285,29 +295,79 @@ class Maker:
             file.write(self._manifest.dump())
             file.flush()
             os.fsync(file.fileno())
-        os.unlink(os.path.join(self._folder, MARK))
         for folder, _, _ in os.walk(self._folder):
             sync(folder)
+        os.unlink(os.path.join(self._folder, MARK))  # as late as can be: without it, what is interrupted is in the way
+        sync(self._folder)
         os.rename(self._folder, self.target)
         sync(os.path.dirname(self.target))
 
 
 def _databases(place: Place) -> Iterator[str]:
-    seen: set[tuple[int, int]] = set()
-    for folder, names, files in os.walk(place.path, followlinks=True):
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen or place.isLeft(os.path.relpath(folder, place.path) + os.sep):
-            names.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        for name in sorted(files):
-            full = os.path.join(folder, name)
-            path = os.path.relpath(full, place.path)
+    for folder, _ in _folders(place, place.path):
+        with suppress(FileNotFoundError):
+            for full in _within(folder):
+                path = os.path.relpath(full, place.path)
+                try:
+                    isFile = not place.isLeft(path) and not place.isSettled(path) and os.path.isfile(full)
+                    if isFile and not _isBeside(full) and isDatabase(full):
+                        yield path
+                except (FileNotFoundError, PermissionError):
+                    continue
+
+
+def _folders(
+    place: Place, path: str, done: Container[str] = (), seen: set[tuple[int, int]] | None = None
+) -> Iterator[tuple[str, os.stat_result]]:
+    """A directory and those below it, each once, whatever symbolic links lead to it. The last name comes first: in a Maildir
+    `new` before `cur`, where others move messages to. One that goes is passed over; one that cannot be read is an error.
+
+    :raises FileNotFoundError: the first is not there.
+    """
+    status, seen = os.stat(path), set() if seen is None else seen
+    identity = status.st_dev, status.st_ino
+    if identity in seen or path in done or place.isLeft(os.path.relpath(path, place.path) + os.sep):
+        return
+    if os.path.basename(path) == _FILE_SYSTEMS and not os.access(path, os.R_OK, effective_ids=True):
+        return
+    seen.add(identity)
+    try:
+        yield path, status
+        yield from _foldersIn(place, path, done, seen)
+    except FileNotFoundError:
+        seen.discard(identity)  # under its new name it is looked at from the beginning
+        raise
+
+
+def _foldersIn(
+    place: Place, path: str, done: Container[str], seen: set[tuple[int, int]]
+) -> Iterator[tuple[str, os.stat_result]]:
+    for _ in range(_PASSES):
+        isGone = False
+        with os.scandir(path) as found:
+            names = sorted((entry.name for entry in found if entry.is_dir()), reverse=True)
+        for name in names:
             try:
-                if not place.isLeft(path) and not place.isSettled(path) and os.path.isfile(full) and isDatabase(full):
-                    yield path
-            except (FileNotFoundError, PermissionError):
-                continue
+                yield from _folders(place, os.path.join(path, name), done, seen)
+            except FileNotFoundError:
+                isGone = True  # it has perhaps another name now
+        if not isGone:
+            return
+
+
+def _within(folder: str) -> list[str]:
+    """Paths of what is in a directory. :raises FileNotFoundError: it is gone."""
+    return [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
+
+
+def _isFile(path: str) -> bool:
+    """Whether it is a file, or a link to one. :raises FileNotFoundError: it is gone."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except FileNotFoundError:
+        if os.path.islink(path):
+            return False  # it leads nowhere
+        raise
 
 
 def _inSet(place: Place, path: str) -> str:
@@ -316,5 +376,9 @@ def _inSet(place: Place, path: str) -> str:
 
 def _isOfDatabase(path: str) -> bool:
     """Whether a file is a database, or what SQLite keeps beside one: one that is not taken yet was made after the instant."""
-    owners = [path, *(path.removesuffix(end) for end in _BESIDE if path.endswith(end))]
+    return _isBeside(path) or isDatabase(path)
+
+
+def _isBeside(path: str) -> bool:
+    owners = [path.removesuffix(end) for end in _BESIDE if path.endswith(end)]
     return any(os.path.isfile(owner) and isDatabase(owner) for owner in owners)

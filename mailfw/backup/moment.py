@@ -11,6 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from urllib.parse import quote
 
 from attrs import define
 
@@ -18,18 +19,34 @@ from mailfw.backup.files import SYNC_EVERY, sync
 from mailfw.backup.manifest import BackupError, Tell
 from mailfw.sql import Connection
 
-MAGIC = b"SQLite format 3\0"
 PATIENCE = 10.0
 """Seconds for which an instant is looked for."""
 
 _PAUSE = 0.0005
+_LEAST_PAGE = 512  # octets, of which files of SQLite's are a multiple
 _PAGES = 128  # copied at a time
 
 
 def isDatabase(path: str) -> bool:
-    """Whether a file is SQLite's."""
-    with open(path, "rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
+    """Whether a file is SQLite's, which is asked itself. A process that opens a file and closes it loses all POSIX locks that it
+    has there: the next program to look into a database that is in use here would then take its log for one that nobody needs.
+
+    :raises FileNotFoundError: it is gone.
+    """
+    size = os.stat(path).st_size
+    if not size or size % _LEAST_PAGE:
+        return False
+    try:
+        connection = sqlite3.connect(f"file:{quote(os.fsencode(path))}?mode=ro&immutable=1", uri=True)
+    except sqlite3.Error:
+        return False  # whoever copies it will say what is wrong
+    try:
+        connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.DatabaseError as error:
+        return error.sqlite_errorcode not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN)
+    finally:
+        connection.close()
+    return True
 
 
 @define

@@ -72,8 +72,10 @@ class Restorer:
                 if held.kind in self.prepares:
                     self.prepares[held.kind](_within(folders, held.path), manifest.moment)
             for folder in folders.values():
-                os.unlink(os.path.join(folder, MARK))
                 self._finish(folder)
+            for folder in folders.values():
+                os.unlink(os.path.join(folder, MARK))
+                sync(folder)
             for name in sorted(targets, key=lambda name: name == _DATA):  # the data directory last: then it is a system
                 os.rename(folders[name], targets[name])
                 sync(os.path.dirname(targets[name]))

@@ -266,16 +266,16 @@ class Meaning:
             raise Nonsense(f"it delivers to {where}: {error}") from None
         source = self._message.source if result.message is None else self._content(result.message)
         base = self._based(source, self._envelope.sender)
-        asked = _withoutSuccess(self._recipient.notify)
+        told = self._recipient.withoutSuccess
         ways: list[tuple[Envelope, Target | None]] = [
             (
-                evolve(base, recipients=(evolve(self._recipient, address=address, notify=asked),)),
+                evolve(base, recipients=(evolve(told, address=address),)),
                 evolve(target, mailbox=mailbox, flags=result.flags, detail=target.detail or self._message.tag),
             )
             for target in found.targets
         ]
         sender = self._around.sendingOn(self._envelope.sender)
-        ways += [(evolve(base, sender=sender, recipients=(Recipient(to, asked),)), None) for to in found.forwards]
+        ways += [(evolve(base, sender=sender, recipients=(Recipient(to, told.notify),)), None) for to in found.forwards]
         return source, ways, f"to {address}{'' if mailbox == 'INBOX' else f' in {mailbox}'}"
 
     def _account(self, name: str) -> Address:
@@ -343,11 +343,6 @@ class Meaning:
             return octets  # it is not new
         messageId = f"{secrets.token_hex(12)}@{self._around.hostname}"
         return edit.submitted(octets[:end], self._around.now(), messageId) + octets[end:]
-
-
-def _withoutSuccess(notify: frozenset[str]) -> frozenset[str]:
-    """What the sender wants to know still, when told that the function has the message (RFC 3461 §4.1)."""
-    return (notify - {"success"}) or frozenset(("never",) if notify else ())
 
 
 def _octets(content: EmailMessage | bytes) -> bytes:

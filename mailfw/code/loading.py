@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -82,10 +83,12 @@ def _routesOf(name: str) -> Iterator[Route]:
 
 
 def _digest(path: str, names: Sequence[str]) -> bytes:
-    """Changes with any source file below the directory."""
-    found = hashlib.blake2b(repr((path, list(names))).encode())
+    """Changes with any source file below the directory. What cannot be read is none: editors leave locks there as links that lead
+    nowhere, and files that have gone when they are looked at."""
+    found = hashlib.blake2b(repr((path, list(names))).encode(errors="surrogateescape"))
     for file in sorted(Path(path).rglob("*.py")) if path else ():
-        found.update(b"%b\0%b\0" % (str(file).encode(), hashlib.blake2b(file.read_bytes()).digest()))
+        with suppress(OSError):
+            found.update(b"%b\0%b\0" % (os.fsencode(file), hashlib.blake2b(file.read_bytes()).digest()))
     return found.digest()
 
 

@@ -75,7 +75,8 @@ class Bouncer:
         if not told or envelope.sender is None:
             return []
         returns = "hdrs"
-        if any(each.action is Action.FAILED for each in told) and message.size <= LARGEST:
+        isFailure = any(each.action is Action.FAILED for each in told)
+        if isFailure and message.size <= LARGEST and not envelope.requiresTLS:  # RFC 8689 §5
             returns = envelope.returns.lower() or ("full" if message.size <= RETURNED else "hdrs")
         isUTF8 = envelope.isSMTPUTF8 or not envelope.sender.isASCII
         octets = report.render(
@@ -86,15 +87,30 @@ class Bouncer:
                 arrival=message.arrived,
             ),
             envelope.sender,
-            content.read() if returns == "full" else headerOf(content, HEADER),
+            _readable(content, returns),
             returns=returns,
             moment=self._now(),
             messageId=f"{token_hex(12)}@{self._hostname}",
             isUTF8=isUTF8,
         )
         to = (Recipient(envelope.sender, frozenset(("never",))),)
-        sent = Envelope(None, to, isSMTPUTF8=isUTF8, is8Bit=not octets.isascii())
+        sent = Envelope(
+            None,
+            to,
+            isSMTPUTF8=isUTF8,
+            is8Bit=not octets.isascii(),
+            requiresTLS=envelope.requiresTLS,  # RFC 8689 §5
+            priority=envelope.priority,  # RFC 6710 §4.6
+        )
         return [(Submission(sent), MessageSource(octets))]
+
+
+def _readable(content: MessageSource, returns: str) -> bytes:
+    """What is returned of a message. One whose octets our disk has lost is told of without them, or it would never be."""
+    try:
+        return content.read() if returns == "full" else headerOf(content, HEADER)
+    except (OSError, EOFError):
+        return b""
 
 
 def _statusOf(tidings: Tidings) -> RecipientStatus:

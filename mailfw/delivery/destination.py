@@ -164,10 +164,11 @@ class Destinations:
 
 
 def _nowhere(domain: str, isLoop: bool, troubles: Sequence[Refusal]) -> Unreachable:
-    """Why there is no hop."""
-    if isLoop:
+    """Why there is no hop. A host that may be there later keeps the mail waiting, also where we are the one behind it."""
+    trouble = next((error for error in troubles if error.isTemporary), None)
+    if trouble is None and isLoop:
         return Unreachable(f"mail for {domain} leads back to this system", isTemporary=False, status="5.4.6")
-    trouble = next((error for error in troubles if error.isTemporary), troubles[0])
+    trouble = trouble or troubles[0]
     if isinstance(trouble, Unreachable):
         return trouble
     if trouble.isTemporary:

@@ -7,7 +7,7 @@ reached; and then it rests.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from attrs import define, field, frozen
 
@@ -124,11 +124,10 @@ class Lanes:
 
     def _forget(self) -> None:
         """Lanes that nothing happens in, and that do not rest."""
-        now = self._now()
         self._lanes = {
             name: lane
             for name, lane in self._lanes.items()
-            if lane.isBusy or lane.isBehind or lane.active or lane.promised or lane.restsUntil > now
+            if lane.isBusy or lane.isBehind or lane.active or lane.promised or self.isResting(lane)
         }
 
     def busy(self) -> set[str]:
@@ -173,7 +172,21 @@ class Lanes:
             lane.waiting.clear()
         return idle
 
+    def drop(self, ids: Collection[int]) -> list[int]:
+        """Those entries wait no longer. → the ids of those that did."""
+        dropped: list[int] = []
+        for lane in self._waiting.values():
+            for job in lane.waiting:
+                dropped += [entry.id for entry in job.entries if entry.id in ids]
+                job.entries = [entry for entry in job.entries if entry.id not in ids]
+            lane.waiting = deque(job for job in lane.waiting if job.entries)
+        return dropped
+
     # --- What destinations bear --------------------------------------------------------------------------------------
+
+    def isResting(self, lane: Lane) -> bool:
+        """Whether nobody is to try it now. What is farther away than any rest lasts was written before the clock was put back."""
+        return 0 < lane.restsUntil - self._now() <= self.limits.longestRest + 1
 
     def reached(self, lane: Lane) -> None:
         """The destination has had its say."""
@@ -183,7 +196,7 @@ class Lanes:
     def rest(self, lane: Lane, error: Unreachable) -> None:
         """It could not be reached, for the moment."""
         lane.trouble = error
-        if lane.restsUntil > self._now():
+        if self.isResting(lane):
             return  # deliveries that were under way together fail together
         lane.failures += 1
         seconds = min(self.limits.rest * 2 ** min(lane.failures - 1, 10), self.limits.longestRest)
@@ -203,16 +216,15 @@ class Lanes:
 
     def infos(self) -> list[LaneInfo]:
         """Those that something happens in, or that rest."""
-        now = self._now()
         return [
             LaneInfo(
                 name,
                 lane.active,
                 lane.limit,
                 len(lane.waiting),
-                lane.restsUntil if lane.restsUntil > now else 0.0,
-                lane.trouble.text if lane.trouble is not None and lane.restsUntil > now else "",
+                lane.restsUntil if self.isResting(lane) else 0.0,
+                lane.trouble.text if lane.trouble is not None and self.isResting(lane) else "",
             )
             for name, lane in self._lanes.items()
-            if lane.active or lane.waiting or lane.restsUntil > now
+            if lane.active or lane.waiting or self.isResting(lane)
         ]

@@ -49,12 +49,21 @@ class Rates:
 
     def take(self, envelope: Envelope, peer: Peer) -> None:
         """Count one recipient. :raises RateExceeded: there were too many."""
-        if envelope.identity is not None:
-            who, limit = envelope.identity.account, self.perSender
-        else:
-            who, limit = _networkOf(peer), self.perAddress
+        who, limit = self._who(envelope, peer)
         if limit and who:
             self._take(who, limit)
+
+    def giveBack(self, envelope: Envelope, peer: Peer, count: int) -> None:
+        """So many recipients that were counted get no message, or are counted again."""
+        who, limit = self._who(envelope, peer)
+        if who in self._buckets:
+            self._buckets[who].left = min(limit, self._buckets[who].left + count)
+
+    def _who(self, envelope: Envelope, peer: Peer) -> tuple[str, int]:
+        """Whose account it goes to, and the limit of that."""
+        if envelope.identity is not None:
+            return envelope.identity.account, self.perSender
+        return _networkOf(peer), self.perAddress
 
     def _take(self, who: str, limit: int) -> None:
         now = self._now()

@@ -16,7 +16,7 @@ import random as randomness
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from attrs import evolve
@@ -35,8 +35,8 @@ from mailfw.delivery.queue.queue import CREW_MARK, LOCAL_LANE
 from mailfw.delivery.queue.rows import isServed
 from mailfw.delivery.routes import Routes
 from mailfw.delivery.schedule import Schedule
-from mailfw.delivery.verdict import Verdict, settled
-from mailfw.errors import Refusal, Unavailable, Unreachable, Vanished
+from mailfw.delivery.verdict import Verdict, isTooLate, settled
+from mailfw.errors import Refusal, TemporaryRefusal, Unavailable, Unreachable, Vanished
 from mailfw.interfaces import IHooks, IQueuedRoute
 from mailfw.stages import Stage
 from mailfw.values import Address, Consequence, Fate, MessageSource, Outcome, Target
@@ -95,7 +95,7 @@ class Relay:
         self._isMore = False  # what is due was left in the queue, until something under way ends
         self._isStopping = False
         self._isCut = False
-        self._unwatch: Callable[[], None] = lambda: None
+        self._unwatch: Sequence[Callable[[], None]] = ()
         self._renewing = LoopingCall(self.renew)
         self._renewing.clock = reactor
         self._promised = 0  # recipients that are on loan, and not yet on disk
@@ -129,7 +129,7 @@ class Relay:
 
     def start(self) -> None:
         """Begin with what is due."""
-        self._unwatch = self._queue.watch(self.wake)
+        self._unwatch = (self._queue.watch(self.wake), self._queue.recalls(self.recall))
         self._renewing.start(self.limits.lease / 3, now=False)
         self.wake()
 
@@ -144,7 +144,8 @@ class Relay:
     async def stop(self, seconds: float = 10.0) -> None:
         """Begin nothing more, give back what was not begun, let what is under way end; after so many seconds cut it off."""
         self._isStopping = True
-        self._unwatch()
+        for unwatch in self._unwatch:
+            unwatch()
         if self._renewing.running:
             self._renewing.stop()
         self._sleep()
@@ -176,19 +177,29 @@ class Relay:
         """No destination rests any longer: somebody knows that it can be reached."""
         self._lanes.forgive()
 
+    def recall(self, ids: Collection[int]) -> None:
+        """Begin with none of these any more: somebody has held, cancelled or seized them."""
+        for id in self._lanes.drop(frozenset(ids)):
+            self._taken.pop(id, None)
+
     def lanes(self) -> list[LaneInfo]:
         """Destinations that something happens in, or that rest."""
         return self._lanes.infos()
 
     async def bounce(self, filter: Filter, text: str = "returned by the administrator") -> int:
-        """Return what the filter means to its senders, now, whatever its state. → how many recipients."""
+        """Return what the filter means to its senders, now, whatever its state; but not what we are trying at this moment, which
+        may be taken. → how many recipients."""
         count, after = 0, 0
-        while entries := await self._queue.seize(filter, self._owner, self._now() + self.limits.lease, after):
+        while found := await self._queue.seize(filter, self._owner, self._now() + self.limits.lease, after):
+            entries = [entry for entry in found if entry.id not in self._taken]
             for message in {entry.message.id: entry.message for entry in entries}.values():
                 job = [entry for entry in entries if entry.message.id == message.id]
                 outcome = Outcome(Fate.FAILED, Refusal(text), text, "5.0.0")
-                await self._settle(job, [outcome] * len(job), await self._queue.content(message))
-            count, after = count + len(entries), entries[-1].id
+                try:
+                    await self._settle(job, [outcome] * len(job), await self._queue.content(message))
+                except Vanished:
+                    pass  # cancelled meanwhile
+            count, after = count + len(entries), found[-1].id
         return count
 
     # --- Taking what comes in (Lender) -------------------------------------------------------------------------------
@@ -201,7 +212,7 @@ class Relay:
             or len(self._taken) + self._promised + count > self.limits.leased
             or self._lanes.active + self._promised >= self.limits.deliveries
         )
-        isReady = self._renewing.running and not (isFull or there.isBusy or there.isBehind or there.restsUntil > self._now())
+        isReady = self._renewing.running and not (isFull or there.isBusy or there.isBehind or self._lanes.isResting(there))
         if not isReady:
             there.isBehind = True  # nothing that comes later may overtake this
             return None
@@ -336,7 +347,9 @@ class Relay:
                 self.wake()
 
     async def _bring(self, lane: Lane, entries: Sequence[Entry], content: MessageSource) -> list[Outcome]:
-        if lane.restsUntil > self._now() and lane.trouble is not None:
+        if isTooLate(entries[0].message, self._now()):
+            return [_refused(TemporaryRefusal("the time in which its sender wanted it delivered is over"))] * len(entries)
+        if self._lanes.isResting(lane) and lane.trouble is not None:
             return [_unreached(lane.trouble)] * len(entries)
         try:
             outcomes = await self._attempt(entries, content)
@@ -435,6 +448,10 @@ class Relay:
         reports = await permitted(self._hooks, self.bouncer.reports(entries[0].message, tidings, content))
         consequences = [each for outcome in outcomes for each in outcome.consequences]
         isOurs = await self._record(settlements, reports, consequences)
+        if not isOurs and reports and len(entries) > 1:  # somebody has steered one of them: each for itself
+            for entry, outcome in zip(entries, outcomes, strict=True):
+                await self._settle([entry], [outcome], content)
+            return
         for entry, outcome, verdict in zip(entries, outcomes, verdicts, strict=True):
             self._log(entry, outcome, verdict, now)
             if isOurs:

@@ -135,6 +135,16 @@ class _Way:
     targets: tuple[Target, ...] = ()
     leaving: tuple[tuple[Address | None, Recipient], ...] = ()
 
+    @property
+    def isExpanded(self) -> bool:
+        """Whether it leads to several, some of them elsewhere: who asked for it is told of success once, and here (RFC 3461
+        §5.2.7.3)."""
+        return bool(self.leaving) and len(self.targets) + len(self.leaving) > 1
+
+    def passedOn(self, recipient: Recipient) -> Recipient:
+        """A recipient that takes the place of this one."""
+        return recipient.withoutSuccess if self.isExpanded else recipient
+
 
 def _original(recipient: Recipient) -> str:
     """ORCPT for whoever gets it in the recipient's place."""
@@ -242,7 +252,9 @@ class RoutedDelivery:
         return self._router.sendingOn(self._envelope.sender), Recipient(to, recipient.notify, _original(recipient))
 
     def abort(self) -> None:
-        """Nothing was begun before `commit`."""
+        """Nothing was begun before `commit`, and whom the message would have gone to is not counted."""
+        if self._router.rates is not None:
+            self._router.rates.giveBack(self._envelope, self._peer, len(self._ways))
 
     # --- The message -------------------------------------------------------------------------------------------------
 
@@ -330,7 +342,7 @@ class _Commitment:
         bySender: dict[Address | None, dict[Address, Recipient]] = {}
         for way in self._ways:
             for sender, recipient in way.leaving:
-                bySender.setdefault(sender, {}).setdefault(recipient.address, recipient)
+                bySender.setdefault(sender, {}).setdefault(recipient.address, way.passedOn(recipient))
         return [
             Submission(evolve(self._envelope, sender=sender, recipients=tuple(recipients.values())))
             for sender, recipients in bySender.items()
@@ -342,7 +354,7 @@ class _Commitment:
         for way, outcomes in zip(self._ways, self._stored, strict=True):
             for target, outcome in zip(way.targets, outcomes, strict=True):
                 if outcome.fate is Fate.DEFERRED:
-                    places.setdefault(target, (way.recipient, outcome))
+                    places.setdefault(target, (way.passedOn(way.recipient), outcome))
         if not places:
             return []
         envelope = evolve(self._envelope, recipients=tuple(recipient for recipient, _ in places.values()))
@@ -372,6 +384,8 @@ class _Commitment:
                 tidings.append(Tidings(way.recipient, Action.FAILED, statusOf(failed), reply, tried=self._now))
             elif outcomes and not way.leaving and all(outcome.fate is Fate.DELIVERED for outcome in outcomes):
                 tidings.append(Tidings(way.recipient, Action.DELIVERED, "2.0.0", tried=self._now))
+            elif way.isExpanded:
+                tidings.append(Tidings(way.recipient, Action.EXPANDED, "2.0.0", tried=self._now))
         about = QueuedMessage(0, self._envelope, self._now, message.size, 0)
         return self._outbound.bouncer.reports(about, tidings, message)
 

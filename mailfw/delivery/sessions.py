@@ -80,6 +80,7 @@ class Sessions:
     """:param reactor: for deadlines and for what is kept.
     :param hostname: what we call ourselves.
     :param trustRoot: whose certificates verified TLS believes; None: the system's.
+    :ivar closings: how often they were closed: who sees one is to begin nothing else.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Sessions:
         self._now = now
         self._idle: dict[tuple[Hop, Calling], list[tuple[ClientSession, IDelayedCall]]] = {}
         self._open: set[ClientSession] = set()
+        self.closings = 0
 
     # --- Used again --------------------------------------------------------------------------------------------------
 
@@ -136,6 +138,7 @@ class Sessions:
 
     async def close(self) -> None:
         """End what is kept, and cut off what is used."""
+        self.closings += 1
         for kept in list(self._idle.values()):
             for _, timer in kept:
                 timer.cancel()

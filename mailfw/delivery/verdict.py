@@ -8,7 +8,7 @@ from attrs import frozen
 
 from mailfw import errors
 from mailfw.delivery.bounce import Tidings
-from mailfw.delivery.queue import Entry, Settlement
+from mailfw.delivery.queue import Entry, QueuedMessage, Settlement
 from mailfw.delivery.schedule import Schedule
 from mailfw.message.dsn import Action
 from mailfw.values import Fate, Outcome
@@ -75,10 +75,15 @@ def settled(entry: Entry, outcome: Outcome, schedule: Schedule, now: float, rand
     return Verdict(Settlement(entry, None, isFailure=True, status=status, reply=noted, host=host), tidings)
 
 
+def isTooLate(message: QueuedMessage, now: float) -> bool:
+    """Whether its sender wants it back rather than that somebody gets it now."""
+    by = message.envelope.deliverBy
+    return by is not None and by.isReturned and now >= by.time
+
+
 def _expiry(entry: Entry, schedule: Schedule, now: float) -> str:
     """The status with which it is given up; empty where it is not."""
-    by = entry.message.envelope.deliverBy
-    if by is not None and by.isReturned and now >= by.time:
+    if isTooLate(entry.message, now):
         return TOO_LATE
     return EXPIRED if schedule.isTimeToGiveUp(entry.message.since, now) else ""
 
@@ -90,6 +95,8 @@ def _again(entry: Entry, outcome: Outcome, schedule: Schedule, status: str, now:
     isWarned = isLate and not entry.isWarned
     end = entry.message.since + schedule.giveUpAfter
     due = now + outcome.after if outcome.after else schedule.next(entry.attempts + 1, now, random)
+    if by is not None and by.time > now:
+        due = min(due, by.time)  # when it has to come back, or its sender to be told
     due = min(due, max(end, now + 1.0))
     tidings = Tidings(entry.recipient, Action.DELAYED, status, reply, host, now, end) if isWarned else None
     return Verdict(Settlement(entry, due, isWarned=isWarned, status=status, reply=outcome.detail or reply, host=host), tidings)

@@ -149,16 +149,22 @@ class PolicyConnection(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Some of it. A service that speaks unasked would be taken at its word by whoever asks next."""
+        transport: Any = self.transport
         if self._waiting is None:
-            transport: Any = self.transport
             transport.abortConnection()
             return
         self._data += data
-        end = max(self._data.find(b"\n\n"), self._data.find(b"\n\r\n"))
-        if end >= 0 or len(self._data) > LIMIT:
-            waiting, self._waiting = self._waiting, None
-            if not waiting.called:
-                waiting.callback(self._data)
+        end = min((at for at in (self._data.find(b"\n\n"), self._data.find(b"\n\r\n")) if at >= 0), default=-1)
+        if end < 0 and len(self._data) <= LIMIT:
+            return
+        waiting, self._waiting = self._waiting, None
+        if end < 0 or self._data[end:].strip():  # endless, or more than one answer: nothing that follows can be relied on
+            self.isOpen = False
+            transport.abortConnection()
+        if end < 0 and not waiting.called:
+            waiting.errback(PolicyError("an endless answer"))
+        elif not waiting.called:
+            waiting.callback(self._data[:end])
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The service is gone."""

@@ -182,7 +182,7 @@ class IMAPServer(Connection):
 
     def _expectLine(self) -> None:
         session, limits = self._session, self.context.limits
-        self.state = session.state.value
+        self.state = "idle" if session.isIdling else session.state.value
         if session.identity is None:
             self.lineLimit, self._reader.commandSize, self._reader.messageSize = LOGIN_LINE_LIMIT, MAX_LOGIN, 0
             self.setLoginDeadline()

@@ -553,6 +553,11 @@ class Session:
         return tuple((command.mailbox, name) for name, _ in command.entries) if isinstance(command, SetMetadata) else ()
 
     @property
+    def isIdling(self) -> bool:
+        """Whether the client waits for news in IDLE."""
+        return isinstance(self.dialogue, idle.Idling)
+
+    @property
     def mayTell(self) -> bool:
         """Whether the client may be told something now that no command tells it."""
         if isinstance(self.dialogue, idle.Idling):

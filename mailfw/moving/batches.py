@@ -11,6 +11,7 @@ from typing import IO
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 
+from mailfw.errors import Vanished
 from mailfw.interfaces import IAccount, IContent, IMailbox, Row
 from mailfw.values import Column, MailboxInfo, MailboxStatus, MessageSource, NewMessage, UIDSet
 
@@ -32,10 +33,14 @@ class Carried:
 
 @define
 class Batch:
-    """Messages in the order of their UIDs. :ivar octets: theirs. `close` when they are where they go."""
+    """Messages in the order of their UIDs. :ivar octets: theirs. `close` when they are where they go.
+
+    :ivar gone: UIDs of messages whose contents are gone; the last batch may have no others.
+    """
 
     messages: list[Carried] = field(factory=list)
     octets: int = 0
+    gone: list[int] = field(factory=list)
     files: list[IO[bytes]] = field(factory=list)
 
     def close(self) -> None:
@@ -73,7 +78,11 @@ class Digest:
 
 def contentDigests(rows: Sequence[Row]) -> list[bytes]:
     """Of rows of `Column.CONTENT`, without having large ones in memory."""
-    return [_digestIn(content) for (content,) in rows]
+    found = []
+    for (content,) in rows:
+        with suppress(Vanished):
+            found.append(_digestIn(content))
+    return found
 
 
 def _digestIn(content: IContent) -> bytes:
@@ -92,12 +101,12 @@ class Batches:
     def __init__(self, mailbox: IMailbox, uids: UIDSet, wantsDigests: bool) -> None:
         self._rows = mailbox.rows(uids, _COLUMNS, self._render)
         self._wantsDigests = wantsDigests
-        self._rest: list[tuple[Carried, IO[bytes] | None]] = []
+        self._rest: list[tuple[Carried, IO[bytes] | None] | int] = []
 
     async def __aiter__(self) -> AsyncIterator[Batch]:
         reading = Deferred.fromCoroutine(self._next())
         try:
-            while (batch := await reading).messages:
+            while (batch := await reading).messages or batch.gone:
                 reading = Deferred.fromCoroutine(self._next())
                 yield batch
         finally:
@@ -110,15 +119,23 @@ class Batches:
                 self._rest = await anext(self._rows, [])
                 if not self._rest:
                     break
-            carried, file = self._rest.pop(0)
+            found = self._rest.pop(0)
+            if isinstance(found, int):
+                batch.gone.append(found)
+                continue
+            carried, file = found
             batch.messages.append(carried)
             batch.octets += carried.message.source.size
             batch.files += [file] if file is not None else []
         return batch
 
-    def _render(self, rows: Sequence[Row]) -> Iterator[tuple[Carried, IO[bytes] | None]]:
+    def _render(self, rows: Sequence[Row]) -> Iterator[tuple[Carried, IO[bytes] | None] | int]:
         for uid, flags, date, content in rows:
-            octets = content.read()
+            try:
+                octets = content.read()
+            except Vanished:
+                yield int(uid)
+                continue
             digest = digestOf(octets) if self._wantsDigests else b""
             file = None
             source = MessageSource(octets)

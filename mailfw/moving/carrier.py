@@ -21,7 +21,7 @@ from mailfw.errors import InvalidName, NoSuchMailbox, NotSupported, Refusal, UID
 from mailfw.interfaces import IAccount, IMailbox, IUnnamedFolders
 from mailfw.moving.batches import Batch, Carried, StoredAccount, contentDigests
 from mailfw.moving.journal import Journal, Note
-from mailfw.moving.summary import AccountSummary, MailboxSummary
+from mailfw.moving.summary import AccountSummary, MailboxSummary, goneFrom
 from mailfw.values import (
     RIGHTS,
     Adopt,
@@ -186,7 +186,8 @@ class Carrier:
         tail = await self._tail(target, note.targetNext if note is not None else 1, now)
         one.already = await source.count(UIDSet(((1, last),))) if last else 0
         self._progress.messages += one.already
-        await self._messages(source, origin, info.name, status, now, keeps, last, tail, one)
+        gone = await self._messages(source, origin, info.name, status, now, keeps, last, tail, one)
+        summary.losses += goneFrom(info.name, gone)
         if not one.keepsUIDs and (one.copied or one.already):
             summary.losses.append(f"{info.name}: UIDs, so that clients will fetch the mailbox anew")
         return one
@@ -238,11 +239,16 @@ class Carrier:
         last: int,
         tail: Counter[bytes],
         one: MailboxSummary,
-    ) -> None:
+    ) -> list[int]:
+        """Carry over what comes after `last`. → UIDs of what could not be read."""
         uidNext, validity = now.uidNext, now.uidValidity
+        gone: list[int] = []
         async for batch in source.batches(UIDSet(((last + 1, _LAST),)), bool(tail)):
             try:
                 self._progress.check()
+                gone += batch.gone
+                if not batch.messages:
+                    break
                 fresh = [each for each in batch.messages if not _isThere(each, tail)]
                 one.already += len(batch.messages) - len(fresh)
                 if fresh:
@@ -251,16 +257,18 @@ class Carrier:
                     one.keepsUIDs = one.keepsUIDs and keeps
                     one.copied += len(fresh)
                     one.octets += sum(each.message.source.size for each in fresh)
-                note = Note(status.uidValidity, batch.messages[-1].uid, validity, uidNext)
-                await self._journal.write(origin, self._target, name, note)
+                if not gone:  # or else all from there on is looked at once more: it may be there then
+                    note = Note(status.uidValidity, batch.messages[-1].uid, validity, uidNext)
+                    await self._journal.write(origin, self._target, name, note)
                 self._tell(batch)
             finally:
                 batch.close()
         if keeps and uidNext < status.uidNext:
             await self._account.apply([Adopt(name, uidNext=status.uidNext)])
             noted = await self._journal.find(origin, self._target, name)
-            if noted is not None:
+            if noted is not None and not gone:
                 await self._journal.write(origin, self._target, name, evolve(noted, targetNext=status.uidNext))
+        return gone
 
     async def _add(self, name: str, fresh: Sequence[Carried], keeps: bool, above: int) -> int:
         """Add messages; UIDNEXT afterwards."""

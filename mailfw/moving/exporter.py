@@ -6,6 +6,7 @@ written is read back by `files` with the same octets, flags and dates (mbox: in 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -26,7 +27,7 @@ from mailfw.moving.carrier import Progress
 from mailfw.moving.files import INDEX
 from mailfw.moving.folder import InThread
 from mailfw.moving.mbox import entry
-from mailfw.moving.summary import AccountSummary, MailboxSummary
+from mailfw.moving.summary import AccountSummary, MailboxSummary, goneFrom
 from mailfw.storage.files import makeDirectories, syncDirectory
 from mailfw.storage.maildir.keywords import Keywords
 from mailfw.storage.maildir.names import Description, baseName, join, newKey
@@ -183,6 +184,12 @@ class Exporter:
         except (NotSupported, Refusal) as refusal:
             self._summary.losses.append(f"{info.name}: {refusal}")
             return
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            self._summary.losses.append(f"{info.name}: no file can be called so: {error.strerror}")
+            return
+        gone: list[int] = []
         try:
             async for batch in mailbox.batches(_EVERY, wantsDigests=False):
                 try:
@@ -192,10 +199,12 @@ class Exporter:
                     one.octets += batch.octets
                     self._progress.messages += len(batch.messages)
                     self._progress.octets += batch.octets
+                    gone += batch.gone
                 finally:
                     batch.close()
         finally:
             await self._inThread(writer.close)
+        self._summary.losses += goneFrom(info.name, gone)
         self._summary.mailboxes.append(one)
 
 

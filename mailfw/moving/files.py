@@ -70,7 +70,8 @@ class Files:
         with os.scandir(path) as found:
             entries = sorted(found, key=lambda entry: entry.name)
         names = {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
-        isMaildir = {"cur", "new"} <= names
+        parts = names & {"cur", "new", "tmp"}  # some programs keep no empty directories
+        isMaildir = len(parts) > 1 and not any(os.path.lexists(os.path.join(path, part, INDEX)) for part in parts)
         if isMaildir:
             yield from self._maildirs(path, levels, names)
         singles = []
@@ -119,7 +120,7 @@ class Files:
         yield self._maildir(path, _named(levels), True)
         for name in sorted(names):
             folder = maildirFolderName(name)
-            if folder is not None and os.path.isdir(os.path.join(path, name, "cur")):
+            if folder is not None and any(os.path.isdir(os.path.join(path, name, part)) for part in ("cur", "new")):
                 below = folder if not levels else f"{_named(levels)}/{folder}"
                 yield self._maildir(os.path.join(path, name), below, subscribed is None or folder in subscribed)
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attrs import define, field
+
+_SHOWN = 5
 
 
 @define
@@ -44,3 +48,11 @@ class Summary:
 
     accounts: list[AccountSummary] = field(factory=list)
     seconds: float = 0.0
+
+
+def goneFrom(mailbox: str, uids: Sequence[int]) -> list[str]:
+    """The loss of messages whose contents are gone; none where there are none."""
+    if not uids:
+        return []
+    shown = ", ".join(map(str, uids[:_SHOWN])) + (" …" if len(uids) > _SHOWN else "")
+    return [f"{mailbox}: what was removed or changed meanwhile, or is damaged, UID {shown}: give the command again"]

@@ -496,6 +496,7 @@ class Session:
             if self._policy is not None and not transaction.isChunked:
                 refused = await self._ruling(Stage.DATA, transaction)
                 if refused is not None:
+                    self._abandon()  # the next chunk may be on its way, and is not the whole message
                     raise BadCommand(refused)
         except BadCommand as error:
             self._chunkRefused = error.reply

@@ -8,12 +8,16 @@ transaction can still be on its way.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from zope.interface import Interface, implementer
 
 from mailfw.errors import Unavailable, Vanished
+
+_FOLDER = re.compile(r"[0-9a-f]{2}")
 
 
 class IBlobStore(Interface):
@@ -81,10 +85,13 @@ class FileBlobs:
         if not os.path.isdir(self._directory):
             return
         for folder in sorted(os.listdir(self._directory)):
+            if not _FOLDER.fullmatch(folder):
+                continue  # what others leave there, as `lost+found` of a disk
             with os.scandir(os.path.join(self._directory, folder)) as entries:
                 for entry in entries:
-                    if entry.stat().st_mtime < before:
-                        yield entry.name
+                    with suppress(FileNotFoundError):
+                        if entry.stat().st_mtime < before:
+                            yield entry.name
 
     def _makeFolder(self, folder: str) -> None:
         if not os.path.isdir(folder):

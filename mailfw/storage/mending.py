@@ -83,7 +83,7 @@ _UNUSED = "UPDATE email SET copies = 1 WHERE copies = 0 RETURNING id"
 
 _NUMBERLESS = """DELETE FROM file WHERE NOT EXISTS (SELECT 1 FROM message WHERE mailbox = file.mailbox AND uid = file.uid)
     RETURNING 'UID ' || uid"""
-_FORGET_SCANS = "UPDATE mailbox SET token = '' WHERE name IS NOT NULL"
+_FORGET_SCANS = "UPDATE mailbox SET token = '=' WHERE token <> ''"  # but not that there was one: UIDs are imported once
 
 
 def _again(kind: str, text: str, find: str, *mends: str) -> Look:

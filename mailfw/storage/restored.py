@@ -44,7 +44,7 @@ _SET_VALIDITY = "UPDATE mailbox SET uid_validity = ? WHERE id = ?"
 _UIDS = "UPDATE mailbox SET uid_next = uid_next + ? WHERE uid_next + ? <= ?"
 _LAST = "SELECT name, seq FROM sqlite_sequence"
 _SET_LAST = "UPDATE sqlite_sequence SET seq = ? WHERE name = ?"
-_FILES = ("DELETE FROM intent", "UPDATE mailbox SET token = ''")
+_FILES = ("DELETE FROM intent", "UPDATE mailbox SET token = '=' WHERE token <> ''")  # seen once, and to be looked at anew
 
 __all__ = ["SCHEMA", "renumber"]
 

@@ -5,7 +5,7 @@
   which is gone from it (in older files, or which is there still), whether it is subscribed to, the MODSEQ at which it last came,
   went, or changed its name or subscription.
 - `mailbox`: its counters are those of its rows in `message`, always. name is NULL once it was deleted and its rows wait to be
-  cleared away. `token` is the simple store's mark of the last complete scan.
+  cleared away. `token` is the simple store's mark of the last complete scan, behind a `=`; empty: there was none.
 - `email` 1—n `message`: `email` is a content with all that is derived from it; `copies` counts the rows of `message` and
   `expunged` that point to it. `format` says by which version of the message room envelope, structure and the other derived
   columns were computed; another version, or none, is computed again when it is asked for. `fields` are the texts of the header

@@ -12,7 +12,8 @@ class Entry:
     :ivar key: names the message for as long as it is in the folder, whatever becomes of its flags.
     :ivar locator: where its bytes are now (a file name, an offset): a hint that may grow stale.
     :ivar flags: None where the format keeps none: then the engine's own record is the truth.
-    :ivar size: octets as `read` returns them; -1 where only reading would tell.
+    :ivar size: octets as `read` returns them; -1 where only reading would tell. What has another size than before is another
+        message, with the same key.
     """
 
     key: str

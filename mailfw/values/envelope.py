@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mailfw.values.address import Address
 
@@ -18,6 +18,13 @@ class Recipient:
     address: Address
     notify: frozenset[str] = frozenset()
     original: str = ""
+
+    @property
+    def withoutSuccess(self) -> Recipient:
+        """The same where its sender has been told of success, and wants to know of what else may follow (RFC 3461 §4.1)."""
+        if "success" not in self.notify:
+            return self
+        return evolve(self, notify=self.notify - {"success"} or frozenset(("never",)))
 
 
 @frozen

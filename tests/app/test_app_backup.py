@@ -85,6 +85,10 @@ def subjects(server: Any, name: str = "jsmith") -> list[int]:
         return [int(found) for found in re.findall(r"number (\d+)", str(data))]
 
 
+def files(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
 def restored(command: Command, source: Path, target: str = "back", *more: str) -> None:
     done = command("--data", target, "restore", str(source), *more)
     assert done.returncode == 0, done.stderr
@@ -161,6 +165,45 @@ def test_mailboxesCalledAsCachesAndLocksAreThereAndLocksAreNot(start: Any, comma
     with login(back) as client:
         for name in ("INBOX", "a.index", "b.lock", "spool"):
             assert client.select(name, readonly=True) == ("OK", [b"1"])
+
+
+@pytest.mark.parametrize("place", ["d/spool", "d/log", "elsewhere"])
+def test_peopleAndStoresCalledAsWhatIsLeftOutAreThere(command: Command, tmp_path: Path, place: str) -> None:
+    """As spools, parts of a Maildir, locks and what is interrupted. Dovecot's own files in a Maildir change where they lie."""
+    root = tmp_path / place
+    (tmp_path / "d").mkdir()
+    configuration = tmp_path / "mailfw.toml"
+    words = [f'data = "{tmp_path}/d"', f'store = "maildir:{root}"', 'hostname = "localhost"', 'domains = ["localhost"]']
+    configuration.write_text("\n".join([*words, "[log]", f'file = "{tmp_path}/d/lo"', ""]))
+    for name in ("cur", "new", "spool", "lock", "not-whole", ".not-whole", "lo.1"):
+        person = root / name.replace(".not", "%2Enot")
+        for part in ("cur", "new", "tmp"):
+            (person / part).mkdir(parents=True)
+        for path in "new/1.host.index", "cur/2.host.lock:2,S", "new/3.host.lock.5", "dovecot-uidlist":
+            (person / path).write_text(f"Subject: for {name}\n\n")
+        (person / "tmp" / "4.host").write_bytes(b"SQLite format 3\0 is what nobody was told of")
+    for path in "lock", "spool/spool-1", "lo", "lo.1", "lo-2.gz":
+        (tmp_path / "d" / path).parent.mkdir(exist_ok=True)
+        (tmp_path / "d" / path).write_text("a process's own")
+    for path in "uv.lock", "notes.index":
+        (tmp_path / "d" / path).write_text("somebody's")
+    given = ("--config", str(configuration))
+    done = command(*given, "backup", "set")
+    assert done.returncode == 0, done.stderr
+    before = files(root)
+    for path in root.glob("*/dovecot-uidlist"):
+        with path.open("a") as file:
+            file.write("more\n")
+    (tmp_path / "d").rename(tmp_path / "old")
+    if root.exists():
+        root.rename(tmp_path / "older")
+    done = command(*given, "restore", "set")
+    assert done.returncode == 0, done.stderr
+    expected = {path: content for path, content in before.items() if "/tmp/" not in path}
+    assert files(root) == expected
+    assert len([path for path in expected if path.endswith("dovecot-uidlist")]) == 7
+    assert (tmp_path / "d" / "uv.lock").exists() and (tmp_path / "d" / "notes.index").exists()
+    assert not (tmp_path / "d" / "lo").is_file() and not (tmp_path / "d" / "lo-2.gz").exists()
 
 
 @pytest.mark.parametrize("store", ["sqlite:mail", "maildir:mail", "textfile:mail"])

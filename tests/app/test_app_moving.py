@@ -19,6 +19,7 @@ from twisted.internet.task import Clock
 from mailfw.app import moving
 from mailfw.app.datadir import DataDirectory
 from mailfw.app.problem import Problem
+from mailfw.app.remote import Remote
 from mailfw.app.tasks import PATIENCE, Tasks
 from mailfw.moving import Progress
 
@@ -91,6 +92,8 @@ def test_whatCannotBeCopiedIsSaidInOneLine(system: None, command: Command, tmp_p
     missing = f"sqlite:{tmp_path}/nowhere"
     for words, said in (
         (("sqlite:mail", "sqlite:mail"), "a store cannot be copied to itself"),
+        (("sqlite:mail", "sqlite:./mail/?shards=2"), "a store cannot be copied to itself"),
+        (("sqlite:mail", f"sqlite:{tmp_path}/mailfw-data/mail"), "a store cannot be copied to itself"),
         ((missing, "sqlite:mail"), f"there is no store {missing}: {tmp_path}/nowhere is no directory that this user can see"),
         ((f"maildir:{tmp_path}/empty", "sqlite:mail", "--account", "x"), f"maildir:{tmp_path}/empty has no account x@localhost"),
     ):
@@ -110,6 +113,60 @@ def test_aStoreInWhichAnotherServerWorksIsLeftAlone(command: Command, tmp_path: 
         other.release()
     assert done.returncode == 1
     assert f"data directory {tmp_path}/other is in use by another mailfw (pid {os.getpid()})" in done.stderr
+
+
+@pytest.mark.parametrize("lock", ["a directory", "somebody's", "a pipe"])
+def test_whatOthersCallALockIsNoneOfOurs(command: Command, tmp_path: Path, lock: str) -> None:
+    """`/var/mail` has `/var/lock` beside it."""
+    (tmp_path / "mailfw-data").mkdir()
+    (tmp_path / "var").mkdir()
+    maildir(tmp_path / "var" / "mail")
+    if lock == "a directory":
+        (tmp_path / "var" / "lock").mkdir()
+    elif lock == "a pipe":
+        os.mkfifo(tmp_path / "var" / "lock")
+    else:
+        (tmp_path / "var" / "lock").write_text("precious")
+    done = command("store", "copy", f"maildir:{tmp_path}/var/mail", "sqlite:mail", "--json")
+    assert done.returncode == 0, done.stderr
+    assert summary(done) == {"jsmith@localhost": (4, 0), "mbrain@localhost": (4, 0)}
+    assert lock != "somebody's" or (tmp_path / "var" / "lock").read_text() == "precious"
+
+
+def test_theServersOwnStoreIsOpenedOnceHoweverItIsCalled(start: Any, command: Command, tmp_path: Path) -> None:
+    """Two that write into one store would give numbers twice. Of text files the flags are in the state, wherever that is."""
+    server = start("--store=textfile:mail")
+    server.waitFor("mailfw is up")
+    with imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=30) as client:
+        client.login("mbrain", "mailfw")
+        client.append("INBOX", "(\\Flagged $Work)", '"01-Jan-2020 12:00:00 +0000"', b"Subject: new\r\n\r\nHello\r\n")
+        (validity,) = client.status("INBOX", "(UIDVALIDITY)")[1]
+    words = f"textfile:{tmp_path}/mailfw-data/mail/", f"textfile:{tmp_path}/mailfw-data/later", "--account", "mbrain"
+    done = command("store", "copy", *words)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "mailfw-data" / "state").glob("*.sqlite"))) == 2
+    server.stop()
+    server = start("--store=textfile:later")
+    server.waitFor("mailfw is up")
+    with imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=30) as client:
+        client.login("mbrain", "mailfw")
+        assert client.status("INBOX", "(UIDVALIDITY)")[1] == [validity]
+        client.select("INBOX", readonly=True)
+        flags = client.fetch("1", "FLAGS")[1][0]
+        assert b"\\Flagged" in flags and b"$Work" in flags
+
+
+def test_aStoreIsNotMendedWhileAServerIsAtWork(start: Any, command: Command, tmp_path: Path) -> None:
+    """Whoever asks: it takes away files of large messages that no row names yet."""
+    start().waitFor("mailfw is up")
+    remote = Remote.connect(str(tmp_path / "mailfw-data" / "control"))
+    assert remote is not None
+    for isRehearsal in (True, False):
+        task = remote.perform("task start", name="store repair", isRehearsal=isRehearsal)
+        with pytest.raises(Problem, match="stop the server first"):
+            while not remote.perform("task follow", task=task)["isDone"]:
+                pass
+    remote.close()
 
 
 def test_aStoreThatIsNotWholeIsSeen(command: Command, tmp_path: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -230,6 +233,110 @@ def test_aFileThatGoesWhileItIsCopiedIsNotThere(system: Path) -> None:
     assert verify(str(target), silent) == []
 
 
+def test_howeverManyFilesGoTheOthersAreThere(system: Path) -> None:
+    """As where another program marks what is in a Maildir, message by message, while it is looked through."""
+    for number in range(60):
+        (system / "sub" / f"{number:02}").write_bytes(b"%d" % number)
+
+    def tell(path: str, octets: int) -> None:
+        name = os.path.basename(path)
+        if name.isdecimal() and int(name) % 2 == 0:
+            (system / "sub" / f"{int(name) + 1:02}").rename(system / "sub" / f"{int(name) + 1:02}:2,S")
+
+    target, _ = make(system, tell=tell)
+    assert {path.read_bytes() for path in (target / "data/sub").iterdir()} >= {b"%d" % number for number in range(60)}
+    assert verify(str(target), silent) == []
+
+
+def test_whatIsMovedFromNewToCurIsThere(system: Path) -> None:
+    """And what has another name afterwards is there once, by the later one."""
+    for part in ("cur", "new"):
+        (system / part).mkdir()
+        for number in range(20):
+            (system / part / f"{part}{number:02}").write_bytes(b"a message")
+
+    def tell(path: str, octets: int) -> None:
+        folder, name = os.path.split(path)
+        if name.startswith("new") and folder.endswith("new"):
+            for moved in Path(folder).iterdir():
+                moved.rename(system / "cur" / f"{moved.name}:2,S")
+
+    target = system.parent / "set"
+    place = Place("data", str(system), identityOf=lambda path: os.path.basename(path).partition(":")[0])
+    Maker([place], str(target), "", BLOBS, "test", tell).make()
+    found = sorted(path.name for path in (target / "data").rglob("*") if path.parent.name in ("cur", "new"))
+    assert found == [f"cur{number:02}" for number in range(20)] + [f"new{number:02}:2,S" for number in range(20)]
+    assert verify(str(target), silent) == []
+
+
+@pytest.mark.parametrize("isRenamed", [True, False])
+def test_aDirectoryThatIsRenamedOrGoesIsNoError(system: Path, isRenamed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one", "two"):
+        (system / name).mkdir()
+        (system / name / name).write_bytes(b"1")
+    listed = making._within
+
+    def within(folder: str) -> list[str]:
+        if os.path.basename(folder) in ("one", "two"):  # behind the back of whoever has just found it
+            shutil.move(folder, f"{folder}-renamed" if isRenamed else system.parent)
+        return listed(folder)
+
+    monkeypatch.setattr(making, "_within", within)
+    monkeypatch.setattr(making, "_databases", lambda place: iter(["a.sqlite"]))
+    target, _ = make(system)
+    there = {path.parent.name for path in (target / "data").rglob("*") if path.name in ("one", "two") and path.is_file()}
+    assert there == ({"one-renamed", "two-renamed"} if isRenamed else set())
+    assert (target / "data/sub/secret").exists()
+
+
+def test_aDirectoryThatCannotBeReadIsAnError(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing that is quietly missing."""
+    (system / "letters").mkdir()
+    scandir = os.scandir
+
+    def refusing(path: str) -> Any:
+        if path == str(system / "letters"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(BackupError, match="letters: Permission denied"):
+        make(system)
+
+
+def test_aFileKeepsItsModeHoweverItCameIntoTheSet(system: Path) -> None:
+    (system / "sub" / "shared").write_bytes(b"for a group")
+    settled = Place("data", str(system), isSettled=lambda path: path.endswith("shared"))
+    for name, previous, mode in ("set", "", 0o660), ("later", str(system.parent / "set"), 0o640):
+        (system / "sub" / "shared").chmod(mode)
+        manifest = Maker([settled], str(system.parent / name), previous, BLOBS, "test", silent).make()
+        assert {item.path: item.mode for item in manifest.files}["data/sub/shared"] == mode
+
+
+@pytest.mark.parametrize("mode", ["wal", "delete"])
+def test_whoeverLooksIntoADatabaseAfterwardsTakesNothingAway(data: Path, mode: str) -> None:
+    """A file that is opened and closed has lost its process's locks: then the next program that closes a database removes the log
+    which is written on here, and all that was committed since would be gone with the process."""
+    writing = database(data / "a.sqlite", mode)
+    for number in range(2):
+        make(data, f"set{number}")
+        look = f"import sqlite3; c = sqlite3.connect({str(data / 'a.sqlite')!r}); print(*c.execute('SELECT COUNT(*) FROM item'))"
+        for count in range(2):
+            done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, timeout=30, check=True)
+            assert done.stdout.strip() == f"({2 * number + count},)"
+            writing.execute("INSERT INTO item (blob) VALUES ('')")
+        assert mode != "wal" or (data / "a.sqlite-wal").exists()
+    writing.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 512, b"SQLite format 3\0", b"SQLite format 3\0" + b"x" * 496])
+def test_whatOnlyLooksLikeADatabaseIsAFileAsAnyOther(data: Path, content: bytes) -> None:
+    (data / "a.sqlite").write_bytes(content)
+    (data / "a.sqlite-wal").write_bytes(b"not a log")
+    target, manifest = make(data)
+    assert contents(target / "data") == {"a.sqlite": content, "a.sqlite-wal": b"not a log"} and not manifest.databases
+
+
 def test_aDirectoryIsNoCacheByItsName(system: Path) -> None:
     (system / "letters.index").mkdir()
     (system / "letters.index" / "one").write_bytes(b"1")
@@ -357,7 +464,7 @@ def test_whatWasInterruptedIsNoSetAndIsClearedAway(system: Path) -> None:
     """As by kill -9: nothing is cleared away then."""
     partial = system.parent / "set.partial"
     partial.mkdir()
-    (partial / "not-whole").touch()
+    (partial / filing.MARK).touch()
     (partial / "rest").touch()
     with pytest.raises(BackupError, match="is no backup"):
         verify(str(partial), silent)
@@ -399,9 +506,9 @@ def test_aRestoreThatWasInterruptedIsBegunAgain(system: Path) -> None:
     with pytest.raises(BackupError, match="in the way"):
         restored(target, back)
     assert (left / "half").exists() and not back.exists()
-    (left / "not-whole").touch()
+    (left / filing.MARK).touch()
     restored(target, back)
-    assert not left.exists() and not (back / "half").exists() and not (back / "not-whole").exists()
+    assert not left.exists() and not (back / "half").exists() and not (back / filing.MARK).exists()
 
 
 @pytest.mark.parametrize("function", ["fsync", "mkdir", "rename", "chmod"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
@@ -31,6 +32,19 @@ def test_a_changed_file_is_imported_again(place):
     assert load(["first"], str(place), before) is before, "what has not changed stays as it is, with what it keeps"
     (place / "first.py").write_text("VALUE = 2\n" + ONE)
     assert returned(load(["first"], str(place), before)) == [("first.one", 2)], "though it is of the same second and size"
+
+
+def test_what_editors_leave_there_keeps_nobody_out(place):
+    """Emacs marks what is being edited by a link that leads nowhere; a name need be no text."""
+    (place / "first.py").write_text("VALUE = 1\n" + ONE)
+    (place / ".#first.py").symlink_to("somebody@host.1:2")
+    (place / "folder.py").mkdir()
+    (place / os.fsdecode(b"\xff.py")).write_text("")
+    before = load(["first"], str(place))
+    assert returned(before) == [("first.one", 1)]
+    (place / ".#first.py").unlink()
+    (place / "first.py").write_text("VALUE = 2\n" + ONE)
+    assert returned(load(["first"], str(place), before)) == [("first.one", 2)]
 
 
 def test_what_it_imports_is_imported_again_too(place):

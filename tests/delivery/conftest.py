@@ -157,7 +157,8 @@ class Office(Desk):
         """The process is gone, and starts anew."""
         for link in self.network.links:
             link.cut(ConnectionError())
-        self.relay._unwatch()
+        for unwatch in self.relay._unwatch:
+            unwatch()
         self.relay._isStopping = True
         for call in list(self.clock.getDelayedCalls()):
             call.cancel()

@@ -84,6 +84,22 @@ def test_the_next_hop_is_tried_when_nothing_was_said_of_the_message(bad):
     scene.end()
 
 
+@pytest.mark.parametrize("word", ["RCPT TO:<a@", "RCPT TO:<b@", "DATA"])
+@pytest.mark.parametrize("features", [("PIPELINING",), ("SIZE",)], ids=["pipelined", "one by one"])
+def test_the_next_hop_is_tried_when_one_goes_before_it_has_the_message(features, word):
+    says = {word: CLOSE}
+    bad = Remote(features, answer=lambda line: next((said for each, said in says.items() if line.startswith(each)), None))
+    scene = Scene(bad, Remote())
+    outcomes = scene.deliver("a@far.example", "b@far.example")
+    assert [(outcome.fate, outcome.host) for outcome in outcomes] == [(Fate.DELIVERED, "mx2.far")] * 2
+    scene.end()
+    says = {"RCPT TO:<a@": "550 5.1.1 never", "RCPT TO:<b@": CLOSE}
+    scene = Scene(bad, Remote())
+    outcomes = scene.deliver("a@far.example", "b@far.example")
+    assert [(outcome.fate, outcome.host) for outcome in outcomes] == [(Fate.FAILED, "mx1.far"), (Fate.DELIVERED, "mx2.far")]
+    scene.end()
+
+
 @pytest.mark.parametrize(("said", "fate"), [("451 4.7.1 later", Fate.DEFERRED), ("550 5.7.1 no", Fate.FAILED)])
 def test_what_a_hop_says_of_a_message_counts(said, fate):
     scene = Scene(refusing("RCPT", said), Remote())
@@ -143,6 +159,17 @@ def test_limits_divide_recipients():
     scene.end()
 
 
+def test_a_limit_on_domains_is_for_all_of_a_connection():
+    scene = Scene(Remote(("PIPELINING", "LIMITS RCPTDOMAINMAX=2")))
+    assert scene.fates("a@x.example", "b@y.example", "c@z.example", "d@x.example") == [Fate.DELIVERED] * 4
+    assert scene.fates("e@x.example") == [Fate.DELIVERED]
+    assert scene.fates("f@y.example") == [Fate.DELIVERED]
+    domains = [{line.partition("@")[2] for line in said if line.startswith("RCPT")} for said in scene.remotes[0].said]
+    assert all(len(each) <= 2 for each in domains)
+    assert len(domains) == 3
+    scene.end()
+
+
 def test_recipients_that_were_too_many_go_in_another_transaction():
     remote = Remote(("PIPELINING",))
     count = {"n": 0}
@@ -193,6 +220,20 @@ def test_tls_that_fails_is_left_out_where_it_was_only_an_opportunity():
     scene.end()
 
 
+def test_tls_that_ends_right_after_its_handshake_is_left_out_too():
+    remote = Remote(SECURE)
+    remote.answer = lambda line: CLOSE if line.startswith("EHLO") and remote.lines[-2:-1] == ["STARTTLS"] else None
+    scene = Scene(remote)
+    assert scene.fates() == [Fate.DELIVERED]
+    assert not scene.remotes[0].messages[0].isTLS
+    scene.end()
+    scene = Scene(remote, hops=secured(Security.ENCRYPTED))
+    with pytest.raises(Unreachable) as caught:
+        scene.deliver()
+    assert caught.value.status == "4.7.5"
+    scene.end()
+
+
 @pytest.mark.parametrize("security", [Security.ENCRYPTED, Security.VERIFIED])
 @pytest.mark.parametrize("features", [SECURE, FEATURES], ids=["fails", "not offered"])
 def test_required_tls_is_not_left_out(security, features):
@@ -215,6 +256,14 @@ def test_requiretls_goes_only_where_it_is_promised_on(features, fate):
         assert "REQUIRETLS" in scene.remotes[0].messages[0].mail
     else:
         assert outcome.status == "5.7.30"
+    scene.end()
+
+
+def test_a_host_that_can_is_looked_for_among_all():
+    scene = Scene(Remote(SECURE[:-1]), Remote(SECURE))
+    (outcome,) = scene.deliver(requiresTLS=True)
+    assert (outcome.fate, outcome.host) == (Fate.DELIVERED, "mx2.far")
+    assert not any("MAIL" in line for line in scene.remotes[0].lines)
     scene.end()
 
 

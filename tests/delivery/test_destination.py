@@ -60,6 +60,8 @@ def test_a_domain_without_exchangers_takes_its_mail_itself():
         ([(10, "gone.example")], {}, ("5.4.4", False)),
         ([(10, "mx1.example")], {"failing": ["example.com"]}, ("4.4.3", True)),
         ([(10, "mx1.example"), (20, "gone.example")], {"failing": ["mx1.example"]}, ("4.4.3", True)),
+        ([(10, "mx1.example"), (20, "mail.example.org")], {"failing": ["mx1.example"]}, ("4.4.3", True)),
+        ([(10, "gone.example"), (20, "mail.example.org")], {}, ("5.4.6", False)),
         ([(10, "mx1.example")], {"domain": "nowhere.example"}, ("5.1.2", False)),
         ([(10, "mail.EXAMPLE.org")], {}, ("5.4.6", False)),
         ([(10, "loop.example")], {"hosts": {"loop.example": ["127.0.0.1"]}}, ("5.4.6", False)),

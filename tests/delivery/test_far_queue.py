@@ -10,7 +10,7 @@ from mailfw.app.crew import PATIENCE, Crew
 from mailfw.app.farqueue import FarQueue
 from mailfw.delivery.bounce import Bouncer
 from mailfw.delivery.lanes import LaneInfo, RelayLimits, together
-from mailfw.delivery.queue import State
+from mailfw.delivery.queue import Filter, State
 from mailfw.delivery.queue.queue import BLOB_FROM, LOCAL_LANE
 from mailfw.delivery.relay import Relay
 from mailfw.testing.now import result
@@ -194,6 +194,21 @@ def test_what_has_become_ours_is_handed_to_the_server(office, socket):
     office.run(1, 1)
     assert [entry.lane for entry in office.do("list").entries] == [LOCAL_LANE] or office.do("count") == 0
     assert far.relay.counts == {}
+    far.stop()
+
+
+@pytest.mark.parametrize("verb", ["hold", "cancel"])
+def test_what_is_steered_while_it_waits_in_a_worker_is_not_tried(office, socket, verb):
+    office.remote.answer = lambda line: HANG if line.startswith("RCPT TO:<u") else None
+    for number in range(5):
+        office.submit(f"u{number}@far.example")
+    office.submit(FAR, "b@far.example")
+    far = Far(office, socket)
+    office.run(1, 1)
+    office.do(verb, Filter(address=FAR))
+    office.run(600, 10)
+    assert [message.recipients for message in office.remote.messages] == [["b@far.example"]]
+    assert office.do("count", Filter(address=FAR)) == (1 if verb == "hold" else 0)
     far.stop()
 
 

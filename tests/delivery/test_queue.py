@@ -1,12 +1,16 @@
 """What the queue keeps, gives out and forgets."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 
+from mailfw.app.commands.queue import listAll
+from mailfw.app.desk import Desk as Clerk
 from mailfw.delivery.queue import Filter, Settlement, State, Submission
 from mailfw.delivery.queue.queue import BLOB_FROM, LOCAL_LANE, ORPHAN_AGE
 from mailfw.errors import Vanished
+from mailfw.testing.now import result
 from mailfw.values import Address, Consequence, DeliverBy, Envelope, Fate, Identity, MessageSource, Outcome, Recipient, Target
 
 HOUR = 3600.0
@@ -367,6 +371,23 @@ def test_filters(desk):
     desk.clock.advance(HOUR)
     assert desk.do("overview")[0].due == 2, "what was leased by somebody who is gone is due again"
     assert [(each.domain, each.recipients) for each in domains] == [("example.com", 1), ("example.net", 1)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 5])
+def test_the_command_lists_all_page_by_page(desk, monkeypatch, count):
+    monkeypatch.setattr("mailfw.app.desk.PAGE", 2)
+    for number in range(count):
+        desk.put(f"u{number}@example.com", "a@elsewhere.example")
+    clerk, pages = Clerk(SimpleNamespace(queue=desk.queue), True, desk.now), []
+
+    def perform(operation, **arguments):
+        pages.append(result(clerk.perform(operation, arguments)))
+        return pages[-1]
+
+    found = listAll(perform, {"domain": "example.com"})
+    assert [each["recipient"] for each in found["recipients"]] == [f"u{number}@example.com" for number in range(count)]
+    assert found["total"] == count
+    assert all(len(page["recipients"]) <= 2 for page in pages)
 
 
 def test_listing_in_pages(desk):

@@ -5,7 +5,8 @@ import pytest
 from mailfw.delivery.rates import Rates
 from mailfw.errors import RateExceeded
 from mailfw.smtp.reply import refusal
-from mailfw.values import Envelope, Identity, Peer
+from mailfw.testing.now import result
+from mailfw.values import Address, Envelope, Identity, MessageSource, Peer, Recipient
 
 ME = Envelope(None, identity=Identity("mbrain@localhost"))
 NOBODY = Envelope(None)
@@ -51,6 +52,23 @@ def test_an_address_without_a_login_is_counted(peer, same):
     assert gate.passes(NOBODY, Peer(same)) == 0
     assert gate.passes(NOBODY, Peer("198.51.100.1")) == 5
     assert gate.passes(ME, Peer(peer)) == 1000, "who has logged in is counted by the account"
+
+
+def test_recipients_of_a_delivery_that_is_begun_anew_are_counted_once(office):
+    """As it is at the end of a message, where a hook has refused one of them or wants another envelope."""
+    office.router.rates = Rates(office.clock.seconds, perSender=10)
+    envelope = Envelope(None, identity=Identity("mbrain@localhost"))
+
+    def begun(count):
+        delivery = office.router.begin(envelope, STRANGER)
+        for number in range(count):
+            result(delivery.recipient(Recipient(Address(f"u{number}", "far.example"))))
+        return delivery
+
+    begun(6).abort()
+    result(begun(6).commit(MessageSource(b"x\r\n")))
+    with pytest.raises(RateExceeded):
+        begun(5)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ import random
 import pytest
 from attrs import evolve
 
+from mailfw.delivery.lanes import Lanes, RelayLimits
 from mailfw.delivery.queue import Filter, State
 from mailfw.delivery.schedule import Schedule
-from mailfw.errors import NoSuchRecipient
+from mailfw.errors import NoSuchRecipient, Unreachable
 from mailfw.testing.now import result
 from mailfw.testing.remote import CLOSE, FEATURES, HANG
 from mailfw.values import Address, DeliverBy, Fate, Outcome, Recipient, Resolution
@@ -203,6 +204,22 @@ def test_a_destination_that_is_down_is_left_in_peace(office):
     assert len(office.network.calls) <= 5
 
 
+def test_no_destination_rests_for_longer_because_the_clock_was_put_back():
+    now = [3 * DAY]
+    lanes = Lanes(RelayLimits(), lambda: now[0])
+    lane = lanes["far.example"]
+    for _ in range(9):
+        lanes.rest(lane, Unreachable("down"))
+        assert lanes.isResting(lane)
+        now[0] = lane.restsUntil
+    lanes.rest(lane, Unreachable("down"))
+    now[0] -= 2 * DAY
+    assert not lanes.isResting(lane)
+    assert lanes.infos() == []
+    lanes.rest(lane, Unreachable("down"))
+    assert [info.restsUntil for info in lanes.infos()] == [now[0] + RelayLimits().longestRest]
+
+
 def test_every_domain_can_have_its_schedule(office):
     office.relay.schedule = lambda domain: Schedule(((10.0, 1),), giveUpAfter=60.0 if domain == "far.example" else 1e9)
     refusing(office, "RCPT", "450 no")
@@ -220,6 +237,51 @@ def test_a_message_that_is_of_use_no_longer(office, isReturned, expected):
     assert told(office) == []
     office.run(20 * MINUTE)
     assert [(action, status) for _, action, status in told(office)] == expected
+
+
+@pytest.mark.parametrize("isReturned", [True, False])
+def test_what_is_late_comes_back_in_time_and_reaches_nobody(office, isReturned):
+    refusing(office, "RCPT", "450 no")
+    office.remote.features = ("DELIVERBY",)
+    office.submit(FAR, deliverBy=DeliverBy(office.now() + 2 * MINUTE, isReturned))
+    office.run(119, 1)
+    assert told(office) == []
+    office.run(2, 1)
+    assert [action for _, action, _ in told(office)] == ["failed" if isReturned else "delayed"]
+    office.remote.answer = lambda line: None
+    office.run(30 * MINUTE)
+    assert len(office.remote.messages) == (0 if isReturned else 1)
+
+
+def test_what_was_held_up_until_it_was_late_reaches_nobody(office):
+    office.remote.features = ("DELIVERBY",)
+    office.put(FAR, sender="mbrain@localhost", deliverBy=DeliverBy(office.now() + MINUTE, isReturned=True))
+    office.do("hold", Filter(domain="far.example"))
+    office.run(2 * MINUTE)
+    office.do("release", Filter(domain="far.example"))
+    office.run(1)
+    assert office.remote.said == []
+    assert told(office) == [(FAR, "failed", "5.4.7")]
+
+
+def test_a_report_is_as_urgent_as_what_it_is_about(office):
+    office.near.features = ("MT-PRIORITY",)
+    refusing(office, "RCPT", "550 no")
+    office.put(FAR, sender="b@near.example", priority=4)
+    office.run(1)
+    assert office.near.messages[0].mail == "MAIL FROM:<> MT-PRIORITY=4"
+
+
+@pytest.mark.parametrize("features", [(), (*FEATURES, "STARTTLS", "REQUIRETLS")], ids=["without", "with"])
+def test_a_report_on_what_requires_tls_asks_for_it_and_has_no_more_than_the_header(office, features):
+    office.remote.features, office.near.features = (*FEATURES, "STARTTLS"), features
+    office.put(FAR, sender="b@near.example", content=b"Subject: x\r\n\r\nsecret\r\n", returns="full", requiresTLS=True)
+    office.run(HOUR)
+    (report,) = office.near.messages
+    assert report.mail.startswith("MAIL FROM:<>")
+    assert ("REQUIRETLS" in report.mail, report.isTLS) == (bool(features), bool(features))
+    assert b"Subject: x" in report.content
+    assert b"secret" not in report.content
 
 
 # --- Success ---------------------------------------------------------------------------------------------------------
@@ -338,6 +400,16 @@ def test_stopping_lets_a_transaction_end(office):
     assert queued(office) == ()
 
 
+def test_what_is_cut_off_is_not_begun_at_another_host(office):
+    office.resolver.hosts["mx.far.example"] = ["192.0.2.1", "192.0.2.2"]
+    refusing(office, "RCPT", HANG)
+    office.submit(FAR)
+    office.run()
+    office.stop(1)
+    assert [hop.address for hop in office.network.calls] == ["192.0.2.1"]
+    assert [(entry.attempts, entry.state(office.now())) for entry in queued(office)] == [(0, State.WAITING)]
+
+
 def test_leases_last_as_long_as_a_delivery(office):
     office.remote.answer = lambda line: HANG if line == "." else None
     office.submit(FAR)
@@ -400,6 +472,60 @@ def test_cancelled_while_it_waits_in_the_relay(office):
     office.run(HOUR)
     assert queued(office) == ()
     assert office.inbox() == []
+
+
+@pytest.mark.parametrize(("said", "expected"), [("250 2.0.0 taken", []), ("554 5.7.0 no", [(FAR, "failed", "5.7.0")])])
+def test_what_is_being_tried_is_not_returned_as_well(office, said, expected):
+    office.run()
+    office.remote.answer = lambda line: HANG if line == "." else None
+    office.submit(FAR)
+    office.run()
+    assert result(office.relay.bounce(Filter())) == 0
+    assert told(office) == []
+    (link,) = office.network.links
+    link.server.write(f"{said}\r\n".encode())
+    office.run(1)
+    assert told(office) == expected
+    assert queued(office) == ()
+
+
+@pytest.mark.parametrize("verb", ["hold", "cancel", "bounce"])
+def test_what_is_steered_while_it_waits_in_the_relay_is_not_tried(office, verb):
+    office.remote.answer = lambda line: HANG if line.startswith("RCPT TO:<u") else None
+    for number in range(5):
+        office.submit(f"u{number}@far.example")
+    office.submit("a@far.example", "b@far.example")
+    office.run()  # what waits already is leased together
+    assert office.do("count", Filter(address="a@far.example", state=State.LEASED)) == 1
+    one = Filter(address="a@far.example")
+    assert result(office.relay.bounce(one)) == 1 if verb == "bounce" else office.do(verb, one) == 1
+    office.run(10 * MINUTE)
+    assert [message.recipients for message in office.remote.messages] == [["b@far.example"]]
+    assert [recipient for recipient, _, _ in told(office)] == (["a@far.example"] if verb == "bounce" else [])
+    assert office.do("count", one) == (1 if verb == "hold" else 0)
+    office.do("release", one)
+    office.run(1)
+    assert ["a@far.example"] in [message.recipients for message in office.remote.messages] or verb != "hold"
+
+
+@pytest.mark.parametrize("verb", ["cancel", "hold"])
+def test_who_was_steered_while_it_was_tried_is_not_told_of_with_the_others(office, verb):
+    b = Filter(address="b@far.example")
+
+    def steer(line):
+        if line.startswith("RCPT TO:<b@"):
+            office.do(verb, b)
+        return "550 5.1.1 no" if line.startswith("RCPT") else None
+
+    office.remote.answer = steer
+    office.submit(FAR, "b@far.example", "c@far.example")
+    office.run(1)
+    assert sorted(recipient for recipient, _, _ in told(office)) == [FAR, "c@far.example"]
+    assert office.do("count") == (1 if verb == "hold" else 0)
+    office.remote.answer = lambda line: None
+    office.do("release", b)
+    office.run(1)
+    assert [message.recipients for message in office.remote.messages] == ([["b@far.example"]] if verb == "hold" else [])
 
 
 def test_random_traffic_ends_well(office):

@@ -10,7 +10,7 @@ import pytest
 
 from mailfw.delivery.routes import Routes
 from mailfw.errors import Unavailable
-from mailfw.testing.remote import CLOSE, FEATURES, HANG
+from mailfw.testing.remote import CLOSE, FEATURES, HANG, RemoteConnection
 from mailfw.values import Fate
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -140,6 +140,42 @@ def test_some_are_taken_some_later_some_never(office, features):
     assert delivered(office) == Counter(["a@far.example", "b@far.example"])
 
 
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("features", [PLAIN, PIPELINED, ("CHUNKING",), FEATURES], ids=["plain", "pipelined", "chunked", "both"])
+def test_one_reply_too_many_is_taken_for_that_to_nothing_else(office, features, stage, monkeypatch):
+    """Taken for the reply to the next command, it makes that of the next one after it a promise that nobody gave."""
+    office.remote.features = features or ("SIZE",)
+    real, extra = RemoteConnection._reply, ["250 2.0.0 extra\r\n"]
+
+    def reply(connection, line, usual):
+        isPositive = real(connection, line, usual)
+        if line.startswith(stage) and extra:
+            connection._transport.write(extra.pop().encode())
+        return isPositive
+
+    monkeypatch.setattr(RemoteConnection, "_reply", reply)
+    says = {"RCPT TO:<b@": "550 5.1.1 never", "RCPT TO:<d@": "550 5.1.1 never"}
+    office.remote.answer = lambda line: next((said for word, said in says.items() if line.startswith(word)), None)
+    office.submit(*PEOPLE)
+    office.run(1)
+    office.submit("d@far.example", "e@far.example")
+    office.run(1)
+    assert set(told(office)) <= {"b@far.example", "d@far.example"}, "a refusal is that of whom it was said of"
+    toTheEnd(office)
+    assert delivered(office) == Counter(["a@far.example", "c@far.example", "e@far.example"])
+    assert told(office) == dict.fromkeys(("b@far.example", "d@far.example"), ("failed", "5.1.1"))
+
+
+def test_what_is_said_before_the_message_was_sent_is_no_word_of_it(office):
+    office.remote.features = ("SIZE",)
+    said = ["354 go on\r\n250 2.0.0 taken already"]
+    office.remote.answer = lambda line: said.pop() if line == "DATA" and said else "552 5.3.4 no" if line == "." else None
+    office.submit("a@far.example")
+    toTheEnd(office)
+    assert delivered(office) == Counter()
+    assert told(office) == {"a@far.example": ("failed", "5.3.4")}
+
+
 # --- TLS and DNS -----------------------------------------------------------------------------------------------------
 
 
@@ -197,6 +233,17 @@ def test_a_full_disk_refuses_what_it_cannot_keep_and_loses_nothing(office):
     office.remote.answer = lambda line: None
     toTheEnd(office)
     assert delivered(office) == Counter(["a@far.example"])
+
+
+def test_a_message_whose_octets_the_disk_has_lost_is_told_of(office, tmp_path):
+    office.remote.answer = lambda line: HANG if line.startswith("CONNECT") else None
+    office.submit("a@far.example", content=b"Subject: x\r\n\r\n" + b"x\r\n" * 100_000)
+    (blob,) = [path for path in (tmp_path / "queue.blobs").rglob("*") if path.is_file()]
+    blob.unlink()
+    office.remote.answer = lambda line: None
+    toTheEnd(office)
+    assert delivered(office) == Counter()
+    assert set(told(office)) == {"a@far.example"}
 
 
 def test_what_became_of_a_message_is_written_down_once_the_disk_takes_it(office):

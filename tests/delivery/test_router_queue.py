@@ -153,6 +153,21 @@ def test_an_alias_leads_elsewhere_under_a_sender_of_ours(office):
     assert queued(office)[0].message.envelope.sender == Address("mbrain", "localhost")
 
 
+@pytest.mark.parametrize("asked", ["success", "success failure", "failure", "never", ""])
+def test_success_of_an_alias_with_several_ends_is_told_once(office, asked):
+    office.remote.features = office.near.features = ()
+    office.directory.aliases["list@localhost"] = Resolution(
+        (JSMITH,), (Address("a", "far.example"), Address("b", "near.example"))
+    )
+    office.submit(Recipient(Address("list", "localhost"), frozenset(asked.split())))
+    left = {"success": {"never"}, "success failure": {"failure"}}.get(asked, set(asked.split()))
+    assert [entry.recipient.notify for entry in queued(office) if entry.recipient.address.domain != "localhost"] == [left] * 2
+    office.run(1)
+    told = [report.get_payload(1).get_payload(1) for report in office.reports()]
+    expected = [("expanded", "rfc822; list@localhost")] if "success" in asked else []
+    assert [(each["Action"], each["Final-Recipient"]) for each in told] == expected
+
+
 def test_one_message_with_two_senders_is_kept_once(office):
     office.directory.aliases["list@localhost"] = Resolution((), (Address("b", "far.example"),))
     office.submit(FAR, "list@localhost", sender="x@example.org")

@@ -278,6 +278,20 @@ async def test_nonsense_is_a_failure(make, answer):
     await end(caller)
 
 
+@pytest.mark.parametrize("command", "CHMRTLNB")
+@pytest_twisted.ensureDeferred
+async def test_an_answer_too_many_is_no_consent_to_what_is_asked_next(make, command):
+    caller = await make(answers={command: [frame(b"c") * 2], "E": [frame(b"r")]})
+    try:
+        await caller.hello()
+        said = await caller.message()
+    except MilterError:
+        pass
+    else:
+        assert isinstance(said, Reject)
+    await end(caller)
+
+
 @pytest_twisted.ensureDeferred
 async def test_silence_ends_with_the_deadline(make):
     caller = await make(answers={"C": []})

@@ -148,7 +148,15 @@ async def test_a_service_that_closed_meanwhile_is_called_again(make):
     assert len(caller.service.connections) == 2
 
 
-@pytest.mark.parametrize("answer", [None, b"\n\n", b"hello\n\n", b"action=NONSENSE\n\n", b"x" * 70_000])
+@pytest_twisted.ensureDeferred
+async def test_two_answers_to_one_question_are_no_answer_to_the_next(make):
+    caller = make(b"action=DUNNO\n\naction=OK\n\n", b"action=REJECT no\n\n")
+    assert await caller.recipient() == Continue()
+    assert await caller.recipient() == Reject(text="no")
+    assert len(caller.service.connections) == 2
+
+
+@pytest.mark.parametrize("answer", [None, b"\n\n", b"hello\n\n", b"action=NONSENSE\n\n", b"x" * 70_000, b"action=OK\n" * 7_000])
 @pytest_twisted.ensureDeferred
 async def test_nonsense_is_a_failure(make, answer):
     caller = make(answer)

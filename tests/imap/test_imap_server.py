@@ -115,6 +115,12 @@ def test_the_session_is_known_by_its_account_and_state(world, client):
     client.logIn(b"INBOX")
     [info] = world.context.sessions.infos()
     assert (info.service, info.account, info.state) == ("imap", "jsmith@localhost", "selected")
+    client.say(b"i IDLE")
+    [info] = world.context.sessions.infos()
+    assert (info.state, info.mailbox) == ("idle", "INBOX")
+    assert b"i OK" in client.say(b"DONE")
+    [info] = world.context.sessions.infos()
+    assert info.state == "selected"
     assert b"u OK" in client.say(b"u UNAUTHENTICATE")
     [info] = world.context.sessions.infos()
     assert (info.account, info.state) == ("", "not authenticated")

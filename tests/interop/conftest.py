@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import imaplib
+import json
 import os
 import re
 import shutil
 import smtplib
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,6 +97,12 @@ class Server(ServerProcess):
         with imaplib.IMAP4(HOST, self.ports["imap"], timeout=PATIENCE) as imap:
             imap.login(user, PASSWORD)
             yield imap
+
+    def sessions(self) -> list[tuple[str, str]]:
+        """State and mailbox of each."""
+        program = [sys.executable, "-c", "from mailfw.app.cli import main; main()"]
+        found = json.loads(subprocess.check_output([*program, "--data", str(self.data), "status", "--json"], timeout=PATIENCE))
+        return [(each["state"], each["mailbox"]) for each in found["sessions"]]
 
     def subjects(self, user: str = "jsmith", folder: str = "INBOX") -> list[str]:
         """Of all messages in a folder, in their order."""

@@ -221,6 +221,8 @@ def test_thunderbird(server, thunderbird, letter, waitFor):
     assert program.run(READ, "one").replace("\r\n", "\n").endswith("\nSubject: one\n" + _rest(letter("one", "A needle.")))
     assert program.run(SEARCH, "needle") == ["one", "three"]
 
+    # It hears of news in answers to other commands, too, but does not heed them there.
+    waitFor(lambda: ("idle", "INBOX") in server.sessions(), "IDLE")
     server.deliver(letter("four"))
     program.run(WAIT, "four")
 

@@ -16,6 +16,7 @@ from mailfw.moving import AccountSummary, Carrier, Journal, Progress, Stopped
 from mailfw.moving import batches as batchesModule
 from mailfw.storage.maildir import maildir
 from mailfw.storage.memory import memory
+from mailfw.storage.simple.content import FileContent
 from mailfw.storage.simple.store import openSimple, statePath
 from mailfw.storage.sqlite import sqlite
 from mailfw.storage.textfile import textfile
@@ -302,3 +303,35 @@ async def testAStoreSaysWhoseMailItHas(tmp_path: Path, kind: str) -> None:
         await again.close()
 
 
+@pytest.mark.parametrize("to", STORES)
+@promise
+async def testWhatCannotBeReadKeepsNothingElse(tmp_path: Path, to: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program removes a message between its being listed and its being read; and one comes back from a backup."""
+    monkeypatch.setattr(batchesModule, "BATCH", 2)
+    source, target = openStore("maildir", tmp_path / "from"), openStore(to, tmp_path / "to")
+    journal = journalIn(tmp_path)
+    account, theirs = await opened(source), await opened(target)
+    await append(account, *map(message, range(1, 8)))
+    places = {path.read_bytes(): path for path in (tmp_path / "from" / "mail" / "mbrain" / "new").iterdir()}
+    content = FileContent.read
+
+    def removing(self: FileContent, start: int = 0, length: int = -1) -> bytes:
+        for number in (4, 7):
+            places[message(number)].unlink(missing_ok=True)
+        return content(self, start, length)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FileContent, "read", removing)
+        summary = await carry(account, theirs, journal)
+    told = "INBOX: what was removed or changed meanwhile, or is damaged, UID 4, 7: give the command again"
+    assert (summary.copied, summary.losses) == (5, [told])
+    inbox = await theirs.open("INBOX")
+    assert set((await contents(inbox)).values()) == {message(number) for number in (1, 2, 3, 5, 6)}
+    for number in (4, 7):
+        places[message(number)].write_bytes(message(number))
+    for copied in (2, 0):
+        summary = await carry(account, theirs, journal)
+        assert summary.copied == copied
+        assert sorted((await contents(inbox)).values()) == [message(number) for number in range(1, 8)]
+    for each in (source, target, journal):
+        await each.close()

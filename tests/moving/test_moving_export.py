@@ -41,7 +41,7 @@ FLAGS = (
     frozenset({"\\Flagged", "\\Deleted", "\\Draft", "\\Answered", "$Work", "Later"}),
     frozenset({f"word{number}" for number in range(30)}),
 )
-LOOKS = ("cur", "new/x", "New", "tmp", "cur/x/y", "Work", "Work/mailfw-export.json", "dovecot-keywords", "a.lock")
+LOOKS = ("cur", "new/x", "New", "tmp", "cur/x", "A", "A/mailfw-export.json", "INBOX/mailfw-export.json", "dovecot-keywords")
 """What the mailboxes of an export must not make of it: a Maildir, an index, or whatever else its own files are called."""
 NAMES = ("INBOX", "Work/Plans", "Entwürfe", "a.mbox", "a", "a.mbox/..", "C:x", ".hidden", "Empty", *LOOKS)
 
@@ -123,6 +123,34 @@ async def testWhatIsNotWholeHasNoName(tmp_path: Path, kind: str, monkeypatch: py
     with pytest.raises(Refusal, match="no mailbox Nix"):
         await Exporter(account, kind, str(tmp_path / "other"), Progress(), here).write(["Nix"])
     assert sorted(tmp_path.rglob("*")) == before
+    await store.close()
+
+
+@pytest.mark.parametrize("kind", ["mbox", "maildir", "eml"])
+@promise
+async def testMailboxesCalledAsPartsOfAMaildirAreNone(tmp_path: Path, kind: str) -> None:
+    store, again = openStore(tmp_path), openStore(tmp_path)
+    account, other = await store.openAccount(ADMIN, OWNER), await again.openAccount(ADMIN, OWNER)
+    for number, name in enumerate(("cur", "new", "tmp", "Work/cur", "Work/new")):
+        await account.apply([Create(name), Append(name, (NewMessage(MessageSource(message(number)), frozenset(), 1e9),))])
+    await Exporter(account, kind, str(tmp_path / "out"), Progress(), here).write()
+    journal = Journal(":memory:", Clock(), isInline=True)
+    await Importer(other, "to", journal, Progress(), here).bring("out", Files(str(tmp_path / "out")).folders())
+    assert await mailOf(other) == await mailOf(account)
+    for each in (store, again, journal):
+        await each.close()
+
+
+@pytest.mark.parametrize("kind", ["mbox", "maildir", "eml"])
+@promise
+async def testANameThatNoFileCanHaveCostsNobodyTheOthers(tmp_path: Path, kind: str) -> None:
+    store = openStore(tmp_path)
+    account = await store.openAccount(ADMIN, OWNER)
+    name = ("é:" * 80)[:160]
+    await account.apply([Create(name), Append("INBOX", (NewMessage(MessageSource(message(1))),))])
+    summary = await Exporter(account, kind, str(tmp_path / "out"), Progress(), here).write()
+    assert [one.name for one in summary.mailboxes] == ["INBOX"] and summary.copied == 1
+    assert [loss.startswith(name) for loss in summary.losses] == [True]
     await store.close()
 
 

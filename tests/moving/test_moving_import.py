@@ -179,6 +179,23 @@ async def testAMaildirComesWithItsFoldersFlagsAndDates(tmp_path: Path) -> None:
 
 
 @promise
+async def testAMaildirWithoutItsEmptyDirectoriesIsOne(tmp_path: Path) -> None:
+    """As what keeps none brings it back: some programs copy files alone."""
+    store, journal = openStore(tmp_path / "to"), journalIn(tmp_path)
+    account = await store.openAccount(ADMIN, OWNER)
+    top = tmp_path / "Mail"
+    for path in ("cur/1.a:2,S", "tmp/9.broken-off", ".Work/new/2.a", ".Sent/cur/3.a:2,S"):
+        (top / path).parent.mkdir(parents=True)
+        (top / path).write_bytes(message(int(os.path.basename(path)[0])))
+    summary = await bring(account, journal, Files(str(top)))
+    assert summary.losses == []
+    found = {name: mail for name, mail in (await mailOf(account)).items() if mail}
+    assert found == {"INBOX": [message(1)], "Work": [message(2)], "Sent": [message(3)]}
+    for each in (store, journal):
+        await each.close()
+
+
+@promise
 async def testADirectoryOfEverythingIsWalked(tmp_path: Path) -> None:
     store, journal = openStore(tmp_path / "to"), journalIn(tmp_path)
     account = await store.openAccount(ADMIN, OWNER)

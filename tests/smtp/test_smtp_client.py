@@ -187,6 +187,13 @@ def test_parameters_are_said_to_those_who_know_them():
     ]
 
 
+def test_a_priority_is_said_whatever_it_is():
+    call = Call(Remote(("MT-PRIORITY",)))
+    for priority in (0, 9):
+        call.send(priority=priority)
+    assert [message.mail.rpartition(" ")[2] for message in call.remote.messages] == ["MT-PRIORITY=0", "MT-PRIORITY=9"]
+
+
 def test_the_null_sender():
     call = Call(Remote(()))
     call.send(sender=None)
@@ -314,6 +321,19 @@ def test_a_message_that_is_too_large_is_not_begun(features):
 def test_what_a_server_cannot_do_is_not_asked_of_it(envelope, status):
     (outcome,) = Call(Remote(())).send(**envelope)
     assert (outcome.fate, outcome.status) == (Fate.FAILED, status)
+
+
+def test_what_is_too_late_is_not_sent_where_it_would_have_to_come_back():
+    call = Call(Remote(("DELIVERBY",)))
+    (outcome,) = call.send(deliverBy=DeliverBy(call.clock.seconds(), isReturned=True))
+    assert (outcome.fate, outcome.status) == (Fate.FAILED, "5.4.7")
+    call.send(deliverBy=DeliverBy(call.clock.seconds() + 0.3, isReturned=True))
+    assert call.remote.messages[0].mail.endswith(" BY=1;R")
+    slow = Call(Remote(("DELIVERBY 240",)))
+    (outcome,) = slow.send(deliverBy=DeliverBy(slow.clock.seconds() + 239, isReturned=True))
+    assert (outcome.fate, outcome.status, slow.remote.messages) == (Fate.FAILED, "5.3.3", [])
+    assert slow.fates(deliverBy=DeliverBy(slow.clock.seconds() + 240, isReturned=True)) == [Fate.DELIVERED]
+    assert slow.fates(deliverBy=DeliverBy(slow.clock.seconds() + 1)) == [Fate.DELIVERED], "who is told may be told late"
 
 
 def test_addresses_never_become_commands():

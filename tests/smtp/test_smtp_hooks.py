@@ -257,5 +257,8 @@ def test_chunked_messages_meet_the_same_hooks(hooked):
     test.client.begin()
     assert [r.code for r in test.client.send(b"BDAT 3\r\nabc")] == [554]
     test.answers.clear()
+    assert [r.code for r in test.client.send(b"BDAT 2 LAST\r\n\r\n")] == [503], "the end of a message is not all of it"
+    assert test.messages == []
+    test.client.begin()
     assert [r.code for r in test.client.send(b"BDAT 3\r\nabcBDAT 2 LAST\r\n\r\n")] == [250, 250]
     assert test.stages.count("data") == 2 and evolve(test.seen[0]).stage is Stage.CONNECT

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from twisted.internet.task import Clock
 
+from mailfw.errors import Vanished
 from mailfw.storage.maildir import MaildirStore, maildir
 from mailfw.storage.maildir.keywords import FURTHER, NUMBERED
 from mailfw.storage.maildir.names import describe, newKey
@@ -329,6 +332,101 @@ def test_aFolderThatNobodyNumberedHasNoUIDs(place: Place) -> None:
 @pytest.mark.parametrize("base", ["a,S=x,W=1", "a,S=1,D=nan", "a,S=1,D=1e300", "a,D=5", "a,,=,S", "a,S=1,W="])
 def test_fieldsWithoutSenseArePassedOver(base: str) -> None:
     assert describe(base).date is None
+
+
+# --- What others leave there ---
+
+
+def test_aNameThatIsNoTextCostsNobodyTheOthers(place: Place) -> None:
+    place.put("new/1.fine")
+    Path(os.fsdecode(os.fsencode(place.inbox / "new") + b"/2.h\xfft")).write_bytes(b"x")
+    assert [entry.key for entry in place.scan()] == ["1.fine"]
+
+
+@pytest.mark.parametrize("name", ["1.a,S=99999999999999999999,W=99999999999999999999", "1.a,S=-1,W=-1", "1.a,S=٣,W=٣"])
+def test_aSizeThatNoFileHasIsNone(place: Place, name: str) -> None:
+    place.put(f"new/{name}")
+    assert [entry.size for entry in place.scan()] == [-1]
+
+
+@pytest.mark.parametrize("name", ["new/1.a", "new/1.a,S=3,W=5", "cur/1.a,U=7,S=18,W=500:2,Sx,y", "new/1.a,S=3,W=3,D=1"])
+def test_whatWasChangedInItsPlaceIsAnotherMessageThen(place: Place, name: str) -> None:
+    """As by who edits it, or a filter: nobody is given octets of one and the size of the other."""
+    place.put(name, b"Subject: x\n\nbody\n")
+    (entry,) = place.scan()
+    place.put(name, b"Subject: x\n\nmore than a body\n")
+    store = place.open()
+    with pytest.raises(Vanished):
+        store.read(ACCOUNT, "INBOX", evolve(entry, size=20))
+    (now,) = place.scan()
+    content = store.read(ACCOUNT, "INBOX", now)
+    assert content.replace(b"\r\n", b"\n") == b"Subject: x\n\nmore than a body\n"
+    assert (now.key, now.flags, now.size) == (entry.key, entry.flags, len(content))
+    assert (",D=1" in now.locator, ",U=7" in now.locator) == ("D=1" in name, "U=7" in name)
+
+
+def test_manyThatWereChangedInTheirPlacesAreFoundOutAtOnce(place: Place) -> None:
+    for number in range(20):
+        place.put(f"new/{number:02}.a,S=18,W=22", b"Subject: x\n\nbody\n\n" if number % 2 else b"Subject: x\n\nmuch longer\n")
+    store = place.open()
+    with pytest.raises(Vanished):
+        store.read(ACCOUNT, "INBOX", place.scan()[0])
+    entries = place.scan()
+    assert all(len(store.read(ACCOUNT, "INBOX", entry)) == entry.size for entry in entries)
+    assert [",S=18,W=22" in entry.locator for entry in entries] == [False, True] * 10
+
+
+@pytest.mark.parametrize("missing", ["new", "cur"])
+def test_aMaildirOfWhichAnEmptyPartIsMissingIsOneAllTheSame(place: Place, missing: str) -> None:
+    """As after a restore with what keeps no empty directories."""
+    store, folder = place.open(), place.inbox / ".Work"
+    store.createFolder(ACCOUNT, "Work")
+    (folder / missing).rmdir()
+    part = folder / ({"new", "cur"} - {missing}).pop()
+    assert list(store.folders(ACCOUNT)) == ["INBOX", "Work"]
+    tokens = set()
+    for number in range(3):
+        (part / f"{number}.a").write_bytes(b"x")
+        os.utime(part, (number, number))
+        tokens.add(store.token(ACCOUNT, "Work"))
+    assert len(tokens) == 3
+    message = NewMessage(MessageSource(b"x\r\n"))
+    store.append(ACCOUNT, "Work", [(store.newKey(ACCOUNT, "Work", message), message)])
+    assert len(list(store.scan(ACCOUNT, "Work"))) == 4
+
+
+def test_everyAccountIsListedWhateverElseIsInTheRoot(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk of its own has `lost+found`, which nobody may read; an account may be called as a domain is."""
+    store = place.open()
+    odd = os.fsdecode(b"h\xff")
+    for path in ("alice", "example.net", "example.net/bob", "example.net/%63ur", odd, f"example.org/{odd}", "-/-"):
+        (place.root / path / "cur").mkdir(parents=True)
+    (place.root / "lost+found").mkdir()
+    listdir = os.listdir
+
+    def refusing(path: str) -> list[str]:
+        if path.endswith("lost+found"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", refusing)
+    names = {"alice@example.org", "example.net@example.org", "bob@example.net", "cur@example.net", "-@-"}
+    assert set(store.accounts()) == names
+
+
+def test_whereTheDiskDoesNotTellFoldersHaveNotGone(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = place.open()
+    store.createFolder(ACCOUNT, "Work")
+    status = os.stat
+
+    def failing(path: str, **more: bool) -> os.stat_result:
+        if str(path).endswith(".Work/cur"):
+            raise OSError(errno.EIO, "Input/output error", path)
+        return status(path, **more)
+
+    monkeypatch.setattr(os, "stat", failing)
+    with pytest.raises(OSError, match="Input/output error"):
+        store.folders(ACCOUNT)
 
 
 # --- The root ---

@@ -133,7 +133,7 @@ async def testFilesOfASimpleStoreWithoutTheirMessagesAreNumberedAnew(tmp_path: P
     store = openStore(tmp_path, "maildir")
     await furnish(store)
     await store.close()
-    spoil(statePath("maildir:mail", str(tmp_path)), "DELETE FROM message WHERE uid = 1; UPDATE mailbox SET token = ''")
+    spoil(statePath("maildir:mail", str(tmp_path)), "DELETE FROM message WHERE uid = 1; UPDATE mailbox SET token = '='")
     store = openStore(tmp_path, "maildir")
     kinds = {damage.kind: damage.count for damage in await store.check()}
     assert kinds["missing messages"] == 2

@@ -369,6 +369,17 @@ def testBlobsAreBoundToTheirDirectory(tmp_path: Path) -> None:
         store.get(ref, 0, 1)
 
 
+def testWhatOthersLeaveAmongBlobsIsNoOrphanAndKeepsNone(tmp_path: Path) -> None:
+    """A disk of its own has a `lost+found` that nobody may read; what is listed may be gone when it is looked at."""
+    store = FileBlobs(str(tmp_path / "blobs"))
+    ref = store.put([b"a"])
+    (tmp_path / "blobs" / "lost+found").mkdir()
+    (tmp_path / "blobs" / "lost+found" / "x").touch()
+    (tmp_path / "blobs" / "README").touch()
+    (tmp_path / "blobs" / ref[:2] / "gone").symlink_to("nowhere")
+    assert list(store.orphans(float("inf"))) == [ref]
+
+
 @pytest.mark.parametrize("size", [0, 1, content.FRAME - 1, content.FRAME, content.FRAME + 1, 3 * content.FRAME])
 def testPackedOctetsAreReadByRange(size: int) -> None:
     whole = (b"all work and no play " * (size // 20 + 1))[:size]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mailbox
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -360,6 +362,28 @@ def test_aRemovalInManyStepsIsFinishedAfterACrash(tmp_path: Path, monkeypatch: p
     assert crashAt > 20
 
 
+def test_filesAreNotTakenForABackupInTheMiddleOfAChange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server has crashed, and a backup is the first thing that happens. Copies are other files than those of the journal."""
+    monkeypatch.setattr(changes, "STEP", 150)
+    contents = [LETTER, REPLY, REPLY]
+    for crashAt in range(10_000):
+        place, copy = Place(tmp_path / str(crashAt)), Place(tmp_path / f"{crashAt}-copy")
+        place.root.mkdir(parents=True)
+        store = place.open()
+        entries = place.add(store, *contents)
+        disk = Disk(str(place.root), crashAt=crashAt)
+        with disk.watching():
+            store.remove(ACCOUNT, "INBOX", entries[:1])
+        copy.root.mkdir(parents=True)
+        for path in place.open().places(ACCOUNT):
+            if os.path.isfile(path):
+                shutil.copy(path, copy.root)
+        assert place.read(copy.open()) in (contents, [REPLY, REPLY])
+        if not disk.isDead:
+            break
+    assert crashAt > 10
+
+
 TORN = b"Return-Path: <a@b>\r\n\r\n" + b"line of a long message\r\n" * 1000
 
 
@@ -393,6 +417,39 @@ def test_aJournalOfAFileThatIsGoneIsForgotten(place: Place) -> None:
     assert place.read(store) == []
     place.add(store, LETTER)
     assert place.read(store) == [LETTER]
+
+
+def test_whereTheDiskDoesNotTellFoldersHaveNotGone(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With them their flags would go, which nothing but the state has."""
+    store = place.open()
+    store.createFolder(ACCOUNT, "Work/Plans")
+    scandir = os.scandir
+
+    def failing(path: str) -> object:
+        if str(path).endswith("WORK"):
+            raise OSError(errno.EMFILE, "Too many open files", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", failing)
+    with pytest.raises(OSError, match="Too many open files"):
+        store.folders(ACCOUNT)
+
+
+def test_onlyFilesAreAccounts(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else is in the root: directories called as accounts, and some that nobody may read."""
+    store = place.open()
+    place.add(store, LETTER)
+    (place.root / "ALICE.TXT").mkdir()
+    (place.root / ".Trash").mkdir()
+    listdir = os.listdir
+
+    def refusing(path: str) -> list[str]:
+        if path.endswith(".Trash"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", refusing)
+    assert list(store.accounts()) == [ACCOUNT]
 
 
 # --- The root ---

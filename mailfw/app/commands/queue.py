@@ -74,7 +74,10 @@ def _given(words: dict[str, Any]) -> dict[str, Any]:
 @click.pass_context
 def list_(ctx: click.Context, /, ids: tuple[int, ...], limit: int, asJSON: bool, **words: Any) -> None:
     """List recipients, those that came first first."""
-    found = access(ctx).perform("queue list", ids=list(ids), limit=max(limit, 0), **_given(words))
+    if limit > 0 or ids:
+        found = access(ctx).perform("queue list", ids=list(ids), limit=max(limit, 0), **_given(words))
+    else:
+        found = listAll(access(ctx).perform, _given(words))
     if asJSON:
         printJSON(found["recipients"])
         return
@@ -96,6 +99,17 @@ def list_(ctx: click.Context, /, ids: tuple[int, ...], limit: int, asJSON: bool,
     more = found["total"] - len(found["recipients"])
     if more > 0:
         click.echo(f"and {more} more: --limit 0 shows all")
+
+
+def listAll(perform: Callable[..., Any], words: dict[str, Any]) -> dict[str, Any]:
+    """All recipients, page by page: a million of them would hold up the server."""
+    recipients: list[dict[str, Any]] = []
+    after, isMore = 0, True
+    while isMore:
+        page = perform("queue page", after=after, **words)
+        recipients += page["recipients"]
+        after, isMore = page["next"], bool(page["next"])
+    return {"recipients": recipients, "total": len(recipients)}
 
 
 def when(entry: dict[str, Any], now: float) -> str:

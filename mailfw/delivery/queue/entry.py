@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Collection, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from attrs import field, frozen
 
 from mailfw.values import Address, Consequence, Envelope, Fate, MessageSource, Outcome, Recipient, Target
 
+T = TypeVar("T")
+
 Bell = Callable[[], None]
+Recall = Callable[[Collection[int]], object]
+"""Told the ids of recipients that somebody has taken from whoever had leased them."""
+
 LaneOf = Callable[[Address, Target | None], str]
 """By what a recipient is scheduled."""
 
@@ -154,6 +159,17 @@ class Settlement:
         return Fate.QUEUED if self.isQueued else Fate.DELIVERED
 
 
+def listed(listeners: list[T], listener: T) -> Callable[[], None]:
+    """One listener more. Returns what takes it off again, however often it is called."""
+    listeners.append(listener)
+
+    def end() -> None:
+        if listener in listeners:
+            listeners.remove(listener)
+
+    return end
+
+
 class Leasing(Protocol):
     """What a relay asks of the queue, in the process that owns its file or over that process's control socket. All of it raises
     Unavailable where the queue does not answer; what `Queue` says of each method is true of every implementation.
@@ -164,6 +180,9 @@ class Leasing(Protocol):
 
     def watch(self, bell: Bell) -> Callable[[], None]:
         """Ring when something may be due; what is returned ends that."""
+
+    def recalls(self, recall: Recall) -> Callable[[], None]:
+        """Tell of what an administrator has taken from whoever had leased it; what is returned ends that."""
 
     async def nextDue(self, without: Collection[str] = (), only: str = "") -> float | None:
         """When something is due."""

@@ -24,10 +24,12 @@ from mailfw.delivery.queue.entry import (
     Loan,
     Page,
     QueuedMessage,
+    Recall,
     Report,
     Settlement,
     Submission,
     Totals,
+    listed,
 )
 from mailfw.delivery.queue.fresh import Fresh
 from mailfw.delivery.queue.schema import SCHEMA
@@ -122,6 +124,7 @@ class Queue:
         self._blobs = blobs
         self._now = now
         self._bells: list[Bell] = []
+        self._recalls: list[Recall] = []
         self._fresh = Fresh()
         self.laneOf: LaneOf = laneOf
         self.heldFor = heldFor
@@ -209,13 +212,16 @@ class Queue:
 
     def watch(self, bell: Bell) -> Callable[[], None]:
         """Call `bell` in the reactor's thread whenever something may be due sooner than was known. Returns what ends that."""
-        self._bells.append(bell)
+        return listed(self._bells, bell)
 
-        def end() -> None:
-            if bell in self._bells:
-                self._bells.remove(bell)
+    def recalls(self, recall: Recall) -> Callable[[], None]:
+        """Call `recall`, in the reactor's thread, with the ids of recipients that were held, cancelled or seized: who had leased
+        them is not to begin with them any more. Returns what ends that."""
+        return listed(self._recalls, recall)
 
-        return end
+    def _recall(self, ids: Collection[int]) -> None:
+        for recall in list(self._recalls) if ids else ():
+            recall(ids)
 
     def _ring(self) -> None:
         for bell in list(self._bells):
@@ -289,13 +295,16 @@ class Queue:
         """Write down what became of leased recipients, and put the reports about it, and what else follows from it, into the
         queue, in one transaction.
 
-        :returns: whether it was ours to say; if not (the lease was lost, or the recipients were cancelled), nobody is told.
+        :returns: whether it was ours to say; if not (the lease was lost, or the recipients were cancelled), nobody is told. Where
+            that is so of some only, nothing is written down of any if somebody would be told: reports tell of all of them.
         """
         adding = [(await self._prepared([submission], content))[0] for submission, content in reports]
         adding += [(await self._prepared([_submission(*way) for way in each.ways], each.message))[0] for each in consequences]
         now = self._now()
 
         def job(connection: Connection) -> tuple[bool, list[str]]:
+            if adding and len(settlements) > 1 and not rows.isAllOurs(connection, owner, settlements):
+                return False, []
             isOurs, blobs = rows.settle(connection, owner, settlements, now)
             for add in adding if isOurs else ():
                 add(connection)
@@ -349,7 +358,7 @@ class Queue:
 
     async def hold(self, filter: Filter) -> int:
         """Keep recipients from being tried. → how many there were."""
-        return await self._steer(steering.hold, filter)
+        return await self._steer(steering.hold, filter, isRecalled=True)
 
     async def release(self, filter: Filter) -> int:
         """Let held recipients go on."""
@@ -366,18 +375,21 @@ class Queue:
     async def cancel(self, filter: Filter) -> int:
         """Forget recipients; nobody is told."""
         self._fresh.clear()
-        return await self._steer(steering.cancel, filter)
+        return await self._steer(steering.cancel, filter, isRecalled=True)
 
     async def seize(self, filter: Filter, owner: str, until: float, after: int = 0) -> Sequence[Entry]:
         """Lease recipients that the filter means, due or not, held or not, at most `steering.STEP`, for whoever settles them."""
         now = self._now()
         self._fresh.clear()
-        return await self._database.write(lambda connection: steering.seize(connection, filter, after, owner, now, until))
+        entries = await self._database.write(lambda connection: steering.seize(connection, filter, after, owner, now, until))
+        self._recall([entry.id for entry in entries])
+        return entries
 
-    async def _steer(self, verb: steering.Verb, filter: Filter) -> int:
+    async def _steer(self, verb: steering.Verb, filter: Filter, isRecalled: bool = False) -> int:
         count, after, isMore, now = 0, 0, True, self._now()
         while isMore:
             done = await self._database.write(partial(steering.step, verb=verb, filter=filter, after=after, now=now))
+            self._recall(done.ids if isRecalled else ())
             await self._drop(done.blobs)
             count, after, isMore = count + done.count, done.last, bool(done.last)
         self._ring()

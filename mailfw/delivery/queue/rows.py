@@ -334,6 +334,15 @@ _DEFER = (
 )
 
 
+def isAllOurs(connection: Connection, owner: str, settlements: Sequence[Settlement]) -> bool:
+    """Whether there is still something to say of each of these recipients, and it is for that owner to say."""
+    select = "SELECT 1 FROM recipient WHERE id = ? AND (owner = ? OR ?)"
+    return all(
+        connection.execute(select, (settled.entry.id, owner, settled.due is None and not settled.isFailure)).fetchone()
+        for settled in settlements
+    )
+
+
 def settle(connection: Connection, owner: str, settlements: Sequence[Settlement], now: float) -> tuple[bool, list[str]]:
     """Write down what became of leased recipients.
 

@@ -88,11 +88,12 @@ def overview(connection: Connection, domains: int, now: float) -> tuple[Totals, 
 
 @frozen
 class Step:
-    """What one step of a verb did. :ivar last: the id it ended at; 0: there is no more."""
+    """What one step of a verb did. :ivar last: the id it ended at; 0: there is no more. :ivar ids: that it looked at."""
 
     count: int
     last: int
     blobs: Sequence[str] = ()
+    ids: Sequence[int] = ()
 
 
 Verb = Callable[[Connection, Sequence[Entry], float], tuple[int, Sequence[str]]]
@@ -106,7 +107,7 @@ def step(connection: Connection, verb: Verb, filter: Filter, after: int, now: fl
         return Step(0, 0)
     count, blobs = verb(connection, entries, now)
     amend(connection, {entry.lane for entry in entries})
-    return Step(count, entries[-1].id if len(entries) == STEP else 0, blobs)
+    return Step(count, entries[-1].id if len(entries) == STEP else 0, blobs, [entry.id for entry in entries])
 
 
 def _setDue(connection: Connection, entries: Sequence[Entry], due: float | None) -> tuple[int, Sequence[str]]:

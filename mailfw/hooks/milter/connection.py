@@ -37,13 +37,15 @@ class MilterConnection(Protocol):
         self._waiting: Deferred[Packet] | None = None
 
     def write(self, data: bytes) -> None:
-        """Send octets; they go nowhere when the milter is gone."""
+        """Send octets; they go nowhere when the milter is gone, or has said something that would be taken for the answer."""
+        if self._packets:
+            self._stray()
         if self.isOpen and self.transport is not None:
             self.transport.write(data)
 
     def packet(self) -> Deferred[Packet]:
         """The next packet; whoever gives up waiting for it has closed the connection."""
-        waiting: Deferred[Packet] = Deferred(lambda _: self.close())
+        waiting: Deferred[Packet] = Deferred(lambda _: self.abort())
         if self._packets:
             waiting.callback(self._packets.popleft())
         elif not self.isOpen:
@@ -62,17 +64,31 @@ class MilterConnection(Protocol):
         if self.transport is not None:
             self.transport.loseConnection()
 
+    def abort(self) -> None:
+        """End it at once: what was written may never leave, for a milter that does not read."""
+        self.isOpen = False
+        transport: Any = self.transport
+        if transport is not None:
+            transport.abortConnection()
+
     def dataReceived(self, data: bytes) -> None:
         """Some octets."""
         try:
             self._packets.extend(self._parser.feed(data))
         except MilterError as error:
-            self.close()
+            self.abort()
             self._fail(error)
             return
         if self._waiting is not None and self._packets:
             waiting, self._waiting = self._waiting, None
             waiting.callback(self._packets.popleft())
+        if self._packets and self._waiting is None:
+            self._stray()
+
+    def _stray(self) -> None:
+        """It says more than it was asked: whatever it says next is the answer to something else."""
+        self._packets.clear()
+        self.abort()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The milter is gone."""
@@ -135,7 +151,7 @@ class MilterHook:
             if said is None and event.stage is not Stage.CONNECT and client.hello:
                 said = await session.helo(client)
         except BaseException:
-            connection.close()
+            connection.abort()
             raise
         client.notes[self] = _Open(session, connection)
         if said is not None or event.stage in (Stage.CONNECT, Stage.EHLO):

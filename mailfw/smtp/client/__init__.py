@@ -24,7 +24,17 @@ Invariants:
 
 from mailfw.smtp.client.features import Features
 from mailfw.smtp.client.protocol import SMTPClient
-from mailfw.smtp.client.session import Channel, ClientSession, LoginFailed, Timeouts, TLSFailed
+from mailfw.smtp.client.session import Channel, ClientSession, LoginFailed, Timeouts, TLSFailed, mustHaveTLS
 from mailfw.smtp.client.tls import clientTLS
 
-__all__ = ["Channel", "ClientSession", "Features", "LoginFailed", "SMTPClient", "TLSFailed", "Timeouts", "clientTLS"]
+__all__ = [
+    "Channel",
+    "ClientSession",
+    "Features",
+    "LoginFailed",
+    "SMTPClient",
+    "TLSFailed",
+    "Timeouts",
+    "clientTLS",
+    "mustHaveTLS",
+]

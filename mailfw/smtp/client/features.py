@@ -41,6 +41,11 @@ class Features:
         return _number(next(iter(self.keywords.get("SIZE", ())), ""))
 
     @property
+    def minimumBy(self) -> int:
+        """Seconds in which it can promise at best to deliver or return a message (RFC 2852 §3); 0: nothing is said."""
+        return _number(next(iter(self.keywords.get("DELIVERBY", ())), ""))
+
+    @property
     def mechanisms(self) -> tuple[str, ...]:
         """SASL mechanisms (RFC 4954 §3)."""
         return self.keywords.get("AUTH", ())

@@ -45,6 +45,11 @@ class SMTPClient(Protocol):
 
     # --- Channel -----------------------------------------------------------------------------------------------------
 
+    @property
+    def isAhead(self) -> bool:
+        """Whether there is a reply, or the beginning of one, that nobody asked for yet."""
+        return bool(self._replies) or self._parser.hasRest
+
     def write(self, data: bytes) -> None:
         """Send octets; into nothing when the connection is gone."""
         if self._lost is None:
@@ -70,7 +75,7 @@ class SMTPClient(Protocol):
 
     def startTLS(self, options: Any, seconds: float) -> Deferred[None]:
         """Begin TLS. :raises Lost: the server spoke in the clear behind its agreement, or the handshake fails."""
-        if self._replies or self._parser.hasRest:
+        if self.isAhead:
             self._end("the server spoke in the clear after it had agreed to TLS")
         waiting: Deferred[None] = self._wait(seconds, "no handshake")
         if self._lost is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from math import ceil
 from typing import Any, NoReturn, Protocol
 
 from attrs import evolve, frozen
@@ -28,6 +29,8 @@ WINDOW = 100
 RECIPIENTS = 1000
 """Recipients of one transaction, where the server says nothing (RFC 5321 §4.5.3.1.8 asks it to take 100)."""
 
+UNASKED = "the server says more than it was asked"
+
 
 class TLSFailed(Unreachable):
     """TLS could not be had as it was asked for; the connection is of no more use."""
@@ -39,6 +42,10 @@ class LoginFailed(Unreachable):
 
 class Lost(Exception):
     """A channel has ended, by the server's doing or because it kept us waiting; the text says how."""
+
+
+class OutOfStep(Lost):
+    """The server's replies are not those to our commands: none of them can be relied on."""
 
 
 @frozen
@@ -67,6 +74,10 @@ class Channel(Protocol):
     @property
     def isTLS(self) -> bool:
         """Whether what is said is under TLS."""
+
+    @property
+    def isAhead(self) -> bool:
+        """Whether the server has said something, or begun to, that was not asked for yet."""
 
     def write(self, data: bytes) -> None:
         """Send octets."""
@@ -112,6 +123,7 @@ class ClientSession:
         self._isLMTP = isLMTP
         self._timeouts = timeouts
         self._now = now
+        self._domains: set[str] = set()  # that recipients were of
         self._isMidway = False  # a transaction was begun and not ended, so that RSET is needed
 
     # --- The beginning and the end -----------------------------------------------------------------------------------
@@ -156,7 +168,12 @@ class ClientSession:
             self._close()
             raise TLSFailed(f"TLS failed: {error}", status="4.7.5", host=self.host) from error
         self.features = Features()
-        await self._hello()
+        try:
+            await self._hello()
+        except Unreachable as error:
+            if isinstance(error.__cause__, Lost):  # with TLS 1.3 a server that rejects the handshake is heard of only now
+                raise TLSFailed(f"TLS failed: {error}", status="4.7.5", host=self.host) from error
+            raise
 
     async def logIn(self, user: str, password: str, *, mayUsePlaintext: bool, binding: tuple[str, bytes] | None = None) -> None:
         """By the safest mechanism that the server offers (RFC 4954).
@@ -225,11 +242,21 @@ class ClientSession:
 
     async def _command(self, line: bytes) -> Reply:
         if self.isOpen:
+            self._mustBeInStep()
             self.channel.write(line + b"\r\n")
         answer = await self._reply(self._timeouts.command)
         if answer.code == 421:
             self.giveUp(answer)
         return answer
+
+    def _mustBeInStep(self) -> None:
+        """A reply too many would be taken for that to the next command, the next one for that to the message.
+
+        :raises Unreachable: there is one; a server that was about to end the connection says so in this way, too.
+        """
+        if self.channel.isAhead:
+            self._close()
+            raise Unreachable(UNASKED, status="4.5.0", host=self.host)
 
     def giveUp(self, answer: Reply) -> NoReturn:
         """The server will not have us. :raises Unreachable:"""
@@ -240,15 +267,21 @@ class ClientSession:
     # --- A message ---------------------------------------------------------------------------------------------------
 
     def fitting(self, recipients: Sequence[Recipient]) -> int:
-        """How many of these, from the first on, go into one transaction (RFC 9422); at least one."""
+        """How many of these, from the first on, go into one transaction (RFC 9422); at least one, unless the connection has had
+        mail for as many domains as it may, which are counted for all of it."""
         most = min(len(recipients), self.features.limit("RCPTMAX") or RECIPIENTS)
         mostDomains = self.features.limit("RCPTDOMAINMAX")
-        domains: set[str] = set()
+        domains = set(self._domains)
         for number, recipient in enumerate(recipients[:most]):
             domains.add(recipient.address.domain)
             if mostDomains and len(domains) > mostDomains:
-                return max(1, number)
+                return number
         return most
+
+    @property
+    def promisesTLS(self) -> bool:
+        """Whether the server, which is spoken to under TLS, sees to it that the message stays under it (RFC 8689 §2)."""
+        return self.channel.isTLS and "REQUIRETLS" in self.features
 
     @property
     def mayGoOn(self) -> bool:
@@ -256,7 +289,8 @@ class ClientSession:
         return self.isOpen and not 0 < self.features.limit("MAILMAX") <= self.transactions
 
     async def send(self, envelope: Envelope, recipients: Sequence[Recipient], message: MessageSource) -> list[Outcome]:
-        """One transaction; outcomes in the order of the recipients.
+        """One transaction; outcomes in the order of the recipients. Of whom nothing was said before the connection ended, and the
+        server cannot have had all of the message, the refusal is an Unreachable.
 
         :raises Unreachable: the connection ended before the server said anything about it: nobody has the message.
         """
@@ -270,6 +304,7 @@ class ClientSession:
         if self._isMidway:
             await self.reset()
         self.transactions += 1
+        self._domains.update(recipient.address.domain for recipient in recipients)
         return await _Transaction(self, envelope, recipients, message).run()
 
     def _unfitAddress(self, address: Address, envelope: Envelope, status: str) -> Outcome | None:
@@ -289,10 +324,14 @@ class ClientSession:
             return self._failed("5.6.7", NotSupported(f"{self.host} does not take internationalized mail"))
         if envelope.is8Bit and "8BITMIME" not in self.features:
             return self._failed("5.6.3", NotSupported(f"{self.host} does not take 8-bit mail"))
-        if envelope.requiresTLS and not (self.channel.isTLS and "REQUIRETLS" in self.features):
+        if mustHaveTLS(envelope) and not self.promisesTLS:
             return self._failed("5.7.30", NotSupported(f"{self.host} does not promise TLS on the rest of the way"))
-        if envelope.deliverBy and envelope.deliverBy.isReturned and "DELIVERBY" not in self.features and not self._isLMTP:
-            return self._failed("5.3.3", NotSupported(f"{self.host} does not return what cannot be delivered in time"))
+        if envelope.deliverBy and envelope.deliverBy.isReturned:
+            seconds = ceil(envelope.deliverBy.time - self._now())
+            if seconds <= 0:
+                return self._failed("5.4.7", Refusal("the time in which it was to be delivered is over"))
+            if seconds < self.features.minimumBy or ("DELIVERBY" not in self.features and not self._isLMTP):
+                return self._failed("5.3.3", NotSupported(f"{self.host} does not return what cannot be delivered in time"))
         if 0 < self.features.size < message.size:
             return self._failed("5.3.4", MessageTooLarge(f"{self.host} takes no message over {self.features.size} octets"))
         return None
@@ -320,6 +359,12 @@ class ClientSession:
         return Outcome(Fate.DEFERRED, TemporaryRefusal(f"{self.host}: {why}"), why, "4.4.2", self.host)
 
 
+def mustHaveTLS(envelope: Envelope) -> bool:
+    """Whether nobody may get it who does not promise that. What tells a sender of such a message asks for it, but is not kept
+    from the sender where it cannot be had (RFC 8689 §4.2.1, §5)."""
+    return envelope.requiresTLS and envelope.sender is not None
+
+
 class _Transaction:
     """MAIL, RCPT, and the message (RFC 5321 §3.3, RFC 2920, RFC 3030)."""
 
@@ -340,6 +385,8 @@ class _Transaction:
         self._window = WINDOW if "PIPELINING" in self._features else 1
         self._sent = 0
         self._answered = 0
+        self._isEarly = False
+        self._isGiven = False  # all of the message was sent, or may have been
 
     async def run(self) -> list[Outcome]:
         """:raises Unreachable: nothing was said about it."""
@@ -350,7 +397,12 @@ class _Transaction:
             self._session._close()
             if not self._answered:
                 raise Unreachable(str(error), status="4.4.2", host=self._session.host) from error
-            self._settleRest(self._session.lost(str(error)))
+            if isinstance(error, OutOfStep):
+                self._outcomes = [None] * len(self._outcomes)
+            outcome = self._session.lost(str(error))
+            if not self._isGiven:
+                outcome = evolve(outcome, refusal=Unreachable(str(error), status="4.4.2", host=self._session.host))
+            self._settleRest(outcome)
         return [outcome or self._session.lost("nothing was said of it") for outcome in self._outcomes]
 
     # --- The envelope
@@ -363,18 +415,18 @@ class _Transaction:
             parameters.append(("BODY", "8BITMIME"))
         if envelope.isSMTPUTF8:
             parameters.append(("SMTPUTF8", None))
-        if envelope.requiresTLS:
+        if envelope.requiresTLS and self._session.promisesTLS:
             parameters.append(("REQUIRETLS", None))
         if "DSN" in self._features and envelope.returns.upper() in ("FULL", "HDRS"):
             parameters.append(("RET", envelope.returns.upper()))
         if "DSN" in self._features and envelope.envelopeId:
             parameters.append(("ENVID", xtext(envelope.envelopeId)))
-        if "MT-PRIORITY" in self._features and envelope.priority:
+        if "MT-PRIORITY" in self._features:  # 0 too, or the server may have a policy of its own (RFC 6710 §4.2)
             parameters.append(("MT-PRIORITY", str(envelope.priority)))
         if "DELIVERBY" in self._features and envelope.deliverBy is not None:
             by = envelope.deliverBy
             mode = ("R" if by.isReturned else "N") + ("T" if by.isTraced else "")
-            parameters.append(("BY", f"{int(by.time - self._session._now())};{mode}"))
+            parameters.append(("BY", f"{ceil(by.time - self._session._now())};{mode}"))
         return bytes(grammar.Mail(envelope.sender, tuple(parameters))) + b"\r\n"
 
     def _rcpt(self, recipient: Recipient) -> bytes:
@@ -410,7 +462,9 @@ class _Transaction:
         answer = await self._answer(self._timeouts.dataInitiation)
         if answer.code == 354:
             return True
-        self._settleRest(self._session.outcome(answer) if answer.code // 100 != 2 else self._confused(answer))
+        if answer.code // 100 == 2:
+            raise OutOfStep(f"an answer out of place: {answer.said}")
+        self._settleRest(self._session.outcome(answer))
         return False
 
     def _recipientOutcome(self, answer: Reply) -> Outcome:
@@ -420,11 +474,6 @@ class _Transaction:
         elif answer.code == 452 and not answer.enhanced:
             answer = evolve(answer, enhanced="4.5.3")
         return self._session.outcome(answer)
-
-    def _confused(self, answer: Reply) -> Outcome:
-        """The server answers something else than was asked."""
-        self._session._close()
-        return self._session.lost(f"an answer out of place: {answer.said}")
 
     async def _readAhead(self) -> None:
         """Take the answers to commands that were sent before it was known that there is nothing to send.
@@ -443,6 +492,8 @@ class _Transaction:
         if not self._session.isOpen:
             raise Lost("the server has closed")
         if self._answered == self._sent:
+            if self._channel.isAhead:
+                raise OutOfStep(UNASKED)
             ahead = self._commands[self._sent : self._sent + self._window]
             self._sent += len(ahead)
             self._channel.write(b"".join(ahead))
@@ -466,6 +517,10 @@ class _Transaction:
             pass  # the server may have said why before it went
         answer = await self._channel.reply(self._timeouts.dataTermination)
         self._session._isMidway = False
+        if self._isEarly:
+            self._session._close()
+            if answer.isPositive:
+                raise OutOfStep(UNASKED)
         for number in taken:
             self._outcomes[number] = self._session.outcome(answer)
             if self._session._isLMTP and number != taken[-1]:
@@ -473,7 +528,19 @@ class _Transaction:
 
     async def _stream(self) -> None:
         pieces = self._chunk() if self._isChunked else self._encoded()
-        await self._channel.stream(pieces, self._timeouts.dataBlock)
+        await self._channel.stream(self._watched(pieces), self._timeouts.dataBlock)
+
+    def _watched(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The same without the last one where there is an answer before that: a promise for what was not sent yet is none, and
+        so nobody has the message."""
+        held = next(pieces)
+        for piece in pieces:
+            yield held
+            held = piece
+        self._isEarly = self._channel.isAhead
+        self._isGiven = not self._isEarly
+        if self._isGiven:
+            yield held
 
     # A small message leaves in one piece: a second one would wait for the server's word that it has the first.
 

@@ -16,12 +16,15 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import secrets
 import socket
+from contextlib import suppress
 
 from attrs import frozen
 
 FLAG_MARK = ":2,"
+_OCTETS = re.compile(r"[0-9]{1,15}")
 _EARLIEST, _LATEST = -62135596800.0, 253402300799.0  # the years 1 to 9999
 
 _counter = itertools.count()
@@ -79,15 +82,12 @@ def describe(base: str) -> Description:
     date = None
     for item in fields.split(","):
         name, value = item[:2], item[2:]
-        try:
-            if name == "S=":
-                size = int(value)
-            elif name == "W=":
-                sentSize = int(value)
-            elif name == "D=":
+        if name in ("S=", "W="):
+            octets = int(value) if _OCTETS.fullmatch(value) else -1
+            size, sentSize = (octets, sentSize) if name == "S=" else (size, octets)
+        elif name == "D=":
+            with suppress(ValueError):
                 date = float(value)
-        except ValueError:
-            continue
     if size < 0 or (date is not None and not _EARLIEST <= date <= _LATEST):
         date = None
     return Description(size, sentSize, date)

@@ -15,14 +15,17 @@ Messages stay in `new` until they get a flag: so mutt, and a person, see which a
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import BinaryIO
 
 from attrs import evolve, frozen
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from mailfw.errors import InvalidName, MailboxExists, NoSuchMailbox, Vanished
@@ -66,6 +69,7 @@ _PASSES = 8
 _LOCK_TIMEOUT = 10.0
 _REMEMBERED = 250_000  # messages of which the last scan is remembered, about 300 octets each
 _CHUNK = 1 << 18
+_NOT_OURS = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES)
 
 _KEY = re.compile(r"[^.:,][^:,]*")
 _LOCATOR = re.compile(r"(?:new|cur)/[^/\0]+")
@@ -93,6 +97,7 @@ class _Spooled:
 class MaildirStore:
     """Maildirs under one root."""
 
+    log = Logger()
     permanentFlags: frozenset[str] | None = None
 
     def __init__(self, argument: str, context: IStoreContext) -> None:
@@ -110,25 +115,31 @@ class MaildirStore:
         found = {paths.INBOX}
         for name in _list(directory):
             folder = paths.maildirFolderName(name)
-            if folder is not None and os.path.isdir(os.path.join(directory, name, "cur")):
+            if folder is not None and _hasMail(os.path.join(directory, name)):
                 found.add(folder)
         return sorted(found)
 
     def accounts(self) -> Iterable[str]:
-        """Whoever has a Maildir under the root, or in a domain's directory there."""
+        """Whoever has a Maildir under the root, or in a domain's directory there: that may be somebody's Maildir, too."""
         for name in _list(self._root.path):
-            found = [name] if self._isMaildir(name) else [f"{name}/{user}" for user in _list(os.path.join(self._root.path, name))]
-            for path in found:
+            people = _readable(os.path.join(self._root.path, name)) if "." in name or not self._isMaildir(name) else ()
+            for path in (name, *(f"{name}/{user}" for user in people)):
                 account = paths.maildirAccountName(path, self._firstDomain)
-                if self._isMaildir(path) and paths.maildirAccount(account, self._firstDomain) == path:
+                if self._isMaildir(path) and self._isAccount(account, path):
                     yield account
+
+    def _isAccount(self, account: str, path: str) -> bool:
+        try:
+            return paths.maildirAccount(account, self._firstDomain) == path
+        except InvalidName:
+            return False
 
     def places(self, account: str) -> Sequence[str]:
         """The account's directory."""
         return [self._account(account)]
 
     def _isMaildir(self, path: str) -> bool:
-        return os.path.isdir(os.path.join(self._root.path, path, "cur"))
+        return _hasMail(os.path.join(self._root.path, path))
 
     def createFolder(self, account: str, folder: str) -> None:
         """Make a Maildir; no error when it is there."""
@@ -224,7 +235,7 @@ class MaildirStore:
         seen: list[str] = []
         for attempt in range(_PASSES):
             before = self._mark(directory)
-            earlier, seen = seen, [f"{sub}/{name}" for sub in ("new", "cur") for name in _list(os.path.join(directory, sub))]
+            earlier, seen = seen, [f"{sub}/{name}" for sub in ("new", "cur") for name in self._names(directory, sub)]
             if before == self._mark(directory):
                 break
             if attempt == _PASSES - 1:
@@ -232,13 +243,23 @@ class MaildirStore:
                 seen += [locator for locator in missed if os.path.lexists(os.path.join(directory, locator))]
         return _byKey(seen)
 
+    def _names(self, directory: str, sub: str) -> list[str]:
+        """The names in a part of a Maildir, but for those that are no text: nobody could note them."""
+        names = _list(os.path.join(directory, sub))
+        if not "".join(names).isascii():
+            odd = [name for name in names if not _isText(name)]
+            names = [name for name in names if name not in odd]
+            for name in odd:
+                self.log.warn("{path} is not shown: its name is not UTF-8", path=repr(os.path.join(directory, sub, name)))
+        return names
+
     def _mark(self, directory: str) -> Mark | None:
-        """Which directory it is, and when something last came to `new` and `cur`, or went; None: no Maildir is there."""
-        try:
-            new, cur = os.stat(os.path.join(directory, "new")), os.stat(os.path.join(directory, "cur"))
-        except FileNotFoundError:
-            return None
-        return cur.st_ino, new.st_mtime_ns, cur.st_mtime_ns
+        """Which directory it is, and when something last came to `new` and `cur`, or went; None: no Maildir is there. One of them
+        may be missing: some programs keep no empty directories.
+        """
+        found = [_statusOf(os.path.join(directory, sub)) for sub in ("new", "cur")]
+        new, cur = (0 if status is None else status.st_mtime_ns for status in found)
+        return next(((status.st_ino, new, cur) for status in reversed(found) if status is not None), None)
 
     def uids(self, account: str, folder: str) -> tuple[int, int, dict[str, int]] | None:
         """The UIDs that `dovecot-uidlist` has for the messages that are there."""
@@ -262,16 +283,44 @@ class MaildirStore:
     def open(self, account: str, folder: str, entry: Entry) -> BinaryIO:
         """The message as a file. One of another program's that may hold bare LFs is converted into a temporary file.
 
-        :raises Vanished:
+        :raises Vanished: also where somebody has changed it in its place, so that it has another size.
         """
-        descriptor, locator = self._openFile(self._folder(account, folder), entry)
-        file = os.fdopen(descriptor, "rb")
+        directory = self._folder(account, folder)
+        descriptor, locator = self._openFile(directory, entry)
+        file: BinaryIO = os.fdopen(descriptor, "rb")
         description = describe(split(locator[4:])[0])
-        isWhole = description.size == os.fstat(descriptor).st_size
-        if description.date is not None or (isWhole and description.sentSize == description.size):
-            return file
-        with file:
-            return spooled(toCRLF(iter(lambda: file.read(_CHUNK), b"")))
+        octets = size = os.fstat(descriptor).st_size
+        if description.date is None and not description.size == description.sentSize == octets:
+            with file:
+                converted = spooled(toCRLF(_chunks(file)))
+            file, size = converted, converted.seek(0, os.SEEK_END)
+            file.seek(0)
+        if entry.size not in (-1, size):
+            with file:
+                self._correct(directory, locator, octets, size + bareLFs(_chunks(file)))
+            if description.size not in (-1, octets):
+                self._correctAll(directory)
+            raise Vanished()
+        return file
+
+    def _correct(self, directory: str, locator: str, size: int, sentSize: int) -> None:
+        """Let a file's name tell its sizes: so the next scan finds another message, for what has a UID never changes."""
+        base = split(locator[4:])[0]
+        key, *fields = base.split(",")
+        others = [field for field in fields if field[:2] not in ("S=", "W=")]
+        target = locator[:4] + ",".join([key, f"S={size}", f"W={sentSize}", *others]) + locator[4 + len(base) :]
+        with suppress(OSError):
+            os.rename(os.path.join(directory, locator), os.path.join(directory, target))
+
+    def _correctAll(self, directory: str) -> None:
+        """Where one was changed in its place, others mostly were, too: so that they are not found out one by one."""
+        for locator in self._locators(directory).values():
+            claimed, path = describe(split(locator[4:])[0]).size, os.path.join(directory, locator)
+            with suppress(OSError):
+                if claimed not in (-1, os.stat(path, follow_symlinks=False).st_size):
+                    with os.fdopen(openRegular(path), "rb") as file:
+                        size = os.fstat(file.fileno()).st_size
+                        self._correct(directory, locator, size, size + bareLFs(_chunks(file)))
 
     def _openFile(self, directory: str, entry: Entry) -> tuple[int, str]:
         """Open a message's file wherever it is now."""
@@ -314,7 +363,7 @@ class MaildirStore:
         isThere = self._mark(directory) is not None
         if not isThere and folder != paths.INBOX:
             raise NoSuchMailbox()
-        if not isThere or not os.path.isdir(os.path.join(directory, "tmp")):
+        if not all(_isDirectory(os.path.join(directory, sub)) for sub in _SUBDIRECTORIES):
             self.createFolder(account, folder)
         written: list[str] = []
         flags = [message.flags for _, message in messages if message.flags]
@@ -451,6 +500,48 @@ def _sync(directory: str, subdirectories: Iterable[str]) -> None:
     """Make what came to these, and left them, durable."""
     for name in sorted(subdirectories):
         syncDirectory(os.path.join(directory, name))
+
+
+def _isText(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _readable(directory: str) -> list[str]:
+    """The names in a directory; none where it is not ours to read, as `lost+found` is."""
+    try:
+        return _list(directory)
+    except PermissionError:
+        return []
+
+
+def _statusOf(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None
+
+
+def _isDirectory(path: str) -> bool:
+    """Whether there is one that we may see. :raises OSError: the disk does not tell; what was there has not gone for that."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except OSError as error:
+        if error.errno not in _NOT_OURS:
+            raise
+        return False
+
+
+def _hasMail(directory: str) -> bool:
+    """Whether it is a Maildir."""
+    return any(_isDirectory(os.path.join(directory, sub)) for sub in ("cur", "new"))
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    return iter(lambda: file.read(_CHUNK), b"")
 
 
 def _list(directory: str) -> list[str]:

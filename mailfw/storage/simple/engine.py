@@ -10,7 +10,7 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import LoopingCall
 
-from mailfw.errors import NoSuchMailbox, NotSupported, UIDValidityChanged, Vanished
+from mailfw.errors import InvalidName, NoSuchMailbox, NotSupported, UIDValidityChanged, Vanished
 from mailfw.interfaces import ISimpleAccounts, ISimpleFlags, ISimpleFolders, ISimplePlaces, ISimpleStore
 from mailfw.sql import Connection, Database, Undo
 from mailfw.storage import quota, tree
@@ -139,11 +139,19 @@ class SimpleEngine(Engine):
             raise UIDValidityChanged()
 
     async def accountNames(self) -> set[str]:
-        """Those that were opened before, and those of whom the store has folders."""
+        """Those that were opened before, and those of whom the store has folders, if accounts can be called so."""
         known = await super().accountNames()
         if not ISimpleAccounts.providedBy(self._store):
             return known
-        return known | await self._strands.run("", lambda: set(ISimpleAccounts(self._store).accounts()))
+        found = await self._strands.run("", lambda: set(ISimpleAccounts(self._store).accounts()))
+        return known | {name for name in found if name in known or self._isAccount(name)}
+
+    def _isAccount(self, name: str) -> bool:
+        try:
+            return accountName(name) == name
+        except InvalidName:
+            self.log.warn("there is mail of {name!r}, and no account can have that name", name=name)
+            return False
 
     async def unnamed(self, account: AccountRef) -> list[str]:
         """The store's folders that are no mailboxes, because no mailbox can be called so."""
@@ -252,8 +260,7 @@ class SimpleEngine(Engine):
         for step in work:
             for arriving in step.arriving:
                 arriving.prepare()
-            if not isinstance(step.operation, (Append, Adopt)):
-                touched |= self._follow(ref, step.operation)
+            touched |= self._follow(ref, step.operation)
         effects = self._single(ref, work, terms) or self.database.call(partial(self._rehearse, ref, work, terms))
         if not isinstance(effects, Effects):
             return effects[0], touched | effects[1]
@@ -261,9 +268,16 @@ class SimpleEngine(Engine):
         return results, touched | changed
 
     def _follow(self, ref: AccountRef, operation: Operation) -> Touched:
-        """Before messages are chosen, what other programs did to them is noticed."""
+        """Before messages are chosen, what other programs did to them is noticed; and before any are put where messages may have
+        numbers of another program's, those are taken over: later they would be others'."""
         name = operation.name if isinstance(operation, Rename) else getattr(operation, "mailbox", None)
-        return {} if not name else self._reconciler.folder(ref.name, ref.key, mailboxName(name))
+        target = getattr(operation, "target", None)
+        touched: Touched = {}
+        for each, isPlace in ((name, isinstance(operation, (Append, Adopt))), (target, True)):
+            folder = mailboxName(each) if each else ""
+            if folder and (not isPlace or self._reconciler.isUnseen(ref.key, folder)):
+                touched |= self._reconciler.folder(ref.name, ref.key, folder)
+        return touched
 
     def _single(self, ref: AccountRef, work: Sequence[Step], terms: Terms) -> Effects | None:
         """The effects of a single message's append, which need no rehearsal."""

@@ -43,7 +43,8 @@ _SET_TOKEN = "UPDATE mailbox SET token = ? WHERE id = ?"
 _FILES = """SELECT f.name, f.locator, m.uid, m.modseq, m.flags, m.keywords, m.internal_date, m.size, m.email FROM file f
     JOIN message m ON m.mailbox = f.mailbox AND m.uid = f.uid WHERE f.mailbox = ?"""
 _MOVE = "UPDATE file SET locator = ? WHERE mailbox = ? AND uid = ?"
-_IMPORT = "UPDATE mailbox SET uid_validity = ?, uid_next = ? WHERE id = ?"
+_IMPORT = "UPDATE mailbox SET uid_validity = ?, uid_next = MAX(uid_next, ?) WHERE id = ?"
+_USED = "SELECT uid FROM message WHERE mailbox = ?"
 _HIGHEST = "UPDATE account SET uid_validity = ? WHERE id = ? AND uid_validity < ?"
 
 Hints = Mapping[str, frozenset[str]]
@@ -72,6 +73,7 @@ class _Difference:
     """What a scan found."""
 
     new: list[Entry] = field(factory=list)
+    changed: list[Stored] = field(factory=list)
     gone: list[Stored] = field(factory=list)
     before: list[Stored] = field(factory=list)
     wanted: list[frozenset[str]] = field(factory=list)
@@ -163,6 +165,11 @@ class Reconciler:
         row = self._database.readHere(lambda found: found.execute(_TOKEN, (mailbox,)).fetchone())
         return str(row[0])
 
+    def isUnseen(self, key: int, folder: str) -> bool:
+        """Whether messages may have numbers there that nobody has looked at yet."""
+        mailbox = self._find(key, folder) if ISimpleUIDs.providedBy(self._store) else None
+        return mailbox is not None and not self._stored(mailbox.id)
+
     def _find(self, key: int, folder: str) -> MailboxRef | None:
         row = self._database.readHere(lambda found: found.execute(_FIND, (key, folder)).fetchone())
         return None if row is None else MailboxRef(*row)
@@ -189,6 +196,8 @@ class Reconciler:
             touched |= self._import(account, key, mailbox, entries, {row[0] for row in rows})
             rows = self._database.readHere(lambda found: found.execute(_FILES, (mailbox.id,)).fetchall())
         difference = self._compare(entries, rows, hints or {})
+        if difference.changed:
+            touched |= self._database.call(partial(self._remove, key, mailbox, difference.changed))
         for start in range(0, len(difference.new), PIECE):
             touched |= self._number(account, key, mailbox, difference.new[start : start + PIECE], hints or {})
         touched |= self._database.call(partial(self._settle, key, mailbox, difference, token))
@@ -204,6 +213,10 @@ class Reconciler:
                 found.new.append(entry)
                 continue
             stored = Stored(*row[2:])  # type: ignore[arg-type]  # columns of the statement
+            if entry.size not in (-1, stored.size):  # what has a UID never changes: this is another message
+                found.changed.append(stored)
+                found.new.append(entry)
+                continue
             if row[1] != entry.locator:
                 found.moved.append((entry.locator, stored.uid))
             old = decode(stored.bits, stored.keywords)
@@ -221,6 +234,11 @@ class Reconciler:
         if self._kept is None:
             return format
         return format | {flag for flag in state if flag.lower() not in self._kept}
+
+    def _remove(self, key: int, mailbox: MailboxRef, gone: Sequence[Stored], connection: Connection) -> Touched:
+        tx = self._context.transaction(connection, key, Files(Effects()))
+        messages.remove(tx, mailbox, gone)
+        return tx.touched
 
     def _settle(self, key: int, mailbox: MailboxRef, found: _Difference, token: str, connection: Connection) -> Touched:
         tx = self._context.transaction(connection, key, Files(Effects()))
@@ -280,8 +298,11 @@ class Reconciler:
             return {}
         if not known:
             self._database.call(partial(self._adopt, key, mailbox, uidValidity, uidNext))
+        elif mailbox.uidValidity != uidValidity:
+            return {}  # messages came before, and have numbers of ours
         touched: Touched = {}
-        numbered = [(uid, one) for uid, one in numbered if one.key not in known]
+        used = {row[0] for row in self._database.readHere(lambda found: found.execute(_USED, (mailbox.id,)).fetchall())}
+        numbered = [(uid, one) for uid, one in numbered if one.key not in known and uid not in used]
         for start in range(0, len(numbered), PIECE):
             piece = numbered[start : start + PIECE]
             arrivals = [(one, self._arriving(account, mailbox.name, one)) for _, one in piece]

@@ -21,12 +21,19 @@ from mailfw.storage.store import Store
 def statePath(specification: str, data: str) -> str:
     """Where the state beside a simple store is kept, below the data directory; its folder is made.
 
-    :param specification: the store as configured, `maildir:mail`.
+    :param specification: the store as configured, `maildir:mail`. One that names a path below the data directory from the root
+        on means the same store, and has the same state.
     """
     folder = os.path.join(data, "state")
     os.makedirs(folder, 0o700, exist_ok=True)
-    digest = hashlib.sha256(specification.encode()).hexdigest()[:16]
-    return os.path.join(folder, f"{digest}.sqlite")
+    prefix, _, argument = specification.partition(":")
+    relative = argument.removeprefix(os.path.join(os.path.abspath(data), "")) or argument
+    paths = [os.path.join(folder, f"{_digest(each)}.sqlite") for each in (specification, f"{prefix}:{relative.rstrip('/')}")]
+    return paths[0] if os.path.exists(paths[0]) else paths[1]
+
+
+def _digest(specification: str) -> str:
+    return hashlib.sha256(specification.encode()).hexdigest()[:16]
 
 
 def openSimple(store: ISimpleStore, path: str, context: IStoreContext) -> Store:

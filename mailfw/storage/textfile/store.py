@@ -70,7 +70,7 @@ class TextfileStore:
         """INBOX, and what files in capitals there are in the account's directory."""
         top = os.path.join(self._root.path, paths.textAccount(account, self._firstDomain)[1])
         found = {paths.INBOX}
-        for directory, _, names in os.walk(top):
+        for directory, _, names in os.walk(top, onerror=_unlessGone):
             for name in names:
                 stem = os.path.relpath(os.path.join(directory, name.removesuffix(paths.TEXT_SUFFIX)), top)
                 folder = paths.textFolderName(stem) if name.endswith(paths.TEXT_SUFFIX) else None
@@ -82,14 +82,17 @@ class TextfileStore:
         """Whoever has an INBOX under the root, or in a domain's directory there."""
         root = self._root.path
         for directory in ("", *(name for name in os.listdir(root) if "." in name)):
-            for name in sorted(os.listdir(os.path.join(root, directory))) if os.path.isdir(os.path.join(root, directory)) else ():
+            for name in _names(os.path.join(root, directory)):
                 path = os.path.join(directory, name.removesuffix(paths.TEXT_SUFFIX))
                 account = paths.textAccountName(path, self._firstDomain)
-                if name.endswith(paths.TEXT_SUFFIX) and self._isAccount(account, path):
+                isFile = name.endswith(paths.TEXT_SUFFIX) and os.path.isfile(os.path.join(root, directory, name))
+                if isFile and self._isAccount(account, path):
                     yield account
 
     def places(self, account: str) -> Sequence[str]:
-        """The file of INBOX, the directory of the other folders, and what says what is under way in them."""
+        """The file of INBOX, the directory of the other folders, and what says what is under way in them: nothing, once what a
+        crash left undone is done, which could not be done in copies of the files."""
+        self._file(account, paths.INBOX)
         file, folders = (os.path.join(self._root.path, path) for path in paths.textAccount(account, self._firstDomain))
         parent, name = os.path.split(file)
         return [file + paths.TEXT_SUFFIX, folders, os.path.join(parent, f".{name}.journal")]
@@ -300,6 +303,20 @@ class TextfileStore:
             else:
                 candidates = Reader(descriptor, self._format).candidates
                 Changes(descriptor, record["file"], journal).repair(record, octets, candidates)
+
+
+def _names(directory: str) -> list[str]:
+    """The names in a directory; none where it is none, or not ours to read."""
+    try:
+        return sorted(os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []
+
+
+def _unlessGone(error: OSError) -> None:
+    """:raises OSError: what there is cannot be told: it has not gone for that."""
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise error
 
 
 def _verified(content: Iterable[bytes], key: str) -> BinaryIO | None:
