@@ -71,6 +71,17 @@ def test_it_keeps_the_contract(tmp_path: Path) -> None:
     assert " passed" in run.stdout
 
 
+def test_two_accounts_may_be_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both find that the store's directory is missing, and one makes it after the other."""
+    names: dict[str, Any] = {"__name__": "cabinet"}
+    exec(compile(MODULE, "cabinet.py", "exec"), names)
+    directory, isdir = str(tmp_path / "mail"), os.path.isdir
+    monkeypatch.setattr(os.path, "isdir", lambda path: path != directory and isdir(path))
+    for _ in range(2):
+        names["make"](directory)
+    assert os.listdir(tmp_path) == ["mail"]
+
+
 @pytest.mark.parametrize("talk", TALKS, ids=lambda path: path.stem)
 def test_it_holds_every_conversation(talk: Path, world: World) -> None:
     document = parse(talk.read_text(), talk.name)
