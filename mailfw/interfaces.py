@@ -310,6 +310,13 @@ class ISimplePlaces(Interface):
         """Absolute paths of the files and directories in which the account's mail is, whether or not they are there."""
 
 
+class IUnnamedFolders(Interface):
+    """An account of a store that may have folders which are no mailboxes, because no mailbox can be called so."""
+
+    async def unnamed() -> Sequence[str]:
+        """The names of these folders, for whoever moves all mail away and has to know of what stays behind."""
+
+
 class IFiledStore(Interface):
     """A store whose mail is in files that change under their names."""
 

@@ -28,6 +28,7 @@ from mailfw.delivery.router import Router
 from mailfw.delivery.routes import Own
 from mailfw.delivery.schedule import Schedule, parseIntervals
 from mailfw.net.watchdog import Watchdog
+from mailfw.storage.flags import encode
 from mailfw.storage.names import mailboxName
 from mailfw.values import Address
 
@@ -115,6 +116,7 @@ class Coding:
                 resolve=directory.resolvePeople,
                 sendingOn=router.sendingOn,
                 mailboxName=mailboxName,
+                encodeFlags=encode,
                 seconds=seconds,
                 lane=LOCAL_LANE,
             )

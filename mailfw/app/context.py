@@ -119,7 +119,7 @@ class System:
         self.watchdog = Watchdog(configuration.netLimits().stallTime, self.tally, plugins().nameOf)
         self._sourceNames = list(configuration.auth.sources)
         self._sources = [self._openSource(each) for each in configuration.auth.sources]
-        self._chain = chain(self._sources)
+        self._chain = chain(self._sources, reactor)
         self._closing: list[Callable[[], Any]] = []
 
     # --- Accounts --------------------------------------------------------------------------------------------------

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from attrs import fields as attributesOf
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, create_model, model_validator
-from pydantic.alias_generators import to_snake
 
 from mailfw.app.endpoints import Binding, bindings
 from mailfw.app.place import SYSTEM_DATA
@@ -32,10 +31,15 @@ from mailfw.values import FIRST_MAILBOXES, Address, Create, SpecialUse
 _LABEL = re.compile(r"[^\W_]([\w-]{0,61}[^\W_])?")
 
 
+def _key(name: str) -> str:
+    """The word in the file: of `pop3IdleTimeout` it is `pop3_idle_timeout`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
 class Section(BaseModel):
     """What all sections share: nothing unknown, nothing guessed, nothing changed later."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_snake)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=_key)
 
 
 def _context(info: ValidationInfo) -> dict[str, Any]:

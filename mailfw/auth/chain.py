@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -22,6 +24,10 @@ from mailfw.sasl.steps import SCRAM
 from mailfw.sasl.verifier import Verifier
 from mailfw.values import Credentials, Identity, PasswordCredentials, Quota
 
+PATIENCE = 60.0
+"""Seconds that a source has for a login. Logins of one user from one place take turns: one that no source ever answered would
+keep him out until the server is started anew."""
+
 
 def kindsOf(source: IAuthenticator) -> frozenset[type]:
     """Which credentials a source can judge."""
@@ -34,13 +40,16 @@ class Chain:
 
     What a token or a certificate proves is a name. Whether there is such an account, and whether it is suspended, is said
     by the sources that know accounts by name; only where there is none of those does the proof alone let somebody in.
-    A source that raises what it may not cannot answer: whom another knows comes in all the same.
+    A source that raises what it may not, or does not answer in time, cannot answer: whom another knows comes in all the same.
+
+    :param reactor: IReactorTime; None: sources that answer at once.
     """
 
     log = Logger("mailfw.auth")
 
-    def __init__(self, sources: Sequence[IAuthenticator]) -> None:
+    def __init__(self, sources: Sequence[IAuthenticator], reactor: Any = None) -> None:
         self.sources = tuple(sources)
+        self._reactor = reactor
         self.kinds = frozenset[type]().union(*map(kindsOf, sources))
         self._judges = {kind: [source for source in sources if kind in kindsOf(source)] for kind in self.kinds}
         self._identities = [IIdentitySource(source) for source in sources if IIdentitySource.providedBy(source)]
@@ -65,7 +74,7 @@ class Chain:
         refusal = AuthenticationFailed()
         for source in self._judges.get(type(credentials), ()):
             try:
-                identity: object = await source.authenticate(credentials)
+                identity: object = await self._answer(source, credentials)
                 if isinstance(identity, Identity):
                     return identity
                 raise TypeError(f"its answer is a {type(identity).__name__}, and no identity")  # which may be a secret
@@ -77,10 +86,16 @@ class Chain:
                 pass
             except AuthenticationUnavailable as error:
                 away = error
-            except Exception:
+            except (Exception, SystemExit):
                 self.log.failure("the source of accounts {source} failed", source=type(source).__name__)
                 away = AuthenticationUnavailable()
         raise away or refusal
+
+    async def _answer(self, source: IAuthenticator, credentials: Credentials) -> object:
+        if self._reactor is None:
+            return await source.authenticate(credentials)
+        answering: Deferred[object] = Deferred.fromCoroutine(source.authenticate(credentials))
+        return await answering.addTimeout(PATIENCE, self._reactor)
 
     async def identityOf(self, user: str) -> Identity:
         """By the first source that knows the account.
@@ -106,9 +121,12 @@ class Chain:
         return Quota()
 
     async def hasAccount(self, account: str) -> bool:
-        """Whether any source lists it."""
+        """Whether any source lists it. :raises TypeError: one says neither yes nor no, which must not make mail come back."""
         for source in self._lists:
-            if await source.hasAccount(account):
+            answer: object = await source.hasAccount(account)
+            if answer is None:
+                raise TypeError(f"hasAccount of {type(source).__name__} returned None, which is neither yes nor no")
+            if answer:
                 return True
         return False
 
@@ -134,8 +152,8 @@ class Chain:
 class VerifierChain(Chain):
     """Sources of which all that judge passwords can serve SCRAM."""
 
-    def __init__(self, sources: Sequence[IAuthenticator]) -> None:
-        super().__init__(sources)
+    def __init__(self, sources: Sequence[IAuthenticator], reactor: Any = None) -> None:
+        super().__init__(sources, reactor)
         self._verifiers = [IVerifierSource(source) for source in sources if PasswordCredentials in kindsOf(source)]
 
     def mechanisms(self) -> frozenset[str]:
@@ -156,9 +174,9 @@ class VerifierChain(Chain):
         raise AuthenticationFailed
 
 
-def chain(sources: Sequence[IAuthenticator]) -> Chain:
+def chain(sources: Sequence[IAuthenticator], reactor: Any = None) -> Chain:
     """One authenticator of many; it provides IVerifierSource too when each of those does that judge passwords."""
     passwords = [source for source in sources if PasswordCredentials in kindsOf(source)]
     if passwords and all(IVerifierSource.providedBy(source) for source in passwords):
-        return VerifierChain(sources)
-    return Chain(sources)
+        return VerifierChain(sources, reactor)
+    return Chain(sources, reactor)

@@ -52,6 +52,7 @@ class Surroundings:
     :ivar resolve: where an address of ours leads to people, without functions.
     :ivar sendingOn: the sender with which something is sent on.
     :ivar mailboxName: the canonical name of a mailbox; raises a Refusal where none can have it.
+    :ivar encodeFlags: raises a Refusal where no message can have one of them.
     :ivar seconds: what a span means, `"10m"` or a number; raises ValueError.
     :ivar firstDomain: of accounts that are named without one.
     :ivar lane: what lanes of functions begin with.
@@ -63,6 +64,7 @@ class Surroundings:
     resolve: Callable[[Address], Awaitable[Resolution]]
     sendingOn: Callable[[Address | None], Address | None]
     mailboxName: Callable[[str], str]
+    encodeFlags: Callable[[Iterable[str]], object]
     seconds: Callable[[Span], float]
     lane: str = "local:"
 
@@ -255,6 +257,7 @@ class Meaning:
         address = self._account(result.account) if result.account else self._recipient.address
         try:
             mailbox = self._around.mailboxName(result.mailbox)
+            self._around.encodeFlags(result.flags)  # or the store would refuse the message for good
             found = await self._around.resolve(address)
         except TemporaryRefusal:
             raise

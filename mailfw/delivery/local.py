@@ -97,7 +97,7 @@ class LocalDelivery:
     async def _bring(self, message: MessageSource, targets: Sequence[Target]) -> list[Outcome]:
         try:
             return expectOutcomes(await self._store.deliver(message, targets), len(targets))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if not isinstance(error, Refusal):
                 self._log.failure("the store failed to deliver")
                 error = Unavailable()

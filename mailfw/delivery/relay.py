@@ -385,7 +385,7 @@ class Relay:
             return await self._send(entries, content)
         except Unreachable:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a route is anybody's code
             if not isinstance(error, Refusal):
                 self.log.failure("a route failed with message {id}", id=entries[0].message.id)
                 error = Unavailable()

@@ -331,7 +331,7 @@ class _Commitment:
                 self._queued = await self._outbound.queue.enqueue(submissions, message, reports)
                 for id, submission in zip(self._queued, submissions, strict=True):
                     tell(self._hooks, Stage.MESSAGE_QUEUED, envelope=submission.envelope, argument=str(id))
-            except Exception as raised:
+            except (Exception, SystemExit) as raised:
                 if not isinstance(raised, Refusal):
                     self.log.failure("the queue failed to take a message")
                 error = raised if isinstance(raised, Refusal) else Unavailable()

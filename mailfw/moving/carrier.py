@@ -18,7 +18,7 @@ from typing import Protocol
 from attrs import define, evolve
 
 from mailfw.errors import InvalidName, NoSuchMailbox, NotSupported, Refusal, UIDValidityChanged
-from mailfw.interfaces import IAccount, IMailbox
+from mailfw.interfaces import IAccount, IMailbox, IUnnamedFolders
 from mailfw.moving.batches import Batch, Carried, StoredAccount, contentDigests
 from mailfw.moving.journal import Journal, Note
 from mailfw.moving.summary import AccountSummary, MailboxSummary, goneFrom
@@ -111,6 +111,7 @@ class Carrier:
     def __init__(
         self, source: IAccount | Origin, account: IAccount, origin: str, target: str, journal: Journal, progress: Progress
     ) -> None:
+        self._mayHide = IUnnamedFolders(source) if IUnnamedFolders.providedBy(source) else None
         self._source: Origin = StoredAccount(source) if IAccount.providedBy(source) else source
         self._account = account
         self._origin = origin
@@ -121,6 +122,9 @@ class Carrier:
     async def carry(self) -> AccountSummary:
         """Everything. :raises Stopped: :raises Refusal:"""
         summary = AccountSummary(self._source.owner, self._account.owner)
+        if self._mayHide is not None:
+            for name in await self._mayHide.unnamed():
+                summary.losses.append(f"{name!r} and the mail in it, for no mailbox can be called so: rename the folder")
         there = {info.name: info for info in await self._account.mailboxes()}
         for info in await self._source.mailboxes():
             self._progress.check()

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import IO, Any, Protocol
-from urllib.parse import quote
 
 from attrs import define, field
 
@@ -37,7 +36,10 @@ from mailfw.storage.paths import INBOX, maildirFolder
 from mailfw.values import MailboxInfo, MailboxStatus, MessageSource, UIDSet
 
 _EVERY = UIDSet(((1, 0xFFFFFFFF),))
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f%/\\:*?\"<>|]|^\.|[. ]\Z|\.(?=(?:mbox|mbx|mbxrd|mboxrd|eml|json)\Z)", re.IGNORECASE)
+_UNSAFE = re.compile(
+    r"[\x00-\x1f\x7f%/\\:*?\"<>|]|^\.|[. ]\Z|\.(?=(?:mbox|mbx|mbxrd|mboxrd|eml|json)\Z)|^c(?=ur\Z)|^n(?=ew\Z)", re.IGNORECASE
+)
+"""What a name has that would be no name of a file everywhere, or would make a Maildir, a message or our index of a mailbox."""
 
 
 class Writer(Protocol):
@@ -229,7 +231,7 @@ def _components(name: str) -> list[str]:
 
 
 def _percent(character: str) -> str:
-    return quote(character, safe="") if character != "." else "%2E"
+    return f"%{ord(character):02X}"
 
 
 def _write(path: str, source: MessageSource) -> None:

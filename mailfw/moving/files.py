@@ -33,7 +33,7 @@ _DEPTH = 32  # levels of directories
 _CHUNK = 1 << 18
 _INDEX_OCTETS = 256 << 20
 _SPOOLS = ("/var/mail", "/var/spool/mail")
-_ENCODED = re.compile(r"%([01][0-9A-F]|7F|2[2AEF5]|3[ACEF]|5C|7C|20)")
+_ENCODED = re.compile(r"%([01][0-9A-F]|7F|2[2AEF5]|3[ACEF]|5C|7C|20|[46]3(?=[uU][rR]\Z)|[46]E(?=[eE][wW]\Z))")
 _ENDINGS = re.compile(r"\.(?:mbox|mbx|mbxrd|mboxrd)\Z", re.IGNORECASE)
 
 
@@ -70,8 +70,7 @@ class Files:
         with os.scandir(path) as found:
             entries = sorted(found, key=lambda entry: entry.name)
         names = {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
-        parts = names & {"cur", "new", "tmp"}  # some programs keep no empty directories
-        isMaildir = len(parts) > 1 and not any(os.path.lexists(os.path.join(path, part, INDEX)) for part in parts)
+        isMaildir = len(names & {"cur", "new", "tmp"}) > 1  # some programs keep no empty directories
         if isMaildir:
             yield from self._maildirs(path, levels, names)
         singles = []

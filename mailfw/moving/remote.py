@@ -6,6 +6,7 @@ reads: mailboxes are opened by EXAMINE, and no message becomes seen. While a bat
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 from twisted.internet.defer import Deferred
@@ -110,7 +111,7 @@ class RemoteAccount:
         name, delimiter = listed.name.removeprefix(prefix), listed.delimiter
         if delimiter and delimiter != "/":
             name = name.replace("/", "_").replace(delimiter, "/")
-        return name or listed.name
+        return unicodedata.normalize("NFC", name or listed.name)  # as mailboxes here are called
 
     async def open(self, info: MailboxInfo) -> RemoteMailbox:
         """:raises NoSuchMailbox: :raises NotSupported: it numbers nothing."""

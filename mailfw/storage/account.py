@@ -9,7 +9,7 @@ from attrs import evolve
 from zope.interface import implementer
 
 from mailfw.errors import NoPermission, NoSuchMailbox
-from mailfw.interfaces import IAccount
+from mailfw.interfaces import IAccount, IUnnamedFolders
 from mailfw.sql import Connection
 from mailfw.storage import metadata, quota, rights, tree
 from mailfw.storage.across import Across
@@ -22,7 +22,7 @@ from mailfw.storage.transaction import Terms
 from mailfw.values import Copy, Identity, MailboxInfo, Move, Operation, Result, SetQuota, SetRights, Usage
 
 
-@implementer(IAccount)
+@implementer(IAccount, IUnnamedFolders)
 class Account:
     """One account of an engine, opened by its owner or by somebody to whom something in it is shared.
 
@@ -46,6 +46,10 @@ class Account:
         """Every name that may be looked up, parents before children, INBOX first."""
         await self._engine.refreshTree(self._ref)
         return await self._engine.database.read(lambda connection: tree.listing(connection, self._ref.key, self._terms))
+
+    async def unnamed(self) -> list[str]:
+        """Folders that are no mailboxes, because no mailbox can be called so."""
+        return await self._engine.unnamed(self._ref)
 
     async def open(self, name: str) -> Mailbox:
         """:raises NoSuchMailbox: there is none of that name, or it cannot be selected.

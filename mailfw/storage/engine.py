@@ -133,6 +133,10 @@ class Engine:
         """Canonical names of all accounts."""
         return await self.database.read(lambda connection: {str(name) for (name,) in connection.execute(_NAMES)})
 
+    async def unnamed(self, account: AccountRef) -> list[str]:
+        """Folders that are no mailboxes: there are none where only we make them."""
+        return []
+
     async def removeAccount(self, name: str) -> int:
         """Remove an account for good; how many mailboxes it had."""
         found = await self.existing(name)

@@ -66,7 +66,7 @@ class Strands:
                 waiting, job = self._waiting[strand][0]
             try:
                 value = job()
-            except Exception as error:
+            except BaseException as error:  # a store is anybody's code: whatever it raises ends its job and not the thread
                 self._reactor.callFromThread(waiting.errback, self._explained(error))
             else:
                 self._reactor.callFromThread(waiting.callback, value)
@@ -79,8 +79,12 @@ class Strands:
                     del self._waiting[strand]
                     self._lock.notify_all()
 
-    def _explained(self, error: Exception) -> Exception:
-        """Refusals and faults of ours as they are; the system's troubles as Unavailable."""
+    def _explained(self, error: BaseException) -> Exception:
+        """Refusals and faults of ours as they are; the system's troubles as Unavailable; what would end a program as a fault."""
+        if not isinstance(error, Exception):
+            fault = RuntimeError(f"{type(error).__name__} where files were used")
+            fault.__cause__ = error
+            return fault
         if not isSystemFault(error):
             return error
         self.log.error("files could not be used: {error}", error=error)

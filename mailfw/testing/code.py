@@ -30,6 +30,7 @@ from mailfw.code.running import Runner
 from mailfw.delivery.schedule import parseInterval
 from mailfw.errors import NoSuchRecipient, RelayDenied
 from mailfw.message.view import Message
+from mailfw.storage.flags import encode
 from mailfw.storage.names import mailboxName
 from mailfw.values import Address, Envelope, Fate, Identity, MessageSource, Outcome, Recipient, Resolution, Target, accountName
 
@@ -110,6 +111,7 @@ class Functions:
                 resolve=self._resolve,
                 sendingOn=lambda sender: sender,
                 mailboxName=mailboxName,
+                encodeFlags=encode,
                 seconds=lambda span: float(span) if isinstance(span, int | float) else parseInterval(span)[0],
             ),
         )
@@ -127,7 +129,7 @@ class Functions:
     ) -> Handled:
         """Let a message come for that address.
 
-        :param content: the whole message; None: one of subject, text and headers.
+        :param content: the whole message; None: one of subject, text and headers, which may have a From or To of their own.
         :param sender: of the envelope; empty: `<>`. :param account: who logged in to send it; empty: nobody.
         :raises LookupError: the address belongs to no function: a client would be told so.
         :raises AssertionError: the function waits for something: see `whenSent`.
@@ -156,6 +158,7 @@ class Functions:
             content = EmailMessage()
             content["From"], content["To"], content["Subject"] = sender or "<>", to, subject
             for name, value in (headers or {}).items():
+                del content[name]  # what is there of our own
                 content[name] = value
             content.set_content(text)
         octets = content if isinstance(content, bytes) else content.as_bytes(policy=policy.SMTPUTF8)
@@ -187,9 +190,13 @@ class Functions:
         if address.domain not in self._domains:
             raise RelayDenied
         name = accountName(str(address), self._domains[0])
-        if self._accounts is not None and name not in self._accounts:
+        if self._accounts is not None and name in self._accounts:
+            return Resolution((Target(name),))
+        local, _, domain = name.rpartition("@")
+        untagged = f"{local.partition('+')[0] or local}@{domain}"  # as a server does where nobody has the whole address
+        if self._accounts is not None and untagged not in self._accounts:
             raise NoSuchRecipient
-        return Resolution((Target(name),))
+        return Resolution((Target(untagged),))
 
 
 def _routesOf(modules: Collection[str | ModuleType], path: str) -> list[Route]:

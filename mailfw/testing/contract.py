@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import pytest
+from pydantic import ValidationError
 
 from mailfw.interfaces import (
     IAuthenticator,
@@ -22,6 +23,7 @@ from mailfw.interfaces import (
 from mailfw.plugins import Kind
 from mailfw.testing.authenticator import AuthContext, AuthenticatorContract
 from mailfw.testing.hook import HookContract
+from mailfw.testing.promises.broken import CannotBeOpened
 from mailfw.testing.route import RouteContract
 from mailfw.testing.service import ServiceContract
 from mailfw.testing.simplestore import SimpleStoreContract
@@ -60,8 +62,11 @@ def _judged(opening: Callable[[], T]) -> T:
     """What is opened; a plugin that makes no sense of its argument says so once, and no test is run."""
     try:
         return opening()
+    except ValidationError as error:
+        wrong = (f"{'.'.join(map(str, each['loc'])) or 'its options'}: {each['msg']}" for each in error.errors())
+        raise CannotBeOpened("; ".join(wrong)) from None
     except ValueError as error:
-        pytest.exit(f"the plugin cannot be opened: {error}", returncode=1)
+        raise CannotBeOpened(str(error)) from None
 
 
 def _having(options: Mapping[str, Any], plugin: Any, context: Any) -> Any:

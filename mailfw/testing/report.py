@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from mailfw.testing.promises.broken import BrokenPromise, sentence
+from mailfw.testing.promises.broken import BrokenPromise, CannotBeOpened, sentence
 
 OUTCOMES = "under way", "kept", "broken", "skipped", "hung", "died"
 HUNG = 70
@@ -69,9 +69,6 @@ class Report:
         timer.start()
         try:
             result = yield
-        except pytest.exit.Exception as error:  # the plugin cannot be tried at all
-            self._write(item, promise, "broken", str(error), time.monotonic() - begun)
-            raise
         finally:
             timer.cancel()
             timer.join()
@@ -89,6 +86,9 @@ class Report:
             self._told[item.nodeid] = "skipped", report.longrepr[2].removeprefix("Skipped: ")
         elif report.failed and call.excinfo is not None and self._told.get(item.nodeid, ("",))[0] != "broken":
             self._told[item.nodeid] = "broken", _seen(call.excinfo.value)
+            if isinstance(call.excinfo.value, CannotBeOpened):  # nothing else can be tried either
+                report.longrepr = str(call.excinfo.value)
+                item.session.shouldfail = str(call.excinfo.value)
         return report
 
     def _end(self, item: pytest.Item, promise: str, thread: int) -> None:
@@ -118,4 +118,4 @@ def _name(item: pytest.Item) -> str:
 
 def _seen(error: BaseException) -> str:
     """The failure in words; a broken promise tells itself."""
-    return str(error) if isinstance(error, BrokenPromise) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, (BrokenPromise, CannotBeOpened)) else f"{type(error).__name__}: {error}"

@@ -38,6 +38,7 @@ from mailfw.net.spool import SpoolDirectory
 from mailfw.plugins import Kind
 from mailfw.sasl.exchange import Logins
 from mailfw.sql.sqlite import MEMORY
+from mailfw.storage.flags import encode
 from mailfw.storage.memory import memory
 from mailfw.storage.names import mailboxName
 from mailfw.trap.people import People
@@ -122,9 +123,8 @@ class System:
         table = Table(loaded.all, domains)
         self.people.domains = domains
         self._runner = self._runner or Runner(self._reactor)
-        around = Surroundings(
-            HOSTNAME, self.people.domains[0], time.time, self.people.resolvePeople, self.router.sendingOn, mailboxName, seconds
-        )
+        first, resolve, sendingOn = self.people.domains[0], self.people.resolvePeople, self.router.sendingOn
+        around = Surroundings(HOSTNAME, first, time.time, resolve, sendingOn, mailboxName, encode, seconds)
         routes = Routes(DiscardRoute(), own=_Functions(table, self._runner, around))
         self.people.functions = table
         if self._relay is None:

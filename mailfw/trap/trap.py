@@ -114,7 +114,11 @@ class Messages(Sequence[Message]):
         :param timeout: seconds.
         :raises NothingArrived: none has come by then.
         """
-        return self._loop.wait(self._arriving(Wanted(subject, text, sender, recipient), timeout))
+        __tracebackhide__ = True  # what failed is the test, and not what is in here
+        try:
+            return self._loop.wait(self._arriving(Wanted(subject, text, sender, recipient), timeout))
+        except NothingArrived as error:
+            raise NothingArrived(str(error)) from None
 
     def whenReceived(
         self,
@@ -155,7 +159,7 @@ class Messages(Sequence[Message]):
                         return message
                 if isLate:
                     problems = "".join(f"; {each}" for each in await self._system.problems())
-                    raise NothingArrived(self._told(wanted, timeout, list(found.values())) + problems)
+                    raise NothingArrived(self._told(wanted, timeout, found) + problems)
                 isLate = await rings.get()
         finally:
             if timer.active():
@@ -163,8 +167,10 @@ class Messages(Sequence[Message]):
             if ring in self._system.bells:
                 self._system.bells.remove(ring)
 
-    def _told(self, wanted: Wanted, timeout: float, found: list[Message]) -> str:
-        others = "; ".join(f"from <{each.sender}>: {each.subject!r}" for each in found) or "nothing"
+    def _told(self, wanted: Wanted, timeout: float, found: dict[int, Message]) -> str:
+        before = dict.fromkeys(self._taken, " (returned before)")
+        each = [f"from <{one.sender}>: {one.subject!r}{before.get(number, '')}" for number, one in found.items()]
+        others = "; ".join(each) or "nothing"
         return f"no message{wanted} came to {self._what} within {timeout:g} seconds; what is there: {others}"
 
 

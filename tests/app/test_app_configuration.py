@@ -191,6 +191,8 @@ def test_limitsAreThoseOfNetUnderTheSameNames(tmp_path: Path) -> None:
         messageSize=10_000_000, idleTimeout=1800.0, loopbackExempt=False, badCommands=3
     )
     assert read(tmp_path, SMALL).netLimits() == Limits()
+    silence = read(tmp_path, SMALL + '[limits]\npop3_idle_timeout = "11m"\n').netLimits()
+    assert silence.pop3IdleTimeout == 660.0, "in the file POP3 is one word, too"
 
 
 def test_aListenerWithoutEndpointIsAtItsStandardPort(tmp_path: Path) -> None:

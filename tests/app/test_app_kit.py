@@ -132,6 +132,7 @@ def test_aCheckOfAccountsTakesTheirFile(made: Path) -> None:
     refused = mailfwCommand(made, "plugin", "check", "my-auth", "--argument", "nowhere")
     assert refused.returncode == 1
     assert "the plugin cannot be opened: there is no file" in refused.stdout
+    assert "Traceback" not in refused.stdout + refused.stderr, "it is the plugin's word, and no failure of the test runner"
     (made / "users").write_text("")
     checked = mailfwCommand(made, "plugin", "check", "my-auth", "--argument", made / "users", "--only", "not hostile")
     assert checked.returncode == 0, checked.stdout + checked.stderr

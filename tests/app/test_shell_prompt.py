@@ -209,6 +209,15 @@ def test_tabCompletesNames(visit: Visit) -> None:
     assert "\nservices  sessions  set  " in visit.pipe.plain
 
 
+@pytest.mark.parametrize("text", ["services['ses", 'services["a"]["ses', r"f('it\'s ses"])
+def test_tabLeavesTextsAsTheyAre(visit: Visit, text: str) -> None:
+    visit.names.update(sessions=len)
+    visit.prompt.dataReceived(text.encode() + b"\t")
+    assert "sessions" not in visit.pipe.plain
+    visit.prompt.dataReceived(b"\x15f('x', ses\t")
+    assert visit.pipe.plain.endswith("f('x', sessions\r")
+
+
 def test_aTerminalIsGivenBackAsItWas(visit: Visit) -> None:
     visit.prompt.dataReceived(b"\x04")
     assert visit.pipe.status == 0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from mailfw.auth.chain import chain
+from mailfw.auth.chain import PATIENCE, chain
 from mailfw.errors import AccountSuspended, AuthenticationFailed, AuthenticationUnavailable, TokenRefused
 from mailfw.interfaces import (
     IAliases,
@@ -240,3 +242,32 @@ def test_quotasAreOfTheFirstWhoHasSetOne():
     first, second = Quota(messages=10), Quota(1 << 30)
     assert resultOf(chain([Source(NO()), Keeping(Quota()), Keeping(first), Keeping(second)]).quotaOf("x@y")) == first
     assert resultOf(chain([Source(NO()), Keeping(Quota())]).quotaOf("x@y")) == Quota()
+
+
+class Silent(Source):
+    async def authenticate(self, credentials):
+        self.isAsked = True
+        await Deferred()
+
+
+@pytest.mark.parametrize(("next_", "outcome"), [(MBRAIN, MBRAIN), (NO(), AWAY)])
+def test_aSourceThatNeverAnswersIsAway(next_, outcome):
+    """Logins of a user take turns: one that never ends would be his last."""
+    clock = Clock()
+    judged = []
+    Deferred.fromCoroutine(chain([Silent(None), Source(next_)], clock).authenticate(CREDENTIALS)).addBoth(judged.append)
+    clock.advance(PATIENCE - 1)
+    assert judged == []
+    clock.advance(1)
+    (said,) = judged
+    assert said == outcome if isinstance(outcome, Identity) else said.check(outcome)
+    assert clock.getDelayedCalls() == []
+
+
+def test_whoSaysNothingHasNotSaidThatThereIsNobody():
+    class Forgetful(Listing):
+        async def hasAccount(self, account):
+            pass
+
+    with pytest.raises(TypeError, match="neither yes nor no"):
+        resultOf(chain([Forgetful(), Listing(["a@x"])]).hasAccount("a@x"))

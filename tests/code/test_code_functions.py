@@ -185,6 +185,19 @@ def test_a_person_is_answered_who_says_so(functions):
     assert handling.send("a@example.org", headers={"Auto-Submitted": "no"}).sent
 
 
+def test_a_test_writes_headers_of_its_own(functions):
+    handled = functions(RETURNS.format("[mail.Deliver(), mail.Deliver(mailbox=message['To'])]")).send(
+        "a@example.org", headers={"To": "everybody@example.org", "From": "b@example.org"}
+    )
+    assert handled.delivered[1].mailbox == "everybody@example.org"
+    assert handled.delivered[0].message.all("From") == ["b@example.org"]
+
+
+def test_a_tag_leads_to_the_account(functions):
+    handling = functions(RETURNS.format("mail.Deliver()"))
+    assert handling.send("a+tea@example.org").delivered[0].account == "a@example.org"
+
+
 def test_hostile_headers_of_what_is_answered(functions):
     """Whatever the message says, the answer is one message, to its sender."""
     handling = functions(RETURNS.format('mail.Reply("x")'))
@@ -237,6 +250,8 @@ def test_what_comes_round_again_goes_back(functions):
         ("[mail.Defer(), mail.Defer()]", "it returns Defer beside something else"),
         ('mail.Deliver("nobody")', "it delivers to nobody@example.org: no such recipient"),
         ('mail.Deliver("jsmith@example.com")', "it delivers to jsmith@example.com: relaying denied"),
+        ('mail.Deliver("jsmith", flags="\\\\Great")', ": there is no such system flag"),
+        ('mail.Deliver("jsmith", flags="two words")', 'it delivers to "INBOX" of jsmith@example.org: '),
         ('mail.Deliver("jsmith", mailbox="a//b")', 'it delivers to "a//b" of jsmith@example.org'),
         ('mail.Deliver("a b")', "it delivers to nobody"),
         ('mail.Send(message, "nowhere")', "it sends to or from what is no address"),

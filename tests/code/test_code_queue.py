@@ -20,6 +20,7 @@ from mailfw.delivery.relay import Relay, RelayLimits
 from mailfw.delivery.router import LocalRoute, Outbound, Router
 from mailfw.delivery.routes import DiscardRoute, Routes
 from mailfw.errors import NoSuchRecipient, Unavailable
+from mailfw.storage.flags import encode
 from mailfw.storage.memory import memory
 from mailfw.storage.names import mailboxName
 from mailfw.testing.fakes import START, FakeAuthenticator, FakeDirectory, FakeStoreContext
@@ -74,7 +75,7 @@ class House:
         (self.path / "own.py").write_text("from mailfw import mail\n" + textwrap.dedent(source))
         table = Table(load(["own"], str(self.path)).all, (DOMAIN,))
         around = Surroundings(
-            "mail", DOMAIN, self.now, super(_Directory, self.directory).resolve, lambda s: s, mailboxName, float
+            "mail", DOMAIN, self.now, super(_Directory, self.directory).resolve, lambda s: s, mailboxName, encode, float
         )
         self.directory.functions = Scheduled(table, Runner(self.clock), around)
         self.relay.replaceRoutes(Routes(DiscardRoute(), own=self.directory.functions))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,23 @@ async def testWhereOthersHaveMailNothingIsLostAndNumbersAreNew(tmp_path: Path, t
     assert sorted((await contents(inbox)).values()) == sorted(map(message, (1, 2, 3, 4, 50)))
     assert "UIDs" in summary.losses[0]
     assert (await carry(source, target, journal)).copied == 0
+    for each in (first, second, journal):
+        await each.close()
+
+
+@promise
+async def testFoldersThatAreNoMailboxesAreNamed(tmp_path: Path) -> None:
+    """Another program made them. Whoever moves to another store has to know of the mail that stays behind."""
+    first, second = openStore("maildir", tmp_path / "from"), openStore("sqlite", tmp_path / "to")
+    source, target, journal = await opened(first), await opened(second), journalIn(tmp_path)
+    await source.apply([Create("Sent")])
+    await append(source, message(1), mailbox="Sent")
+    (sent,) = tmp_path.rglob(".Sent")
+    shutil.copytree(sent, sent.with_name(".100%"))
+    told = "'100%' and the mail in it, for no mailbox can be called so: rename the folder"
+    assert [(await carry(source, target, journal)).losses for _ in range(2)] == [[told], [told]]
+    sent.with_name(".100%").rename(sent.with_name(".100 percent"))
+    assert ((await carry(source, target, journal)).losses, len(await mailOf(target))) == ([], 3)
     for each in (first, second, journal):
         await each.close()
 

@@ -41,7 +41,9 @@ FLAGS = (
     frozenset({"\\Flagged", "\\Deleted", "\\Draft", "\\Answered", "$Work", "Later"}),
     frozenset({f"word{number}" for number in range(30)}),
 )
-NAMES = ("INBOX", "Work/Plans", "Entwürfe", "a.mbox", "a", "a.mbox/..", "C:x", ".hidden", "INBOX/mailfw-export.json", "Empty")
+LOOKS = ("cur", "new/x", "New", "tmp", "cur/x/y", "Work", "Work/mailfw-export.json", "dovecot-keywords", "a.lock")
+"""What the mailboxes of an export must not make of it: a Maildir, an index, or whatever else its own files are called."""
+NAMES = ("INBOX", "Work/Plans", "Entwürfe", "a.mbox", "a", "a.mbox/..", "C:x", ".hidden", "Empty", *LOOKS)
 
 
 def openStore(directory: Path) -> Store:

@@ -194,6 +194,17 @@ async def testMailComesOnceWithItsNumbers(world: World) -> None:
 
 
 @promise
+async def testMailboxesThatAreOneHereBecomeOne(world: World) -> None:
+    """Names that are told apart there: an accent is a character of its own, or is not."""
+    boxes = {name: Box(numbered(at)) for at, name in enumerate(("e&AwE-", "&AOk-", "Z"), 1)}
+    boxes["INBOX"] = Box({})
+    summary = await world.bring(Script(boxes))
+    assert (summary.copied, (await world.bring(Script(boxes))).copied) == (3, 0)
+    found = {name: sorted(mail.values()) for name, mail in (await world.mail()).items()}
+    assert found == {"INBOX": [], "\xe9": [message(1), message(2)], "Z": [message(3)]}
+
+
+@promise
 async def testSpecialUsesLeadAndViewsStay(world: World) -> None:
     account = await world.store.openAccount(ADMIN, OWNER)
     await account.apply([Create("Sent", frozenset({SpecialUse.SENT}))])

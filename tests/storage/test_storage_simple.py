@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 from urllib.parse import quote, unquote
 
 import pytest
 from attrs import evolve
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from mailfw.errors import NotSupported, Unavailable, Vanished
@@ -481,6 +482,57 @@ class TestBroken:
         BrokenHeap.left = -1
         (outcome,) = await home.store.deliver(MessageSource(message(1)), [Target(OWNER)])
         assert outcome.isTaken
+        await home.close()
+
+
+class Whimsical(FlaggedHeap):
+    """Does something else once, where it is asked to."""
+
+    whims: ClassVar[dict[str, Callable[[], Any]]] = {}
+
+    def newKey(self, account: str, folder: str, message: NewMessage) -> str:
+        whim = self.whims.pop("newKey", None)
+        return super().newKey(account, folder, message) if whim is None else whim()
+
+    def append(self, account: str, folder: str, messages: Sequence[tuple[str, NewMessage]]) -> Sequence[Entry]:
+        whim = self.whims.pop("append", None)
+        return super().append(account, folder, messages) if whim is None else whim()
+
+
+def ends() -> NoReturn:
+    """As a library does that thinks it is the program."""
+    raise SystemExit(3)
+
+
+class TestWhims(Promises):
+    def openStore(self, directory: str, context: IStoreContext) -> IMailStore:
+        return openSimple(Whimsical(os.path.join(directory, "heap")), statePath("heap:heap", directory), context)
+
+    @pytest.mark.parametrize("key", [None, "", b"key", 17, "\ud800"])
+    @promise
+    async def testAKeyThatNobodyCanWriteDownCostsOneDelivery(self, home: Home, key: object) -> None:
+        """What is stored under such a key would be found by every scan, and each would fail by it."""
+        Whimsical.whims["newKey"] = lambda: key
+        (outcome,) = await home.store.deliver(MessageSource(message(1)), [Target(OWNER)])
+        assert outcome.fate is Fate.DEFERRED
+        (outcome,) = await home.store.deliver(MessageSource(message(2)), [Target(OWNER)])
+        assert outcome.isTaken
+        home.clock.advance(3600)
+        _, inbox = await home.inbox()
+        assert await contents(inbox) == {1: message(2)}
+
+    @promise
+    async def testAStoreThatWouldEndTheProgramCostsOneDelivery(self, tmp_path: Path) -> None:
+        from twisted.internet import reactor
+
+        os.mkdir(tmp_path / "home")
+        home = Home(self, str(tmp_path / "home"), isInline=False)
+        home.start()
+        Whimsical.whims["append"] = ends
+        for fate in (Fate.DEFERRED, Fate.DELIVERED):
+            delivering = Deferred.fromCoroutine(home.store.deliver(MessageSource(message(1)), [Target(OWNER)]))
+            (outcome,) = await delivering.addTimeout(10, reactor)  # type: ignore[arg-type]  # a reactor is a module to mypy
+            assert outcome.fate is fate
         await home.close()
 
 

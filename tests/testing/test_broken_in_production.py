@@ -119,8 +119,13 @@ def raises(targets: Any) -> Any:
     raise RuntimeError("the disk is on fire")
 
 
+def ends(targets: Any) -> Any:
+    raise SystemExit(3)
+
+
 BAD_ANSWERS = {
     "raises": raises,
+    "ends": ends,
     "none": lambda targets: None,
     "nothing": lambda targets: [],
     "too many": lambda targets: [Outcome(Fate.DELIVERED)] * (len(targets) + 1),
@@ -222,7 +227,7 @@ LOGINS = [
 
 
 @pytest.mark.parametrize(("service", "lines", "welcome", "later"), LOGINS, ids=["pop3", "imap", "smtp"])
-@pytest.mark.parametrize("answer", [raises, lambda credentials: None, lambda credentials: credentials.password])
+@pytest.mark.parametrize("answer", [raises, ends, lambda credentials: None, lambda credentials: credentials.password])
 def test_aSourceOfAccountsThatFailsCostsALoginATemporaryFailure(
     world: Any, logged: list[str], service: Any, lines: tuple[str, ...], welcome: bytes, later: bytes, answer: Any
 ) -> None:

@@ -206,8 +206,9 @@ def test_once_each(mailfw):
     for body in ("one", "two"):
         send(mailfw, body=body)
     assert [jsmith.waitFor("Hello").text.strip(), mailfw.account("jsmith").waitFor("Hello").text.strip()] == ["one", "two"]
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError) as error:
         jsmith.waitFor("Hello", timeout=0.05)
+    assert str(error.value).count("'Hello' (returned before)") == 2
     assert len(jsmith) == 2
 
 def test_not_there(mailfw):

@@ -28,15 +28,21 @@ now = time.time
 @mail.route(*AWAY)
 def away(message):
     kept = mail.Deliver()  # where the address leads without this function
-    account = message.recipient.lower()
-    first, back = AWAY[account]
-    isMeant = account in " ".join(message.all("To") + message.all("Cc")).lower()  # not a blind copy, not a list
+    account = accountOf(message)
+    first, back = AWAY.get(account, (date.max, date.max))
+    isMeant = message.recipient.lower() in " ".join(message.all("To") + message.all("Cc")).lower()  # not a blind copy, not a list
     if not isMeant or not first <= date.fromtimestamp(now()) < back or message.isAutomatic:
         return kept
     if not isFirst(account, message.sender.lower(), message.id):
         return kept
     answer = message.reply(TEXT.format(back=back), subject=f"Auto: {message.subject}")
     return [kept, mail.Reply(answer)]
+
+
+def accountOf(message):
+    """Whose address that is: ann+tea@ is ann@."""
+    name, _, domain = message.recipient.rpartition("@")
+    return f"{name[: -len(message.tag) - 1] if message.tag else name}@{domain}".lower()
 
 
 def isFirst(account, sender, message):

@@ -30,9 +30,9 @@ def functions(tmp_path, clock):
     return functions
 
 
-def answers(functions, sender="shop@example.com", **keywords):
+def answers(functions, sender="shop@example.com", to="ann@example.org", **keywords):
     """How many answers there are; the message is always delivered."""
-    handled = functions.send("ann@example.org", sender=sender, **keywords)
+    handled = functions.send(to, sender=sender, **keywords)
     assert [each.account for each in handled.delivered] == ["ann@example.org"]
     return len(handled.sent)
 
@@ -49,6 +49,10 @@ def test_each_sender_once_a_week(functions, clock):
     assert answers(functions) == 0
     clock.seconds += 1
     assert answers(functions) == 1
+
+
+def test_a_tag_is_no_other_person(functions):
+    assert [answers(functions, to=to) for to in ("Ann+tea@example.org", "ann@example.org", "ann+tea@example.org")] == [1, 0, 0]
 
 
 def test_only_while_away(functions, clock):

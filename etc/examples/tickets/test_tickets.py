@@ -54,7 +54,8 @@ def test_attachments_are_passed_on(desk):
 
 def test_tokens_cannot_be_made_up(desk):
     real = senderOf(desk.send("support@example.org").sent[0])
-    for forged in (real.replace("-1-", "-2-"), real.replace("customer", "staff"), "ticket-1-customer-0@example.org"):
+    madeUp = ("ticket-1-customer-0@example.org", "ticket-1-ä-ö@example.org")
+    for forged in (real.replace("-1-", "-2-"), real.replace("customer", "staff"), *madeUp):
         assert desk.send(forged).rejected == "5.1.1 there is no such ticket"
 
 

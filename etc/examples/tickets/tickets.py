@@ -68,7 +68,8 @@ def opened(message):
 @mail.route(f"ticket-{{ticket:int}}-{{side:word}}-{{token:word}}@{DOMAIN}")
 def answered(message, ticket, side, token):
     side = side.lower()
-    if not hmac.compare_digest(address(ticket, side), f"ticket-{ticket}-{side}-{token.lower()}@{DOMAIN}"):
+    claimed = f"ticket-{ticket}-{side}-{token.lower()}@{DOMAIN}"
+    if not hmac.compare_digest(address(ticket, side).encode(), claimed.encode()):
         return mail.Reject("5.1.1 there is no such ticket")
     if side == "customer":
         return toStaff(message, ticket)

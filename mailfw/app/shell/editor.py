@@ -18,6 +18,7 @@ Complete = Callable[[str], Sequence[str]]
 """What a name that was begun could be, each whole."""
 
 _NAME = re.compile(r"[\w.]*\Z")
+_QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""")
 _WORD = re.compile(r"\w+\W*")
 _STRING, _NUMBER, _KEYWORD, _COMMENT = "35", "36", "33", "2"
 
@@ -180,6 +181,8 @@ class Editor:
     def _tab(self, wasTab: bool) -> None:
         match = _NAME.search(self.text, 0, self.at)
         begun = match[0] if match else ""
+        if begun and not {"'", '"'}.isdisjoint(_QUOTED.sub("", self.text[: self.at])):
+            return  # in a text there are no names of ours
         if not begun:
             self._insert(" " * 4)
             return

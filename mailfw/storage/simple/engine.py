@@ -153,6 +153,10 @@ class SimpleEngine(Engine):
             self.log.warn("there is mail of {name!r}, and no account can have that name", name=name)
             return False
 
+    async def unnamed(self, account: AccountRef) -> list[str]:
+        """The store's folders that are no mailboxes, because no mailbox can be called so."""
+        return await self._strands.run(account.name, lambda: self._reconciler.unnamed(account.name))
+
     async def takeFiles(self, take: Callable[[Sequence[str]], None]) -> None:
         """Let them be taken account by account, each in its strand."""
         store = self._store

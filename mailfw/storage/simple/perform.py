@@ -99,17 +99,26 @@ class Performance:
         octets = 0
         for add in self.effects.adds:
             message = NewMessage(self._source(add), add.flags, add.internalDate)
-            key = self.store.newKey(self.account, add.folder, message)
+            key = self._newKey(add, message)
             if group and ((add.folder, key) in keys or octets > GROUP_OCTETS):
                 yield group
                 group, keys, octets = [], set(), 0
-                key = self.store.newKey(self.account, add.folder, message)
+                key = self._newKey(add, message)
             add.key = key
             keys.add((add.folder, key))
             octets += len(message.source.data)
             group.append((add, message))
         if group:
             yield group
+
+    def _newKey(self, add: Add, message: NewMessage) -> str:
+        """The key that the store foretells. What nobody can write down is refused before the store has a message under it: every
+        later scan would find that, and fail. :raises TypeError:"""
+        key: object = self.store.newKey(self.account, add.folder, message)
+        if not isinstance(key, str) or not key:
+            raise TypeError(f"newKey of {type(self.store).__name__} returned {key!r}, which is no key")
+        key.encode()
+        return key
 
     def _source(self, add: Add) -> MessageSource:
         origin = add.origin

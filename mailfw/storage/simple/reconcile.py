@@ -97,11 +97,19 @@ class Reconciler:
 
     def tree(self, account: str, key: int, isNew: bool = False) -> Touched:
         """The mailboxes are the store's folders, and INBOX."""
-        folders = {INBOX} | {name for name in self._store.folders(account) if self._isName(account, name)}
+        listed = set(self._store.folders(account))
+        strange = set(filter(_isStrange, listed))
+        for name in sorted(strange):
+            self.log.warn("a folder of {account} has a name that no mailbox can have: {name!r}", account=account, name=name)
+        folders = {INBOX} | (listed - strange)
         known = self.names(key)
         if folders == known:
             return {}
         return self._database.call(partial(self._follow, key, sorted(folders - known), sorted(known - folders), isNew))
+
+    def unnamed(self, account: str) -> list[str]:
+        """The store's folders that are no mailboxes, because no mailbox can be called so."""
+        return sorted(filter(_isStrange, set(self._store.folders(account))))
 
     def names(self, key: int) -> set[str]:
         """The mailboxes that the state has."""
@@ -117,15 +125,6 @@ class Reconciler:
         if isNew:
             tree.subscribeAll(tx)
         return tx.touched
-
-    def _isName(self, account: str, name: str) -> bool:
-        try:
-            isOne = mailboxName(name) == name
-        except InvalidName:
-            isOne = False
-        if not isOne:
-            self.log.warn("a folder of {account} has a name that no mailbox can have: {name!r}", account=account, name=name)
-        return isOne
 
     # --- Tokens
 
@@ -341,6 +340,14 @@ class Reconciler:
         connection.execute(_IMPORT, (uidValidity, uidNext, mailbox.id))
         connection.execute(_HIGHEST, (uidValidity, key, uidValidity))
         tx.caches.mailboxes.clear()
+
+
+def _isStrange(name: str) -> bool:
+    """Whether no mailbox can be called so."""
+    try:
+        return mailboxName(name) != name
+    except InvalidName:
+        return True
 
 
 def _folded(flags: frozenset[str]) -> frozenset[str]:

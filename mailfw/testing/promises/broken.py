@@ -25,6 +25,13 @@ class BrokenPromise(AssertionError):
     """A plugin does not do what its interface says. Its text is the promise, then what was seen instead."""
 
 
+class CannotBeOpened(Exception):
+    """A plugin makes no sense of its argument or options: it breaks no promise, but none can be tried."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the plugin cannot be opened: {reason}")
+
+
 def sentence(name: str, words: str | None = None) -> str:
     """The promise that a test checks. :param words: the test's docstring."""
     if words:
@@ -42,7 +49,7 @@ def telling(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[Non
         __tracebackhide__ = True
         try:
             await test(*arguments, **named)
-        except pytest.exit.Exception:
+        except (pytest.exit.Exception, CannotBeOpened):
             raise
         except (Exception, pytest.fail.Exception) as error:
             raise _told(test, error) from error
@@ -65,7 +72,7 @@ def _tellingPlain(test: Callable[..., None]) -> Callable[..., None]:
         __tracebackhide__ = True
         try:
             test(*arguments, **named)
-        except pytest.exit.Exception:
+        except (pytest.exit.Exception, CannotBeOpened):
             raise
         except (Exception, pytest.fail.Exception) as error:
             raise _told(test, error) from error
