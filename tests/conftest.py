@@ -23,6 +23,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--prove", action="store_true", help="run the loops marked `prove` in full")
 
 
+PATIENCE = 20.0
+"""Seconds after which what should be over by itself is taken for what was left behind."""
+
+
 @pytest.fixture
 def isProof(request: pytest.FixtureRequest) -> bool:
     """Whether a long loop is to run in full: `rounds = 50 if isProof else 2`."""
@@ -45,13 +49,13 @@ def _busyThreads(known: set[threading.Thread]) -> list[str]:
     """Threads beside those known that do not end by themselves at once, and work in the reactor's pool."""
     names = []
     for thread in _threads() - known:
-        thread.join(1.0)  # a thread whose last act was to report its end may still be on its way out
+        thread.join(PATIENCE)  # a thread whose last act was to report its end may still be on its way out
         if thread.is_alive():
             names.append(thread.name)
     pool = getattr(sys.modules["twisted.internet.reactor"], "threadpool", None)
-    patience = time.monotonic() + 1.0  # work that has reported its result is counted as busy for a moment longer
+    end = time.monotonic() + PATIENCE  # work that has reported its result is counted as busy for a moment longer
     while pool is not None and pool._team.statistics().busyWorkerCount:
-        if time.monotonic() > patience:
+        if time.monotonic() > end:
             names.append("work in the reactor's thread pool")
             break
         time.sleep(0.001)

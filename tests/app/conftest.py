@@ -26,7 +26,7 @@ import mailfw
 from mailfw.app.cli import cli
 
 PROJECT = str(Path(mailfw.__file__).parent.parent)
-PATIENCE = 30.0
+PATIENCE = 120.0
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 TWIST = (sys.executable, "-m", "twisted")
 

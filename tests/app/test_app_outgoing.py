@@ -20,7 +20,7 @@ import pytest
 from mailfw.testing.resolver import NameServer
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-PATIENCE = 20.0
+PATIENCE = 120.0
 HELLO = b"From: mbrain@localhost\r\nSubject: Hello\r\n\r\nHello!\r\n"
 
 

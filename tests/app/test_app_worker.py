@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-PATIENCE = 30.0
+PATIENCE = 120.0
 IN_FLIGHT = 20  # deliveries_per_destination
 BACKLOG = 100
 CONFIGURATION = """
