@@ -161,6 +161,8 @@ def test_nothingIsLostByKills(launch: Any, tmp_path: Path, isProof: bool) -> Non
     rounds = 100 if isProof else 3
     try:
         for _ in range(rounds):
+            before = len(accepted)
+            until(lambda before=before: len(accepted) > before, *running.values())
             threading.Event().wait(chance.uniform(0.3, 1.0))  # how long mail flows before the kill is the experiment
             name = chance.choice(["", "1", "2"])
             running[name].stop(signal.SIGKILL)
