@@ -154,7 +154,8 @@ def terminal(tmp_path):
     opened: list[Terminal] = []
 
     def start(*words: object, **environment: str) -> Terminal:
-        opened.append(Terminal(tmp_path / "tmux", [str(word) for word in words], environment))
+        # A socket of its own each: the server of one that has ended may still be there for a moment, and takes another with it.
+        opened.append(Terminal(tmp_path / f"tmux{len(opened)}", [str(word) for word in words], environment))
         return opened[-1]
 
     yield start
@@ -169,7 +170,8 @@ class Terminal:
         self._tmux = [locate("tmux"), "-S", str(socket), "-f", "/dev/null"]
         words = [locate(words[0]), *words[1:]]
         variables = [word for name, value in environment.items() for word in ("-e", f"{name}={value}")]
-        self._do("new-session", "-d", "-x", "100", "-y", "30", *variables, *words)
+        said = self._do("new-session", "-d", "-x", "100", "-y", "30", *variables, *words)
+        assert not said, said
 
     def shows(self, text: str) -> str:
         """The screen, once that is on it."""
