@@ -28,6 +28,9 @@ from mailfw.app.cli import cli
 PROJECT = str(Path(mailfw.__file__).parent.parent)
 PATIENCE = 120.0
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
+PATIENT = "from mailfw.app.shell import interpreter; interpreter.BLOCKED = 600.0; from twisted.scripts.twistd import run; run()"
+"""A twistd in whose console no statement is told to have held up everybody: on a busy machine any may have."""
+
 TWIST = (sys.executable, "-m", "twisted")
 
 
@@ -118,6 +121,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
         return running[-1]
 
     begin.worker = worker  # type: ignore[attr-defined]
+    begin.patient = (sys.executable, "-c", PATIENT, "-n", "--pidfile=")  # type: ignore[attr-defined]
     yield begin
     for server in running:
         server.stop(signal.SIGKILL)

@@ -38,6 +38,16 @@ def alike(line: str) -> str:
     return line.strip()
 
 
+def told(lines: list[str]) -> list[str]:
+    """Lines that can be compared: on a busy machine any statement may have held up the server, but one must have."""
+    held, asked, found = "(that held up the server", "", []
+    for line in map(alike, lines):
+        asked = line if line.startswith(">>> ") else asked
+        if not line.startswith(held) or "sleep" in asked:
+            found.append(line)
+    return found
+
+
 def walk() -> list[str]:
     """The lines of the page's transcripts."""
     blocks = re.findall(r"^```pycon\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
@@ -105,7 +115,7 @@ def test_theWalkShowsWhatThePageSays(kind: str, start: Callable[..., Any], termi
     with reading(server.port("imap")):
         screen = terminal(*client(kind, server.port("manhole"), tmp_path))
         shown = play(screen, server.port("pop3"))
-    assert [alike(line) for line in shown] == [alike(line) for line in walk()]
+    assert told(shown) == told(walk())
     screen.type("\x04")
     assert screen.end() == 0
     server.waitFor(r"typed: inbox\[1\]\.structure")

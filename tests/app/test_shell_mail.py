@@ -6,7 +6,6 @@ import imaplib
 import smtplib
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +41,10 @@ def test_rangesAreIMAPs(count: int, first: int, last: int) -> None:
 
 @pytest.mark.parametrize("store", ["sqlite:mail", "maildir:mail"])
 def test_mailIsLookedAtAndNothingIsChangedOrCanDoHarm(
-    store: str, start: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: str, start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent.parent))
-    server = start("--store", store, services=("smtp", "imap"))
+    server = start("--store", store, services=("smtp", "imap"), tool=start.patient)
     server.waitFor("Log in as")
     with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as smtp:
         smtp.sendmail("eve@example.org", ["jsmith@localhost"], HTML)
@@ -54,7 +53,7 @@ def test_mailIsLookedAtAndNothingIsChangedOrCanDoHarm(
     def ask(*statements: str) -> str:
         words = [sys.executable, "-c", "from mailfw.app.cli import main; main()", "console"]
         typed = "".join(f"{statement}\n" for statement in statements)
-        return subprocess.run(words, cwd=tmp_path, input=typed, capture_output=True, text=True, timeout=60).stdout
+        return subprocess.run(words, cwd=tmp_path, input=typed, capture_output=True, text=True, timeout=300).stdout
 
     said = ask(
         'inbox = store.account("jsmith")["INBOX"]',
