@@ -102,7 +102,7 @@ def test_enterTildeDotLeaves(start: Any, terminal: Callable[..., Any]) -> None:
 def test_aServiceIsStoppedAndStartedAndItsSessionsStay(start: Any, ask: Callable[..., Any]) -> None:
     server = start(services=("manhole", "imap", "imaps", "pop3", "smtp"))
     server.waitFor("mailfw is up")
-    with imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=30) as session:
+    with imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=120) as session:
         session.login("jsmith", "mailfw")
         done = ask(*(f'services["{name}"].stop()' for name in ("imap", "imaps", "pop3", "smtp")), "services")
         assert done.stdout.count("stopped") == 8
@@ -119,9 +119,9 @@ def test_aServiceIsStoppedAndStartedAndItsSessionsStay(start: Any, ask: Callable
             assert client.recv(1000) == b""
         done = ask(*(f'services["{name}"].start()' for name in ("imap", "smtp")))
         assert "stopped" not in done.stdout
-        with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as smtp:
+        with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=120) as smtp:
             assert smtp.noop()[0] == 250
-        with imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=30) as other:
+        with imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=120) as other:
             other.login("jsmith", "mailfw")
     server.waitFor("<listener imap .*> is stopped")
 

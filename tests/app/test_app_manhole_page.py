@@ -57,7 +57,7 @@ def walk() -> list[str]:
 @contextlib.contextmanager
 def reading(port: int) -> Iterator[None]:
     """jsmith reads his mail over IMAP."""
-    with imaplib.IMAP4("127.0.0.1", port, timeout=30) as client:
+    with imaplib.IMAP4("127.0.0.1", port, timeout=120) as client:
         client.login("jsmith", "mailfw")
         client.select("INBOX")
         yield
@@ -65,7 +65,7 @@ def reading(port: int) -> Iterator[None]:
 
 def fetch(port: int) -> None:
     """jsmith's other program looks for new mail over POP3."""
-    client = poplib.POP3("127.0.0.1", port, timeout=30)
+    client = poplib.POP3("127.0.0.1", port, timeout=120)
     client.user("jsmith")
     client.pass_("mailfw")
     client.stat()
@@ -107,9 +107,9 @@ def test_theWalkShowsWhatThePageSays(kind: str, start: Callable[..., Any], termi
         pytest.skip("needs OpenSSH's client")
     server = start(services=("smtp", "submission", "pop3", "imap", "manhole"))
     server.waitFor("Log in as")
-    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as smtp:
+    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=120) as smtp:
         smtp.sendmail("mbrain@localhost", ["jsmith@localhost"], MESSAGE)
-    with smtplib.SMTP("127.0.0.1", server.port("submission"), timeout=30) as smtp:
+    with smtplib.SMTP("127.0.0.1", server.port("submission"), timeout=120) as smtp:
         smtp.login("mbrain", "mailfw")
         smtp.sendmail("mbrain@localhost", ["jane@example.com"], MESSAGE)
     with reading(server.port("imap")):
@@ -125,7 +125,7 @@ def test_theWalkShowsWhatThePageSays(kind: str, start: Callable[..., Any], termi
 def test_everyExampleOfTheLessonsWorks(start: Callable[..., Any], terminal: Callable[..., Any], tmp_path: Path) -> None:
     server = start(services=("smtp", "submission", "imap"))
     server.waitFor("Log in as")
-    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as smtp:
+    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=120) as smtp:
         for _ in range(5):
             smtp.sendmail("mbrain@localhost", ["jsmith@localhost"], MESSAGE)
     examples = [line[4:] for lesson in LESSONS.values() for line in lesson.split("\n") if line.startswith(">>> ")]

@@ -74,7 +74,7 @@ def test_theRunningServersOwnMailGoesOutAndComesIn(start: Any, command: Command,
     maildir(tmp_path / "old")
     done = command("store", "copy", f"maildir:{tmp_path}/old", "sqlite:mail", "--account", "jsmith=mbrain")
     assert "jsmith@localhost → mbrain@localhost" in done.stdout
-    with imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=30) as client:
+    with imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=120) as client:
         client.login("mbrain", "mailfw")
         client.select("INBOX")
         assert client.response("UIDVALIDITY")[1] == [b"1400000000"]
@@ -209,7 +209,7 @@ def test_mailComesFromAnotherServer(start: Any, command: Command, tmp_path: Path
     server = start()
     server.waitFor("mailfw is up")
     port = server.port("imap")
-    with imaplib.IMAP4("127.0.0.1", port, timeout=30) as client:
+    with imaplib.IMAP4("127.0.0.1", port, timeout=120) as client:
         client.login("jsmith", "mailfw")
         client.append("INBOX", "(\\Flagged)", '"01-Jan-2020 12:00:00 +0000"', b"Subject: new\r\n\r\nHello\r\n")
         client.append("Sent", None, None, b"Subject: sent\r\n\r\nHello\r\n")
@@ -219,7 +219,7 @@ def test_mailComesFromAnotherServer(start: Any, command: Command, tmp_path: Path
     assert "cannot prove who it is" in refused.stderr and refused.returncode == 1
     for expected in ((2, 0), (0, 2)):
         assert summary(command(*words, "--insecure", "--json")) == {f"imap://jsmith@127.0.0.1:{port}/": expected}
-    with imaplib.IMAP4("127.0.0.1", port, timeout=30) as client:
+    with imaplib.IMAP4("127.0.0.1", port, timeout=120) as client:
         client.login("mbrain", "mailfw")
         client.select("INBOX")
         [text] = client.fetch("1", "(FLAGS INTERNALDATE)")[1]

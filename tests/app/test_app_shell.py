@@ -148,7 +148,7 @@ def test_theQueueIsSteeredFromThePrompt(
     server = start(services=("manhole", "submission"))
     server.waitFor("Log in as")
     (tmp_path / "mailfw-data" / "manhole_authorized_keys").write_text(key.with_suffix(".pub").read_text())
-    with smtplib.SMTP("127.0.0.1", server.port("submission"), timeout=30) as smtp:
+    with smtplib.SMTP("127.0.0.1", server.port("submission"), timeout=120) as smtp:
         smtp.login("mbrain", "mailfw")
         smtp.sendmail("mbrain@localhost", ["a@example.com", "b@example.net"], b"Subject: x\r\n\r\nhello\r\n")
     with subprocess.Popen(words(server.port("manhole"), "-i", str(key)), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as ssh:

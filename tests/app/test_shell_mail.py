@@ -46,7 +46,7 @@ def test_mailIsLookedAtAndNothingIsChangedOrCanDoHarm(
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent.parent))
     server = start("--store", store, services=("smtp", "imap"), tool=start.patient)
     server.waitFor("Log in as")
-    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as smtp:
+    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=120) as smtp:
         smtp.sendmail("eve@example.org", ["jsmith@localhost"], HTML)
         smtp.sendmail("eve@example.org", ["jsmith@localhost"], b"Subject: second\r\n\r\ntwo\r\n")
 
@@ -77,7 +77,7 @@ def test_mailIsLookedAtAndNothingIsChangedOrCanDoHarm(
         "Problem: there is no message with UID 9 in INBOX",
         "Problem: messages are numbered from 1, as in IMAP; [-1] is the last",
     ]
-    with imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=30) as client:
+    with imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=120) as client:
         client.login("jsmith", "mailfw")
         client.select("INBOX")
         assert client.recent()[1] == [b"2"]

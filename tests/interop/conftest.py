@@ -215,12 +215,12 @@ class Configured(ServerProcess):
 
     def send(self, content: bytes, *recipients: str, sender: str = "a@example.org", hello: str = "client.example") -> object:
         """By smtplib; the recipients that were refused."""
-        with smtplib.SMTP(HOST, self.ports["smtp"], hello, timeout=30) as client:
+        with smtplib.SMTP(HOST, self.ports["smtp"], hello, timeout=120) as client:
             return client.sendmail(sender, list(recipients or ("jsmith@localhost",)), content)
 
     def read(self, user: str = "jsmith") -> list[bytes]:
         """All that is in an inbox."""
-        with imaplib.IMAP4(HOST, self.ports["imap"], timeout=30) as imap:
+        with imaplib.IMAP4(HOST, self.ports["imap"], timeout=120) as imap:
             imap.login(user, PASSWORD)
             if not int(imap.select("INBOX")[1][0] or b"0"):
                 return []

@@ -108,7 +108,7 @@ class Dovecot:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(120)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def logIn(dovecot, waitFor):
 
     async def make(security=Security.NONE):
         port = dovecot.securePort if security is Security.TLS else dovecot.port
-        client = await connect(reactor, HOST, port, security, trustRoot=dovecot.trust, timeout=20)
+        client = await connect(reactor, HOST, port, security, trustRoot=dovecot.trust, timeout=120)
         clients.append(client)
         await client.logIn("jsmith", "mailfw", mayUsePlaintext=True)
         return client
@@ -181,13 +181,13 @@ async def test_aCertificateForNobody(dovecot, waitFor):
     waitFor(dovecot.isUp, "Dovecot")
     for security, port in ((Security.TLS, dovecot.securePort), (Security.STARTTLS, dovecot.port)):
         with pytest.raises(Exception, match=r"certificate|TLS"):
-            await connect(reactor, HOST, port, security, timeout=20)
+            await connect(reactor, HOST, port, security, timeout=120)
 
 
 @pytest_twisted.ensureDeferred
 async def test_aWrongPassword(dovecot, waitFor):
     waitFor(dovecot.isUp, "Dovecot")
-    client = await connect(reactor, HOST, dovecot.port, Security.NONE, timeout=20)
+    client = await connect(reactor, HOST, dovecot.port, Security.NONE, timeout=120)
     with pytest.raises(AuthenticationFailed):
         await client.logIn("jsmith", "wrong", mayUsePlaintext=True)
     await client.logOut()
