@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 import os
 import pwd
+import random
 import shutil
 import socket
 import subprocess
@@ -41,11 +43,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL")
 
 
 def freePorts(count):
-    """Ports that nobody uses now: Dovecot cannot be asked for any."""
-    sockets = [socket.create_server((HOST, 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+    """Ports that nobody uses now, nor is given by the system to connect from: Dovecot cannot be asked for any."""
+    ports = []
+    for port in random.sample(range(15000, 32000), 1000):
+        with contextlib.suppress(OSError), contextlib.closing(socket.create_server((HOST, port))):
+            ports.append(port)
+        if len(ports) == count:
+            break
     return ports
 
 

@@ -59,8 +59,9 @@ KINDS = {
 def meant(kind: str) -> dict[str, set[str]]:
     """The table of a kind, as its module has it."""
     code = f"import json, {kind}; print(json.dumps({{plugin.__name__: sorted(tests) for plugin, tests in {kind}.MEANT.items()}}))"
-    said = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True, timeout=300)
-    return {plugin: set(tests) for plugin, tests in json.loads(said.stdout).items()}
+    words = [sys.executable, "-c", code]
+    said = subprocess.run(words, env=environment(), capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
+    return {plugin: set(tests) for plugin, tests in json.loads(said).items()}
 
 
 def environment() -> dict[str, str]:
