@@ -20,7 +20,7 @@ from mailfw.sql import Connection
 
 MAGIC = b"SQLite format 3\0"
 PATIENCE = 10.0
-"""Seconds for which an instant is looked for."""
+"""Seconds for which an instant is looked for, and for which whoever has a file for itself is waited for before that."""
 
 _PAUSE = 0.0005
 _PAGES = 128  # copied at a time
@@ -58,6 +58,11 @@ class Pinned:
         """From now on read what is there now."""
         self.connection.execute("BEGIN")
         self.connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+
+    def hurry(self) -> None:
+        """Wait no longer for whoever has the file for itself: what was pinned before would have grown old."""
+        for connection in self.connection, self.probe:
+            connection.execute("PRAGMA busy_timeout = 50").fetchall()
 
     def release(self) -> None:
         """Follow what is written again."""
@@ -108,7 +113,7 @@ class Pinned:
 
 def _connect(path: str) -> Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    for pragma in "query_only = ON", "busy_timeout = 50", "cache_size = -1024":
+    for pragma in "query_only = ON", f"busy_timeout = {PATIENCE * 1000:.0f}", "cache_size = -1024":
         connection.execute(f"PRAGMA {pragma}").fetchall()
     return connection
 
@@ -118,6 +123,8 @@ def pin(databases: Sequence[Pinned], now: Callable[[], float] = time.time) -> fl
 
     :raises BackupError: there was none for a long time.
     """
+    for database in databases:
+        database.hurry()
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         try:
