@@ -10,17 +10,25 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from twisted.logger import LogEvent, globalLogPublisher
 
 # A wall clock says nothing on a busy machine: that work is linear is measured where it is promised, by ratios.
-settings.register_profile("mailfw", deadline=None)
+TIMELESS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("mailfw", TIMELESS, derandomize=True)
+settings.register_profile("prove", TIMELESS)
 settings.load_profile("mailfw")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`make prove` runs the long loops in full."""
-    parser.addoption("--prove", action="store_true", help="run the loops marked `prove` in full")
+    parser.addoption("--prove", action="store_true", help="run the loops marked `prove` in full, and other examples")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A run tries the examples of the run before it, so that what fails was broken meanwhile; whoever explores tries others."""
+    if config.getoption("--prove"):
+        settings.load_profile("prove")
 
 
 PATIENCE = 20.0

@@ -14,7 +14,7 @@ import pytest
 import mailfw
 
 PROJECT = str(Path(mailfw.__file__).parent.parent)
-PATIENCE = 120
+PATIENCE = 600
 
 PLUGIN = """
 import os, time

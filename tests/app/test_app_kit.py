@@ -17,7 +17,7 @@ from mailfw.app.cli import cli
 from mailfw.app.kit import KINDS
 
 PROJECT = str(Path(mailfw.__file__).parent.parent)
-PATIENCE = 120
+PATIENCE = 600
 
 
 def run(*words: object, path: Path, directory: Path) -> subprocess.CompletedProcess[str]:

@@ -17,7 +17,7 @@ from mailfw.app.cli import cli
 from mailfw.app.kit import KINDS
 
 PROJECT = Path(mailfw.__file__).parent.parent
-PATIENCE = 120
+PATIENCE = 600
 PIP = ("-m", "pip", "--disable-pip-version-check", "-q")
 OFFLINE = ("--no-deps", "--no-index")
 

@@ -20,7 +20,7 @@ import mailfw
 from mailfw.testing.report import HUNG
 
 BROKEN = Path(__file__).parent / "broken"
-PATIENCE = 300
+PATIENCE = 600
 
 SIMPLE = """
 import os
