@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import fcntl
 import io
@@ -171,6 +172,7 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         self.handle = master
         self.said = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # a character may come in two pieces
         self.process = subprocess.Popen(
             words,
             cwd=directory,
@@ -204,7 +206,7 @@ class Terminal:
             except OSError:
                 more = b""
             assert more, f"it ended: {self.said}"
-            self.said += more.decode()
+            self.said += self._decoder.decode(more)
 
     def waitForText(self, text: str) -> None:
         self.waitFor(lambda: text in self.said)
