@@ -3,14 +3,14 @@
 `data/control` is a Unix socket that only the owner of the directory can open; whoever can is an administrator. It speaks AMP:
 `Perform` an operation, by name, with arguments and a result that are JSON. Workers that relay mail `Work` likewise, with octets
 beside the JSON, and are told by `Ring` that there is something to do. AMP's values end at 65,535 octets, so JSON and octets are
-cut into as many as it takes (`remote.cut`).
+cut into as many as it takes (`remote.cut`). `Watch` asks a worker what it is at.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
@@ -23,6 +23,7 @@ from mailfw.app.crew import Crew
 from mailfw.app.problem import Problem
 from mailfw.app.remote import cut, join
 from mailfw.app.unixsocket import UnixSocket
+from mailfw.delivery.lanes import LaneInfo
 from mailfw.errors import Refusal, Unavailable, Vanished
 
 Operate = Callable[[str, dict[str, Any]], Awaitable[Any]]
@@ -78,12 +79,19 @@ class Ring(amp.Command):
     requiresAnswer = False
 
 
+class Watch(amp.Command):
+    """From the server to a worker: what is its relay doing?"""
+
+    arguments: ClassVar[list[Any]] = []
+    response = [(b"lanes", JSONValue())]
+
+
 class ControlProtocol(amp.AMP):
     """The server's half of one connection."""
 
     def __init__(self, operate: Operate, connections: dict[ControlProtocol, Deferred[None]], crew: Crew | None = None) -> None:
         super().__init__()
-        self._member = crew.member(lambda isForgiven: self.callRemote(Ring, isForgiven=isForgiven)) if crew else None
+        self._member = crew.member(lambda isForgiven: self.callRemote(Ring, isForgiven=isForgiven), self._lanes) if crew else None
         self._operate = operate
         self._connections = connections
 
@@ -99,6 +107,10 @@ class ControlProtocol(amp.AMP):
         if self._member is not None:
             self._member.leave()
         self._connections.pop(self).callback(None)
+
+    def _lanes(self) -> Deferred[list[LaneInfo]]:
+        asked: Deferred[dict[str, Any]] = self.callRemote(Watch)
+        return asked.addCallback(lambda answer: [LaneInfo(**each) for each in answer["lanes"]])
 
     @Perform.responder
     def perform(self, operation: str, arguments: dict[str, Any]) -> Deferred[dict[str, Any]]:

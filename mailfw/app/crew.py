@@ -12,24 +12,33 @@ Invariants:
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar
 
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
 from mailfw import __version__
 from mailfw.app.problem import Problem
+from mailfw.delivery.lanes import LaneInfo
 from mailfw.delivery.queue import Entry, Filter, Queue, QueuedMessage, Report, Submission
 from mailfw.delivery.queue.entry import OWN_LANES, LaneOf
 from mailfw.delivery.queue.queue import CREW_MARK, LOCAL_LANE
 from mailfw.delivery.queue.wire import pack, packEntries, unpack, unpackEntries, unpackSettlements
-from mailfw.values import Envelope, MessageSource
+from mailfw.values import Envelope, Fate, MessageSource
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,32}")
 """What workers are called."""
 
 Tell = Callable[[bool], object]
 """Rings for a worker; says whether no destination needs to rest any longer."""
+
+Ask = Callable[[], "Deferred[list[LaneInfo]]"]
+"""Asks a worker what its relay is doing."""
+
+PATIENCE = 1.0
+"""Seconds for which a worker is waited for that was asked."""
 
 Answer = tuple[Any, bytes]
 """What JSON can say, and octets."""
@@ -41,20 +50,30 @@ class Crew:
     """All workers that are connected.
 
     :param laneOf: where a recipient is scheduled by now.
+    :param reactor: for time.
+    :ivar counts: how many recipients workers have settled, by fate; those who are gone by now too.
     """
 
-    def __init__(self, queue: Queue, laneOf: LaneOf) -> None:
+    def __init__(self, queue: Queue, laneOf: LaneOf, reactor: Any) -> None:
         self.queue = queue
         self.laneOf = laneOf
         self.members: list[Member] = []
+        self.counts: Counter[Fate] = Counter()
+        self._reactor = reactor
 
-    def member(self, tell: Tell) -> Member:
+    def member(self, tell: Tell, ask: Ask) -> Member:
         """Whoever has connected; a worker once it says so."""
-        return Member(self, tell)
+        return Member(self, tell, ask)
 
     def names(self) -> list[str]:
         """Of all workers."""
         return sorted(member.name for member in self.members)
+
+    async def lanes(self) -> list[LaneInfo]:
+        """Destinations that something happens in, or that rest, of all workers that say so in time."""
+        asked = [member.lanes().addTimeout(PATIENCE, self._reactor) for member in self.members]
+        answers = await DeferredList(asked, consumeErrors=True)
+        return [lane for isAnswered, lanes in answers if isAnswered for lane in lanes]
 
     def forgive(self) -> None:
         """Let no destination rest any longer."""
@@ -63,13 +82,17 @@ class Crew:
 
 
 class Member:
-    """What one connection does with the queue. :ivar name: of the worker; empty: it has not said yet that it is one."""
+    """What one connection does with the queue.
 
-    def __init__(self, crew: Crew, tell: Tell) -> None:
+    :ivar name: of the worker; empty: it has not said yet that it is one. :ivar lanes: asks what its relay does.
+    """
+
+    def __init__(self, crew: Crew, tell: Tell, ask: Ask) -> None:
         self.name = ""
         self._crew = crew
         self._queue = crew.queue
         self._tell = tell
+        self.lanes = ask
         self._isRung = False
         self._isGone = False
         self._unwatch: Callable[[], None] = lambda: None
@@ -157,7 +180,11 @@ class Member:
         for envelope, size in reports:
             told.append((Submission(unpack(Envelope, envelope)), MessageSource(octets[start : start + size])))
             start += size
-        return await self._queue.settle(self._own(owner), unpackSettlements(settlements), told), b""
+        settled = unpackSettlements(settlements)
+        isOurs = await self._queue.settle(self._own(owner), settled, told)
+        if isOurs:
+            self._crew.counts.update(each.fate for each in settled)
+        return isOurs, b""
 
     async def _seize(self, octets: bytes, filter: Any, owner: str, until: float, after: int) -> Answer:
         return packEntries(await self._queue.seize(unpack(Filter, filter), self._own(owner), until, after)), b""

@@ -17,7 +17,8 @@ from twisted.logger import Logger
 from mailfw.app.problem import Problem
 from mailfw.delivery.queue import Entry, Filter, Queue, QueuedMessage, State
 from mailfw.message import words
-from mailfw.message.header import firstFields, hasHeaderEnd, headerEnd, unfold
+from mailfw.message.header import firstFields, unfold
+from mailfw.message.source import headerOf
 from mailfw.values import MessageSource
 
 if TYPE_CHECKING:
@@ -103,14 +104,14 @@ class Desk:
     async def overview(self) -> dict[str, Any]:
         """The queue at a glance: how many, for whom, what is under way, and what was done since the server started."""
         totals, domains = await self._queue.overview(BUSIEST)
-        relay = self._system.outgoing.relay if self._isRunning else None
+        outgoing = self._system.outgoing if self._isRunning else None
         return {
             **asdict(totals),
             "time": self._now(),
             "isRunning": self._isRunning,
             "domains": [asdict(domain) for domain in domains],
-            "lanes": [asdict(lane) for lane in relay.lanes()] if relay else [],
-            "done": {fate.value: count for fate, count in relay.counts.items()} if relay else {},
+            "lanes": [asdict(lane) for lane in await outgoing.lanes()] if outgoing else [],
+            "done": {fate.value: count for fate, count in outgoing.settled().items()} if outgoing else {},
         }
 
     # --- Steering ----------------------------------------------------------------------------------------------------
@@ -222,10 +223,6 @@ class Desk:
 
 def _shown(content: MessageSource) -> dict[str, str]:
     """The fields of a message that say which it is."""
-    seen = b""
-    for piece in content.chunks(HEADER):
-        seen += piece
-        if len(seen) >= HEADER or hasHeaderEnd(seen):
-            break
-    found = firstFields(seen, 0, min(headerEnd(seen), HEADER))
+    header = headerOf(content, HEADER)
+    found = firstFields(header, 0, len(header))
     return {name: words.decode(unfold(found[name.encode()])) for name in SHOWN if name.encode() in found}

@@ -124,7 +124,7 @@ METRICS = (
     ),
     Metric("mailfw_logins_total", "counter", "Logins.", ("service", "outcome"), _words("logins", ("succeeded", "failed"))),
     Metric("mailfw_local_deliveries_total", "counter", "Deliveries to the own store.", ("fate",), _byWord("deliveries")),
-    Metric("mailfw_relayed_recipients_total", "counter", "Recipients that the relay settled.", ("fate",), _byWord("relayed")),
+    Metric("mailfw_relayed_recipients_total", "counter", "Recipients that relays settled.", ("fate",), _byWord("relayed")),
     Metric(
         "mailfw_queue_recipients", "gauge", "Recipients in the queue.", ("state",),
         lambda s: [((word,), s["queue"][word]) for word in ("waiting", "leased", "held")],

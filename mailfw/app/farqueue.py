@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+from attrs import asdict
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.error import ConnectError, ConnectionClosed
@@ -20,10 +21,11 @@ from twisted.protocols import amp
 from twisted.python.failure import Failure
 
 from mailfw import __version__
-from mailfw.app.control import Ring, Work
+from mailfw.app.control import Ring, Watch, Work
 from mailfw.app.crew import packReports
 from mailfw.app.problem import Problem
 from mailfw.app.remote import Reachable
+from mailfw.delivery.lanes import LaneInfo
 from mailfw.delivery.queue import Entry, Filter, QueuedMessage, Report, Settlement
 from mailfw.delivery.queue.entry import Bell, LaneOf, Lender
 from mailfw.delivery.queue.queue import CREW_MARK
@@ -68,6 +70,11 @@ class Connection(amp.AMP):
         self._queue.rung(isForgiven)
         return {}
 
+    @Watch.responder
+    def watch(self) -> dict[str, Any]:
+        """What is under way."""
+        return {"lanes": [asdict(lane) for lane in self._queue.lanes()]}
+
 
 class FarQueue:
     """:param name: of the worker.
@@ -75,6 +82,7 @@ class FarQueue:
     :ivar leases: the relay's token, and what it knows to have leased: what the server does not find there is free.
     :ivar joined: called whenever the server is reached, before anything is leased.
     :ivar forgiven: called when no destination needs to rest any longer.
+    :ivar lanes: what the relay is doing.
     :ivar refused: called with the reason when the server does not want this worker.
     """
 
@@ -91,6 +99,7 @@ class FarQueue:
         self.leases: Callable[[], tuple[str, list[int]]] = lambda: (name + CREW_MARK, [])
         self.joined: Callable[[], object] = lambda: None
         self.forgiven: Callable[[], object] = lambda: None
+        self.lanes: Callable[[], Sequence[LaneInfo]] = list
         self.refused: Callable[[Problem], object] = lambda problem: None
 
     # --- The connection ----------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ class Figures:
     async def _gather(self) -> dict[str, Any]:
         system = self._server.system
         assert system is not None
-        tally, healths = system.tally, await self._healths()
+        tally, healths, relayed = system.tally, await self._healths(), system.outgoing.settled()
         directories = [self._server.data.path, *(os.path.dirname(each.path) for _, each in healths if each.path)]
         unknown: list[Disk] = []
         found = await self._patient.ask("disks", lambda: self._disks(directories), unknown)
@@ -75,7 +75,7 @@ class Figures:
                 for service in sorted({service for service, _ in tally.logins})
             ],
             "deliveries": {fate.value: tally.deliveries[fate] for fate in Fate if fate is not Fate.QUEUED},
-            "relayed": {fate.value: system.outgoing.relay.counts[fate] for fate in Fate if fate is not Fate.QUEUED},
+            "relayed": {fate.value: relayed[fate] for fate in Fate if fate is not Fate.QUEUED},
             "queue": await self._queue(),
             "databases": [_database(part, health) for part, health in healths],
             "disks": [asdict(disk) for disk in found],

@@ -7,6 +7,7 @@ changed, so that a mistake leaves everything as it was.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from ipaddress import ip_network
 from typing import Any
@@ -26,7 +27,7 @@ from mailfw.app.sections import Configuration
 from mailfw.delivery.bounce import Bouncer
 from mailfw.delivery.destination import isLoopback
 from mailfw.delivery.directory import Directory
-from mailfw.delivery.lanes import RelayLimits
+from mailfw.delivery.lanes import LaneInfo, RelayLimits, together
 from mailfw.delivery.queue import Queue
 from mailfw.delivery.queue.entry import OWN_LANES
 from mailfw.delivery.rates import Rates
@@ -38,7 +39,7 @@ from mailfw.delivery.srs import SRS
 from mailfw.interfaces import IMailStore, IOptionsContext, IResolver, IRoute, IRouteContext
 from mailfw.plugins import BrokenPlugin, Kind, PluginError, check
 from mailfw.tally import Tally
-from mailfw.values import Address, Target
+from mailfw.values import Address, Fate, Target
 
 HELD = "[relay] hold is set: `mailfw queue release` lets it go"
 """Why what leaves waits for somebody to release it."""
@@ -98,7 +99,7 @@ class Outgoing:
             schedule=schedules(configuration),
             limits=_limits(configuration),
         )
-        self.crew = Crew(queue, self.relay.laneOf)
+        self.crew = Crew(queue, self.relay.laneOf, reactor)
         self._limit(configuration)
         queue.heldFor = self._heldFor
 
@@ -118,6 +119,14 @@ class Outgoing:
         if not self._isStopped:
             self._isStopped = True
             await self.relay.stop(seconds)
+
+    def settled(self) -> Counter[Fate]:
+        """How many recipients we and all workers have settled, by fate."""
+        return self.relay.counts + self.crew.counts
+
+    async def lanes(self) -> list[LaneInfo]:
+        """Destinations that something happens in, or that rest, for us and for all workers."""
+        return together([*self.relay.lanes(), *await self.crew.lanes()])
 
     def forgive(self) -> None:
         """No destination rests any longer, for us and for all workers."""

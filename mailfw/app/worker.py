@@ -108,6 +108,7 @@ class Worker:
         self._queue.leases = self._relay.leases
         self._queue.joined = self._relay.renew
         self._queue.forgiven = self._relay.forgive
+        self._queue.lanes = self._relay.lanes
         self._queue.refused = self._refused
 
     def start(self) -> None:

@@ -15,7 +15,7 @@ from attrs import frozen
 from mailfw.delivery.queue import QueuedMessage, Report, Submission
 from mailfw.message import report
 from mailfw.message.dsn import Action, DeliveryStatus, RecipientStatus, fromORCPT
-from mailfw.message.header import hasHeaderEnd
+from mailfw.message.source import headerOf
 from mailfw.values import Envelope, MessageSource, Recipient
 
 RETURNED = 50 << 10
@@ -25,7 +25,7 @@ LARGEST = 1 << 20
 """Octets above which no message comes back whole: its header tells which it was."""
 
 HEADER = 64 << 10
-"""Octets of a large message in which its header is looked for."""
+"""Octets of a header that come back."""
 
 _ASKED = {Action.FAILED: "failure", Action.DELAYED: "delay"}
 
@@ -86,7 +86,7 @@ class Bouncer:
                 arrival=message.arrived,
             ),
             envelope.sender,
-            content.read() if returns == "full" else _header(content),
+            content.read() if returns == "full" else headerOf(content, HEADER),
             returns=returns,
             moment=self._now(),
             messageId=f"{token_hex(12)}@{self._hostname}",
@@ -108,12 +108,3 @@ def _statusOf(tidings: Tidings) -> RecipientStatus:
         lastAttempt=tidings.tried,
         retryUntil=tidings.retryUntil,
     )
-
-
-def _header(content: MessageSource) -> bytes:
-    seen = b""
-    for piece in content.chunks(HEADER):
-        seen += piece
-        if len(seen) >= HEADER or hasHeaderEnd(seen):
-            break
-    return seen

@@ -7,7 +7,7 @@ reached; and then it rests.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from attrs import define, field, frozen
 
@@ -83,6 +83,18 @@ class LaneInfo:
     waiting: int
     restsUntil: float = 0.0
     trouble: str = ""
+
+
+def together(infos: Iterable[LaneInfo]) -> list[LaneInfo]:
+    """Those of several relays as one: a destination rests when it does for all who know of it, until the first goes on."""
+    found: dict[str, LaneInfo] = {}
+    for each in infos:
+        other = found.setdefault(each.name, each)
+        if other is not each:
+            rest = min(other.restsUntil, each.restsUntil)
+            sums = other.active + each.active, other.limit + each.limit, other.waiting + each.waiting
+            found[each.name] = LaneInfo(each.name, *sums, rest, (other.trouble or each.trouble) if rest else "")
+    return list(found.values())
 
 
 class Lanes:

@@ -436,9 +436,9 @@ class Relay:
         consequences = [each for outcome in outcomes for each in outcome.consequences]
         isOurs = await self._record(settlements, reports, consequences)
         for entry, outcome, verdict in zip(entries, outcomes, verdicts, strict=True):
-            self.counts[outcome.fate] += 1
             self._log(entry, outcome, verdict, now)
             if isOurs:
+                self.counts[verdict.settlement.fate] += 1
                 tellOf(self._hooks, entry, outcome, verdict.settlement)
 
     async def _record(

@@ -61,10 +61,11 @@ def settled(entry: Entry, outcome: Outcome, schedule: Schedule, now: float, rand
     if outcome.isTaken:
         by = entry.message.envelope.deliverBy
         isTraced = by is not None and by.isTraced
-        isPassedOn = outcome.fate is Fate.QUEUED or (outcome.isReported and not isTraced)
+        isQueued = outcome.fate is Fate.QUEUED
+        isPassedOn = isQueued or (outcome.isReported and not isTraced)
         action = Action.RELAYED if host else Action.DELIVERED
         tidings = None if isPassedOn else Tidings(entry.recipient, action, status, reply, host, now)
-        return Verdict(Settlement(entry, None, status=status, reply=noted, host=host), tidings)
+        return Verdict(Settlement(entry, None, status=status, reply=noted, host=host, isQueued=isQueued), tidings)
     if outcome.fate is Fate.DEFERRED:
         expiry = _expiry(entry, schedule, now)
         if not expiry:

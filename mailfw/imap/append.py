@@ -20,7 +20,8 @@ from mailfw.imap.grammar.sequence import runs
 from mailfw.imap.grammar.tokens import Literal, RefusedArgument
 from mailfw.imap.settings import Workaround
 from mailfw.message.binary import withoutNUL
-from mailfw.message.header import MAX_OCTETS, hasHeaderEnd, headerEnd
+from mailfw.message.header import MAX_OCTETS
+from mailfw.message.source import headerOf
 from mailfw.values import Append as AppendMessages
 from mailfw.values import Appended, Expunge, MessageSource, NewMessage, UIDSet
 
@@ -115,12 +116,7 @@ async def _message(session: Session, message: AppendMessage, spools: ExitStack) 
 
 def _isHeaderASCII(source: MessageSource) -> bool:
     """Whether a message's header has no octet above 127 (RFC 6855 §4)."""
-    header = b""
-    for chunk in source.chunks():
-        header += chunk
-        if len(header) > MAX_OCTETS or hasHeaderEnd(header):
-            break
-    return header[: headerEnd(header)].isascii()
+    return headerOf(source, MAX_OCTETS).isascii()
 
 
 async def _withoutNUL(session: Session, source: MessageSource, spools: ExitStack) -> MessageSource:

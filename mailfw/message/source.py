@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from mailfw.message.header import headerEnd
+from mailfw.message.header import hasHeaderEnd, headerEnd
 from mailfw.values import MessageSource
 
 LIMIT = 1 << 20
@@ -13,16 +13,16 @@ LIMIT = 1 << 20
 _PIECE = 65536
 
 
-def headerOf(message: MessageSource) -> bytes:
-    """The header with its empty line; all of the message where there is none, at most `LIMIT` octets."""
+def headerOf(message: MessageSource, limit: int = LIMIT) -> bytes:
+    """The header with its empty line; all of the message where there is none, at most `limit` octets."""
     seen = b""
     for piece in message.chunks(_PIECE):
+        searched = len(seen)
         seen += piece
-        end = headerEnd(seen)
-        if end < len(seen) or seen[end - 3 : end].endswith((b"\n\n", b"\n\r\n")) or seen in (b"\r\n", b"\n"):
-            return seen[:end]
-        if len(seen) >= LIMIT:
-            return seen[:LIMIT]
+        if hasHeaderEnd(seen, searched):
+            return seen[: min(headerEnd(seen), limit)]
+        if len(seen) >= limit:
+            return seen[:limit]
     return seen
 
 

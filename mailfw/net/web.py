@@ -30,7 +30,7 @@ ANSWER_LIMIT = 256 * 1024
 
 
 class WebTrouble(Exception):
-    """There was no usable answer; the text is for the log."""
+    """There was no usable answer, or one that says no (RFC 9110 §15: all but 2xx); the text is for the log."""
 
 
 def checkURL(url: str) -> str:
@@ -127,7 +127,7 @@ class Web:
         answer = _Answer(self._limit)
         response.deliverBody(answer)
         content = await answer.done
-        if response.code != 200:
+        if not 200 <= response.code < 300:
             raise WebTrouble(f"{url}: answered {response.code}")
         return content
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from attrs import define
 
@@ -148,7 +148,7 @@ def holdUntil(draft: MailDraft, value: str | None) -> None:
         moment = datetime.fromisoformat(value.upper())
     except ValueError:
         bad(501, "5.5.4", "syntax: HOLDUNTIL=2026-12-24T18:00:00Z")
-    draft.holdUntil = moment.astimezone(UTC).timestamp()
+    draft.holdUntil = moment.timestamp()
 
 
 def priority(draft: MailDraft, value: str | None) -> None:

@@ -6,10 +6,10 @@ from twisted.internet.error import ConnectError, ConnectionDone
 from twisted.python.failure import Failure
 
 from mailfw.app.control import ControlProtocol
-from mailfw.app.crew import Crew
+from mailfw.app.crew import PATIENCE, Crew
 from mailfw.app.farqueue import FarQueue
 from mailfw.delivery.bounce import Bouncer
-from mailfw.delivery.lanes import RelayLimits
+from mailfw.delivery.lanes import LaneInfo, RelayLimits, together
 from mailfw.delivery.queue import State
 from mailfw.delivery.queue.queue import BLOB_FROM, LOCAL_LANE
 from mailfw.delivery.relay import Relay
@@ -44,7 +44,7 @@ class Socket:
 
     def __init__(self, office):
         self.office = office
-        self.crew = Crew(office.queue, office.relay.laneOf)
+        self.crew = Crew(office.queue, office.relay.laneOf, office.clock)
         self.ends, self.isOpen = (), True
         self.boxes, self.cutAt, self.isCutAfter = 0, 0, False
 
@@ -90,6 +90,7 @@ class Far:
         self.queue.leases = self.relay.leases
         self.queue.joined = self.relay.renew
         self.queue.forgiven = self.relay.forgive
+        self.queue.lanes = self.relay.lanes
         self.refusals = []
         self.queue.refused = self.refusals.append
         self.relay.start()
@@ -128,6 +129,36 @@ def test_a_worker_brings_on_what_leaves(office, far, socket):
     assert office.do("count") == 0
     assert far.relay.counts[Fate.DELIVERED] == 3
     assert socket.crew.names() == ["1"]
+
+
+def test_the_server_knows_what_its_workers_do(office, far, socket):
+    """One host takes its time, another one refuses a recipient."""
+    office.remote.answer = lambda line: HANG if line.startswith("MAIL") else None
+    office.near.answer = lambda line: "550 5.1.1 no" if line.startswith("RCPT") else None
+    office.submit(FAR, "c@near.example")
+    office.run(1, 0.1)
+    assert dict(socket.crew.counts) == {Fate.FAILED: 1}
+    asked = Deferred.fromCoroutine(socket.crew.lanes())
+    office.run(0.1, 0.1)
+    (lane,) = asked.result
+    assert (lane.name, lane.active, lane.waiting, lane.restsUntil) == ("far.example", 1, 0, 0.0)
+    office.run(3 * 3600, 60)
+    assert socket.crew.counts == far.relay.counts
+    assert socket.crew.counts[Fate.DEFERRED] and socket.crew.counts[Fate.FAILED] == 1
+
+
+def test_a_worker_that_does_not_answer_says_nothing_of_itself(office, far, socket):
+    """It is stopped, say; whoever looks at the queue is not."""
+    office.remote.answer = lambda line: HANG if line.startswith("MAIL") else None
+    office.submit(FAR)
+    office.run(1, 0.1)
+    socket.carry = lambda end, data: None  # what a stopped process reads
+    asked = Deferred.fromCoroutine(socket.crew.lanes())
+    office.run(PATIENCE - 0.1, 0.1)
+    assert not asked.called
+    office.run(0.2, 0.1)
+    assert asked.result == []
+    del socket.carry
 
 
 def test_large_contents_do_not_cross_the_socket(office, far):
@@ -269,3 +300,10 @@ def test_the_connection_may_break_at_any_box(office, socket, cutAt, isCutAfter):
     assert len(office.reports()) == 1, "and told once"
     assert socket.boxes > cutAt
     far.stop()
+
+
+def test_lanes_of_several_relays_are_one_to_whoever_looks():
+    busy, resting = LaneInfo("a", 1, 5, 2), LaneInfo("a", 0, 5, 0, 90.0, "refused")
+    assert together([busy, LaneInfo("b", 1, 5, 0), resting]) == [LaneInfo("a", 1, 10, 2), LaneInfo("b", 1, 5, 0)]
+    longer = LaneInfo("a", 0, 5, 0, 120.0, "no answer")
+    assert together([longer, resting]) == [LaneInfo("a", 0, 10, 0, 90.0, "no answer")]

@@ -47,6 +47,8 @@ def test_what_is_announced():
         ((("HOLDFOR", "0"),), MailDraft(holdFor=0)),
         ((("HOLDUNTIL", "1970-01-01t00:01:00z"),), MailDraft(holdUntil=60.0)),
         ((("HOLDUNTIL", "1970-01-01T01:01:00.5+01:00"),), MailDraft(holdUntil=60.5)),
+        ((("HOLDUNTIL", "0001-01-01T00:00:00+14:00"),), MailDraft(holdUntil=-62135647200.0)),
+        ((("HOLDUNTIL", "9999-12-31T23:59:59-14:00"),), MailDraft(holdUntil=253402351199.0)),
         ((("MT-PRIORITY", "-9"),), MailDraft(priority=-9)),
     ],
 )

@@ -40,12 +40,12 @@ def application():
 
 
 @pytest.fixture
-def functions(application):
+def functions(application, monkeypatch):
+    port = reactor.listenTCP(0, Site(application), interface="127.0.0.1")
+    monkeypatch.setenv("WEBHOOK_URL", f"http://127.0.0.1:{port.getHost().port}/mail")
+    monkeypatch.setenv("WEBHOOK_KEY", "key")
     place, domains = str(Path(__file__).parent), ["example.org", "hooks.example.org"]
     functions = Functions("webhook", path=place, domains=domains, reactor=reactor)
-    port = reactor.listenTCP(0, Site(application), interface="127.0.0.1")
-    webhook = sys.modules["webhook"]
-    webhook.URL, webhook.KEY = f"http://127.0.0.1:{port.getHost().port}/mail", b"key"
     yield functions
     pytest_twisted.blockon(port.stopListening())
     pytest_twisted.blockon(Deferred.fromCoroutine(functions.close()))
@@ -64,7 +64,7 @@ async def test_what_is_not_taken_is_told_again(application, functions):
     application.status = 503
     handled = await functions.whenSent("orders@hooks.example.org")
     assert handled.deferred.endswith("answered 503")
-    application.status = 200
+    application.status = 202
     assert (await functions.whenSent("orders@hooks.example.org")).isDone
 
 

@@ -1,7 +1,7 @@
 # webhook.py
 """Tells an application of mail, by HTTP: POST, in JSON, signed.
 
-Whatever is not answered with 200 is told again, later and later, for as long as `[code]` says.
+Whatever is not answered with 2xx is told again, later and later, for as long as `[code]` says.
 """
 
 import hashlib
@@ -14,8 +14,8 @@ from twisted.internet import reactor
 from mailfw import mail
 from mailfw.net.web import Web, WebTrouble, checkURL
 
-URL = checkURL(os.environ.get("WEBHOOK_URL", "https://app.example.org/mail"))
-KEY = os.environ.get("WEBHOOK_KEY", "change me").encode()
+URL = checkURL(os.environ["WEBHOOK_URL"])
+KEY = os.environ["WEBHOOK_KEY"].encode()
 LARGEST = 10 * 1024 * 1024
 
 web = Web(reactor, timeout=20)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from attrs import field, frozen
 
-from mailfw.values import Address, Consequence, Envelope, MessageSource, Outcome, Recipient, Target
+from mailfw.values import Address, Consequence, Envelope, Fate, MessageSource, Outcome, Recipient, Target
 
 Bell = Callable[[], None]
 LaneOf = Callable[[Address, Target | None], str]
@@ -132,6 +132,7 @@ class Settlement:
 
     :ivar due: when it is tried again; None: it is over.
     :ivar isFailure: it is over and nobody has the message.
+    :ivar isQueued: it is over here and in the queue anew, for wherever its address leads.
     """
 
     entry: Entry
@@ -141,6 +142,16 @@ class Settlement:
     status: str = ""
     reply: str = ""
     host: str = ""
+    isQueued: bool = False
+
+    @property
+    def fate(self) -> Fate:
+        """What has become of it in the end, given up in time or too late."""
+        if self.due is not None:
+            return Fate.DEFERRED
+        if self.isFailure:
+            return Fate.FAILED
+        return Fate.QUEUED if self.isQueued else Fate.DELIVERED
 
 
 class Leasing(Protocol):
