@@ -78,6 +78,8 @@ def test_from_smtp_to_the_mailbox_and_through_reloads(module: Path, start: Any, 
     module.write_text("import nonesuch\n")
     server.process.send_signal(signal.SIGHUP)
     server.waitFor("module tickets cannot be imported: ModuleNotFoundError.*its functions stay as they were")
+    lines = len(server.lines)
+    server.waitFor(r"tickets\.ticket failed .*LookupError: no such ticket \(tickets\.py:9\)", start=lines)
     send(server, "ticket-19@localhost")
     server.waitFor(r"Tickets/19 UID 1")
 
