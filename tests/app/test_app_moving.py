@@ -6,6 +6,7 @@ import imaplib
 import json
 import mailbox
 import os
+import re
 import sqlite3
 import subprocess
 from collections.abc import Callable
@@ -56,6 +57,11 @@ def summary(done: subprocess.CompletedProcess[str]) -> dict[str, tuple[int, int]
     }
 
 
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """What is wrong; how far it came before is told only where it takes a while."""
+    return re.sub(r"^(copying|importing|exporting) .*\n", "", done.stderr, flags=re.MULTILINE)
+
+
 def test_mailIsCopiedOnce(system: None, command: Command, tmp_path: Path) -> None:
     maildir(tmp_path / "old")
     words = ("store", "copy", f"maildir:{tmp_path}/old", "sqlite:mail", "--json")
@@ -95,7 +101,7 @@ def test_whatCannotBeCopiedIsSaidInOneLine(system: None, command: Command, tmp_p
         ((f"maildir:{tmp_path}/empty", "sqlite:mail", "--account", "x"), f"maildir:{tmp_path}/empty has no account x@localhost"),
     ):
         done = command("store", "copy", *words)
-        assert (done.stderr, done.returncode) == (f"mailfw: {said}\n", 1)
+        assert (complaint(done), done.returncode) == (f"mailfw: {said}\n", 1)
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -188,7 +194,7 @@ def test_mailComesFromFilesOnce(system: None, command: Command, tmp_path: Path) 
         (("nobody", "mbox"), "there is no account nobody@localhost: add it with mailfw user add nobody@localhost"),
     ):
         done = command("store", "import", *words)
-        assert (done.stderr, done.returncode) == (f"mailfw: {said}\n", 1)
+        assert (complaint(done), done.returncode) == (f"mailfw: {said}\n", 1)
 
 
 def test_mailGoesIntoFilesAndBack(system: None, command: Command, tmp_path: Path) -> None:
@@ -202,7 +208,7 @@ def test_mailGoesIntoFilesAndBack(system: None, command: Command, tmp_path: Path
     done = command("store", "import", "mbrain", "out")
     assert done.stdout.splitlines()[1].split()[-5:] == ["1", "3", "0", "96", "B"]
     done = command("store", "export", "jsmith", "out")
-    assert done.stderr == f"mailfw: {tmp_path}/out cannot be written: something is there already\n"
+    assert complaint(done) == f"mailfw: {tmp_path}/out cannot be written: something is there already\n"
 
 
 def test_mailComesFromAnotherServer(start: Any, command: Command, tmp_path: Path) -> None:
