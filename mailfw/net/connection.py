@@ -37,6 +37,7 @@ from mailfw.net import tls
 from mailfw.net.begun import begun
 from mailfw.net.deadline import Deadline
 from mailfw.net.deflate import BrokenStream, Deflate
+from mailfw.net.lines import Lines, LongLine
 from mailfw.net.output import Output
 from mailfw.net.peer import peerOf
 from mailfw.net.tap import Taps
@@ -53,9 +54,6 @@ BURST = 100
 
 INFLATED = 16384
 """Octets that are inflated at a time."""
-
-LINE_ENDS = 64
-"""Octets of either end of a line that was too long: its tag, and whether a literal follows."""
 
 DISCARD_LIMIT = 1 << 20
 """Octets that a client may still send after it was told that the connection is over."""
@@ -123,11 +121,7 @@ class Connection(TwistedProtocol):
         self.tally = context.tally.service(listener.service)
         module = type(self).__module__
         self.log = Logger(module.rpartition(".")[0] or module, source=self)
-        self.lineEndedByCRLF = True
-        self._buffer = b""  # input not looked at yet
-        self._at = 0  # where in it the next line starts
-        self._partial: list[bytes] = []  # the start of a line whose end has not come
-        self._partialSize = 0
+        self._lines = Lines()
         self._waiting: list[bytes] = []  # input that came while a command was under way
         self._waitingSize = 0
         self._sink: Sink | None = None
@@ -227,10 +221,15 @@ class Connection(TwistedProtocol):
         self._sink = sink
         self._isSinkNew = True
 
+    @property
+    def lineEndedByCRLF(self) -> bool:
+        """Whether the last line ended in CRLF, not in LF alone."""
+        return self._lines.isCRLF
+
     def hasInput(self) -> bool:
         """Whether the client has sent more than the commands handled so far."""
         isCompressed = self._deflate is not None and self._deflate.hasInput
-        return bool(isCompressed or self._partial or self._waiting or self._at < len(self._buffer))
+        return bool(isCompressed or self._waiting or not self._lines.isEmpty)
 
     def hasEarlyInput(self) -> bool:
         """Whether the client talks before it was greeted: looks into the socket without taking anything from it."""
@@ -286,7 +285,7 @@ class Connection(TwistedProtocol):
             return True
         self._flush()
         self._transport.write(deflate.finish())
-        hasMore = self._at < len(self._buffer) or bool(self._partial)
+        hasMore = not self._lines.isEmpty
         self._deflate, self._ending = None, deflate
         rest = self._behindEnd(b"")
         if hasMore:
@@ -484,8 +483,7 @@ class Connection(TwistedProtocol):
             if self._isBusy:
                 return
         else:
-            self._buffer = data if self._at >= len(self._buffer) else self._buffer[self._at :] + data
-            self._at = 0
+            self._lines.feed(data)
         self._process()
 
     def _wait(self, data: bytes) -> None:
@@ -528,7 +526,7 @@ class Connection(TwistedProtocol):
             if self._output.isBlocked:
                 self._hold(self.drain())
                 return
-            if self._at >= len(self._buffer) and not self._takeWaiting() and not self._isSinkNew:
+            if not self._lines.hasMore and not self._takeWaiting() and not self._isSinkNew:
                 return
             if not steps:
                 self._hold(deferLater(self.context.reactor, 0))
@@ -539,19 +537,20 @@ class Connection(TwistedProtocol):
     def _next(self) -> None:
         """Take a step with the input there is: feed the sink, or handle a line."""
         if self._sink is not None:
-            data = self._buffer[self._at :] if self._at else self._buffer
-            self._buffer, self._at = b"", 0
+            data = self._lines.take()
             self._isSinkNew = False
             rest = self._sink.feed(data)
             if self.taps is not None:
                 self.taps.readPast(len(data) - len(rest or b""))
             if rest is not None:
-                self._buffer = rest
+                self._lines.feed(rest)
                 sink, self._sink = self._sink, None
                 self._handle(self.sinkDone, sink)
             return
-        line = self._nextLine()
-        if line is not None:
+        line = self._lines.next(self.lineLimit, self.lineTolerance)
+        if isinstance(line, LongLine):
+            self._passOver(line)
+        elif line is not None:
             if self.taps is not None:
                 self.taps.heard(line)
             began = perf_counter()
@@ -565,46 +564,14 @@ class Connection(TwistedProtocol):
         self.tally.commands.add(perf_counter() - self._commandBegan)
         self._commandBegan = 0.0
 
-    def _nextLine(self) -> bytes | None:
-        end = self._buffer.find(b"\n", self._at)
-        if end < 0:
-            piece = self._buffer[self._at :]
-            self._buffer, self._at = b"", 0
-            self._partial.append(piece)
-            self._partialSize += len(piece)
-            if self._partialSize > self.lineLimit + 1:
-                self._shorten()
-            return None
-        line = self._buffer[self._at : end]
-        self._at = end + 1
-        size = self._partialSize + len(line)
-        if self._partial:
-            line = b"".join([*self._partial, line])
-            self._partial, self._partialSize = [], 0
-        self.lineEndedByCRLF = line.endswith(b"\r")
-        if self.lineEndedByCRLF:
-            line, size = line[:-1], size - 1
-        if size <= self.lineLimit:
-            return line
+    def _passOver(self, line: LongLine) -> None:
         if self.taps is not None:
-            self.taps.readPast(size)
-        if size <= self.lineTolerance:
-            self._handle(partial(self.longLineReceived, line[:LINE_ENDS]), line[-LINE_ENDS:])
+            self.taps.readPast(line.size)
+        if line.size <= self.lineTolerance:
+            self._handle(partial(self.longLineReceived, line.start), line.end)
         else:
-            self._refuseLine()
-        return None
-
-    def _shorten(self) -> None:
-        """The line that is coming is too long: keep no more of it than its ends."""
-        if self._partialSize > self.lineTolerance + 1:
-            self._refuseLine()
-            return
-        line = b"".join(self._partial)
-        self._partial = [line[:LINE_ENDS], line[-LINE_ENDS:]]
-
-    def _refuseLine(self) -> None:
-        self.lineTooLong()
-        self.hangUp()
+            self.lineTooLong()
+            self.hangUp()
 
     def _handle(self, handler: Any, argument: Any) -> None:
         try:
@@ -667,7 +634,7 @@ class Connection(TwistedProtocol):
             self._waiting, self._waitingSize = [], 0
         if not data:
             return False
-        self._buffer, self._at = data, 0
+        self._lines.feed(data)
         if self._isPaused and self._waitingSize <= INPUT_HIGH_WATER:
             self._isPaused = False
             self._transport.resumeProducing()
@@ -685,8 +652,8 @@ class Connection(TwistedProtocol):
         return data
 
     def _forgetInput(self) -> None:
-        self._buffer, self._at, self._sink, self._isSinkNew = b"", 0, None, False
-        self._partial, self._partialSize = [], 0
+        self._lines.clear()
+        self._sink, self._isSinkNew = None, False
         self._waiting, self._waitingSize = [], 0
 
     def _end(self) -> None:

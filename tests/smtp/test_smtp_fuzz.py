@@ -80,7 +80,7 @@ def run(state, data, at, limits, hooks=None):
         world.advance(5)
         # Nothing but the start of a line, the content in the spool's bounds, and input behind a command under way is kept.
         connection = transport.connection
-        assert connection._partialSize <= 12289
+        assert connection._lines.partialSize <= 12289
         assert connection._waitingSize <= INPUT_HIGH_WATER + 400
     for _ in range(30):
         world.advance(5)
