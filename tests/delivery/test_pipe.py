@@ -1,6 +1,7 @@
 """Programs as recipients."""
 
 import os
+import select
 import signal
 import stat
 import sys
@@ -107,24 +108,32 @@ async def test_each_recipient_has_its_run(deliver):
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_program_that_takes_too_long_is_killed_and_what_it_started_is_not_waited_for(deliver, tmp_path):
+async def test_a_program_that_takes_too_long_is_killed_with_what_it_started(deliver, tmp_path):
+    """The child keeps the output open, and a pipe, of which the end is read when it is dead."""
     code = """
 import os, subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+alive = os.open("alive", os.O_WRONLY)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], pass_fds=[alive])
 open("new", "w").write(str(child.pid))
 os.rename("new", "child")
 time.sleep(600)
 """
     timed, child = Timed(), tmp_path / "child"
+    os.mkfifo(tmp_path / "alive")
+    alive = os.open(tmp_path / "alive", os.O_RDONLY | os.O_NONBLOCK)
     delivering = Deferred.fromCoroutine(deliver(code, deadline=300, timed=timed))
+    while not child.exists():
+        assert not delivering.called
+        await deferLater(reactor, 0.01)
     try:
-        while not child.exists():
-            assert not delivering.called
-            await deferLater(reactor, 0.01)
         timed.clock.advance(300)
         (outcome,) = await delivering.addTimeout(60, reactor)
-    finally:
+        assert select.select([alive], [], [], 60)[0] and os.read(alive, 1) == b""
+    except BaseException:
         os.kill(int(child.read_text()), signal.SIGKILL)
+        raise
+    finally:
+        os.close(alive)
     assert outcome.fate is Fate.DEFERRED
     assert "longer than" in outcome.remark
 
