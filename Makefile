@@ -19,7 +19,7 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest -q
 
 prove: $(VENV)/.test
-	$(BIN)/python -m pytest -q -m prove --prove
+	$(BIN)/python -m pytest -q -m "prove or hypothesis" --prove
 
 check: $(VENV)/.check
 	$(BIN)/ruff check .

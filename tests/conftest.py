@@ -10,17 +10,29 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from twisted.logger import LogEvent, globalLogPublisher
 
 # A wall clock says nothing on a busy machine: that work is linear is measured where it is promised, by ratios.
-settings.register_profile("mailfw", deadline=None)
+TIMELESS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("mailfw", TIMELESS, derandomize=True)
+settings.register_profile("prove", TIMELESS)
 settings.load_profile("mailfw")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`make prove` runs the long loops in full."""
-    parser.addoption("--prove", action="store_true", help="run the loops marked `prove` in full")
+    parser.addoption("--prove", action="store_true", help="run the loops marked `prove` in full, and other examples")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A run tries the examples of the run before it, so that what fails was broken meanwhile; whoever explores tries others."""
+    if config.getoption("--prove"):
+        settings.load_profile("prove")
+
+
+PATIENCE = 20.0
+"""Seconds after which what should be over by itself is taken for what was left behind."""
 
 
 @pytest.fixture
@@ -45,13 +57,13 @@ def _busyThreads(known: set[threading.Thread]) -> list[str]:
     """Threads beside those known that do not end by themselves at once, and work in the reactor's pool."""
     names = []
     for thread in _threads() - known:
-        thread.join(1.0)  # a thread whose last act was to report its end may still be on its way out
+        thread.join(PATIENCE)  # a thread whose last act was to report its end may still be on its way out
         if thread.is_alive():
             names.append(thread.name)
     pool = getattr(sys.modules["twisted.internet.reactor"], "threadpool", None)
-    patience = time.monotonic() + 1.0  # work that has reported its result is counted as busy for a moment longer
+    end = time.monotonic() + PATIENCE  # work that has reported its result is counted as busy for a moment longer
     while pool is not None and pool._team.statistics().busyWorkerCount:
-        if time.monotonic() > patience:
+        if time.monotonic() > end:
             names.append("work in the reactor's thread pool")
             break
         time.sleep(0.001)

@@ -30,7 +30,7 @@ def test_its_suite_passes(name, tmp_path):
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
     command += [f"--rootdir={place}", "."]
-    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=600)
     if done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED and os.environ.get("CI") != "true":
         pytest.skip("psycopg is not installed")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -20,7 +20,7 @@ from mailfw.backup.manifest import BackupError, Tell
 from mailfw.sql import Connection
 
 PATIENCE = 10.0
-"""Seconds for which an instant is looked for."""
+"""Seconds for which an instant is looked for, and for which whoever has a file for itself is waited for before that."""
 
 _PAUSE = 0.0005
 _LEAST_PAGE = 512  # octets, of which files of SQLite's are a multiple
@@ -76,6 +76,11 @@ class Pinned:
         self.connection.execute("BEGIN")
         self.connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
 
+    def hurry(self) -> None:
+        """Wait no longer for whoever has the file for itself: what was pinned before would have grown old."""
+        for connection in self.connection, self.probe:
+            connection.execute("PRAGMA busy_timeout = 50").fetchall()
+
     def release(self) -> None:
         """Follow what is written again."""
         if self.connection.in_transaction:
@@ -125,7 +130,7 @@ class Pinned:
 
 def _connect(path: str) -> Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    for pragma in "query_only = ON", "busy_timeout = 50", "cache_size = -1024":
+    for pragma in "query_only = ON", f"busy_timeout = {PATIENCE * 1000:.0f}", "cache_size = -1024":
         connection.execute(f"PRAGMA {pragma}").fetchall()
     return connection
 
@@ -135,6 +140,8 @@ def pin(databases: Sequence[Pinned], now: Callable[[], float] = time.time) -> fl
 
     :raises BackupError: there was none for a long time.
     """
+    for database in databases:
+        database.hurry()
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         try:

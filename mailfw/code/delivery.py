@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from email import policy
 from email.message import EmailMessage
@@ -39,7 +38,6 @@ TIMEOUT = 60.0
 
 FAILED = "4.3.0"
 LOOP = "5.4.6"
-_TOLD = 1000
 
 _log = Logger("mailfw.code")
 _LARGEST_HEADER = 1 << 20
@@ -81,7 +79,6 @@ class Functions:
         self.surroundings = surroundings
         self.calls: set[Deferred[Any]] = set()
         self._routes: dict[str, FunctionRoute] = {}
-        self._told: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def find(self, address: Address) -> FunctionRoute | None:
         """The route of the function that the address belongs to."""
@@ -106,13 +103,9 @@ class Functions:
     def tell(self, route: Route, message: Message, line: str) -> None:
         """Log that a function raised, being in its `except`: with the traceback once for a message, however often that is
         tried."""
-        key = (message.id, line)
-        if key in self._told:
+        if not self.runner.isNews(message, line):
             self.note(route, message, line)
             return
-        self._told[key] = None
-        if len(self._told) > _TOLD:
-            self._told.popitem(last=False)
         text = "function {function} failed with mail to {recipient}: {line}"
         _log.failure(text, function=route.name, recipient=message.recipient, line=line)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -14,6 +15,8 @@ from mailfw.message.view import Message
 from mailfw.net.watchdog import Watchdog
 
 T = TypeVar("T")
+
+_TOLD = 1000
 
 
 class Failed(Exception):
@@ -36,6 +39,17 @@ class Runner:
         self._threads = Threads(reactor)
         self._watchdog = watchdog
         self._atWork: dict[tuple[str, str], int] = {}  # plain functions, by name and message: some were given up, and work on
+        self._told: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def isNews(self, message: Message, line: str) -> bool:
+        """Whether this was not said of a message yet; from now on it was, whatever is reloaded meanwhile."""
+        key = (message.id, line)
+        if key in self._told:
+            return False
+        self._told[key] = None
+        if len(self._told) > _TOLD:
+            self._told.popitem(last=False)
+        return True
 
     async def call(self, match: Match, message: Message, seconds: float, calls: set[Deferred[Any]]) -> Any:
         """What the function returns, or whatever it raises.

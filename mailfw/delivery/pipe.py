@@ -2,8 +2,8 @@
 
 No shell is involved: the words are divided once, when the route is opened, and what a stranger wrote is put into a word that is
 there, never divided again: `${recipient}`, `${user}`, `${domain}`, `${sender}`. An address that begins with a dash is refused, so
-that none can be an option. The exit status says what became of it, as sysexits.h has it; a program that takes too long is killed,
-and what it prints is read up to a bound.
+that none can be an option. The exit status says what became of it, as sysexits.h has it; a program that takes too long is killed
+with all that it has started, and what it prints is read up to a bound.
 
 The program gets the message with Return-Path and Delivered-To before it, and lines ended by LF, as programs expect that.
 """
@@ -13,7 +13,10 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
+import signal
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -33,6 +36,9 @@ DEADLINE = 300.0
 
 OUTPUT = 4096
 """Octets of what it prints that are kept."""
+
+_APART = shutil.which("setsid", path=os.defpath)
+"""Begins a program as the head of a process group of its own; None: there is no such thing, and its children are left alone."""
 
 _TEMPORARY = {71: "4.3.0", 72: "4.3.0", 73: "4.3.0", 74: "4.3.0", 75: "4.3.0", 126: "4.3.5", 127: "4.3.5"}
 _PERMANENT = {
@@ -99,7 +105,8 @@ class _Pipe:
         }
         if any(value.startswith("-") or "\0" in value for value in values.values()):
             return Outcome(Fate.FAILED, Refusal("this address cannot be given to a program"), status="5.1.3")
-        words = [_PLACE.sub(lambda match: values[match[1]], word) for word in self._route.words]
+        apart = [_APART] if _APART is not None else []
+        words = apart + [_PLACE.sub(lambda match: values[match[1]], word) for word in self._route.words]
         header = b"Delivered-To: %b\r\n" % str(address).encode()
         program = _Program(message.withPrefix(returnPath(sender) + header), self._route)
         environment = {"PATH": os.defpath, **{name.upper(): value for name, value in values.items()}}
@@ -122,10 +129,12 @@ class _Program(ProcessProtocol):
         self._error: Exception | None = None
         self._timer: IDelayedCall | None = None
         self._transport: Any = None
+        self._group = 0
 
     def connectionMade(self) -> None:
         """Twisted's: it runs."""
         self._transport = self.transport
+        self._group = self._transport.pid if _APART is not None else 0
         self._timer = self._route.reactor.callLater(self._route.deadline, self._kill, None)
         self._transport.registerProducer(self, False)
 
@@ -153,11 +162,12 @@ class _Program(ProcessProtocol):
 
     def _kill(self, error: Exception | None) -> None:
         self._error = error or TimeoutError(f"the program took longer than {self._route.deadline:.0f} seconds")
-        try:
+        if self._group:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._group, signal.SIGKILL)
+        with suppress(ProcessExitedAlready):
             self._transport.signalProcess("KILL")
-        except ProcessExitedAlready:
-            pass
-        self._transport.loseConnection()  # or its own children keep what it printed open
+        self._transport.loseConnection()  # or what has left the group keeps its output open
 
     def processEnded(self, reason: Failure) -> None:
         """Twisted's: it has ended, and its output with it."""

@@ -70,8 +70,7 @@ class Files:
         with os.scandir(path) as found:
             entries = sorted(found, key=lambda entry: entry.name)
         names = {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
-        parts = names & {"cur", "new", "tmp"}  # some programs keep no empty directories
-        isMaildir = len(parts) > 1 and not any(os.path.lexists(os.path.join(path, part, INDEX)) for part in parts)
+        isMaildir = len(names & {"cur", "new", "tmp"}) > 1  # some programs keep no empty directories
         if isMaildir:
             yield from self._maildirs(path, levels, names)
         singles = []

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 HOST = "127.0.0.1"
 SERVICES = ("smtp", "submission", "submissions", "lmtp", "pop3", "pop3s", "imap", "imaps")
-PATIENCE = 20.0
+PATIENCE = 120.0
 """Seconds after which what was waited for will not come."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import fcntl
 import io
@@ -26,8 +27,11 @@ import mailfw
 from mailfw.app.cli import cli
 
 PROJECT = str(Path(mailfw.__file__).parent.parent)
-PATIENCE = 30.0
+PATIENCE = 120.0
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
+PATIENT = "from mailfw.app.shell import interpreter; interpreter.BLOCKED = 600.0; from twisted.scripts.twistd import run; run()"
+"""A twistd in whose console no statement is told to have held up everybody: on a busy machine any may have."""
+
 TWIST = (sys.executable, "-m", "twisted")
 
 
@@ -118,6 +122,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
         return running[-1]
 
     begin.worker = worker  # type: ignore[attr-defined]
+    begin.patient = (sys.executable, "-c", PATIENT, "-n", "--pidfile=")  # type: ignore[attr-defined]
     yield begin
     for server in running:
         server.stop(signal.SIGKILL)
@@ -167,6 +172,7 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         self.handle = master
         self.said = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # a character may come in two pieces
         self.process = subprocess.Popen(
             words,
             cwd=directory,
@@ -200,7 +206,7 @@ class Terminal:
             except OSError:
                 more = b""
             assert more, f"it ended: {self.said}"
-            self.said += more.decode()
+            self.said += self._decoder.decode(more)
 
     def waitForText(self, text: str) -> None:
         self.waitFor(lambda: text in self.said)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,21 @@ from mailfw.backup.manifest import Manifest
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 PROGRAM = (sys.executable, "-c", "from mailfw.app.cli import main; main()")
+HELD = """
+import sys, time
+from mailfw.app import backing
+
+class Held(backing.Pace):
+    \"\"\"Comes no further than the first database of the store, until it is stopped.\"\"\"
+
+    def __call__(self, path, octets):
+        super().__call__(path, octets)
+        while path.endswith("/mail/mail0.sqlite"):
+            time.sleep(0.01)
+            super().__call__(path, 0)
+
+backing.Pace = Held
+"""
 PROJECT = str(Path(mailfw.__file__).parent.parent)
 
 
@@ -36,9 +51,9 @@ def begin(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     environment = {**os.environ, "PYTHONPATH": paths}
     streams: dict[str, Any] = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
 
-    def begin(*words: str) -> subprocess.Popen[str]:
+    def begin(*words: str, program: Sequence[str] = PROGRAM) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [*PROGRAM, *words],
+            [*program, *words],
             cwd=tmp_path,
             env=environment,
             text=True,
@@ -55,7 +70,7 @@ def command(begin: Callable[..., subprocess.Popen[str]]) -> Command:
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         process = begin(*words)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=1200)
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     return run
@@ -67,13 +82,13 @@ def message(number: int, size: int = 500) -> bytes:
 
 
 def deliver(server: Any, first: int, count: int, size: int = 500, to: str = "jsmith@localhost") -> None:
-    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as client:
+    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=120) as client:
         for number in range(first, first + count):
             client.sendmail("mbrain@localhost", [to], message(number, size))
 
 
 def login(server: Any, name: str = "jsmith") -> imaplib.IMAP4:
-    client = imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=30)
+    client = imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=120)
     client.login(name, "mailfw")
     return client
 
@@ -105,7 +120,7 @@ def test_whatWasAcknowledgedBeforeIsThere(start: Any, command: Command, tmp_path
     stop = threading.Event()
 
     def work(name: str) -> None:
-        with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as client:
+        with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=120) as client:
             number = 0
             while not stop.is_set():
                 client.sendmail("a@example.org", [f"{name}@localhost"], message(number, 300_000 if number % 10 == 0 else 500))
@@ -113,13 +128,19 @@ def test_whatWasAcknowledgedBeforeIsThere(start: Any, command: Command, tmp_path
                 number += 1
 
     workers = [threading.Thread(target=work, args=(name,)) for name in acknowledged]
+
+    def areAtWork() -> bool:
+        assert all(worker.is_alive() for worker in workers)
+        return True
+
     for worker in workers:
         worker.start()
     try:
-        while any(len(done) < 12 for done in acknowledged.values()):
+        while areAtWork() and any(len(found) < 12 for found in acknowledged.values()):
             stop.wait(0.01)
         done = command("backup", "set", "--json")
-        while any(not found or found[-1][0] < time.time() - 0.05 for found in acknowledged.values()):
+        then = {name: len(found) for name, found in acknowledged.items()}
+        while areAtWork() and any(len(found) == then[name] for name, found in acknowledged.items()):
             stop.wait(0.01)  # they went on
     finally:
         stop.set()
@@ -269,7 +290,7 @@ def resynchronised(client: imaplib.IMAP4, validity: str, modSeq: int) -> str:
 def test_queueAndAccountsComeBack(start: Any, command: Command, tmp_path: Path) -> None:
     server = start()
     server.waitFor("mailfw is up")
-    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as client:
+    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=120) as client:
         client.sendmail("mbrain@localhost", ["jsmith@localhost"], message(1, 400_000))
     queue = sqlite3.connect(tmp_path / "mailfw-data" / "queue.sqlite")
     with queue:
@@ -295,8 +316,10 @@ def test_queueAndAccountsComeBack(start: Any, command: Command, tmp_path: Path) 
         assert {"jsmith@localhost", "mbrain@localhost"} <= {user["name"] for user in known}
 
 
-def large(start: Any, count: int = 60, size: int = 200_000) -> Any:
-    server = start()
+def large(start: Any, count: int = 60, size: int = 200_000, isHeld: bool = False) -> Any:
+    """A server with so much mail; :param isHeld: whether its backups come to no end."""
+    twistd = HELD + "from twisted.scripts.twistd import run; run()"
+    server = start(tool=(sys.executable, "-c", twistd, "-n", "--pidfile=") if isHeld else ())
     server.waitFor("mailfw is up")
     deliver(server, 0, count, size)
     return server
@@ -306,19 +329,17 @@ def large(start: Any, count: int = 60, size: int = 200_000) -> Any:
 def test_killedInTheMiddleItLeavesNothingThatLooksWhole(
     start: Any, command: Command, begin: Any, tmp_path: Path, victim: str
 ) -> None:
-    server = large(start)
+    server = large(start, isHeld=True)
     if victim == "command":
         server.stop()
-    backup = begin("backup", "set")
+    backup = begin("backup", "set", program=(*PROGRAM[:2], HELD + PROGRAM[2]))
     partial = tmp_path / "set.partial" / "data"
-    deadline = time.monotonic() + 30
-    while not list(partial.glob("mail/*.sqlite")):
-        assert backup.poll() is None and time.monotonic() < deadline
+    waitUntilItIsHeld(backup, tmp_path)
     if victim == "command":
         backup.kill()
     else:
         server.stop(signal.SIGKILL)
-    _, said = backup.communicate(timeout=30)
+    _, said = backup.communicate(timeout=120)
     assert backup.returncode != 0
     if victim == "server":
         assert said.startswith("mailfw: ") and said.count("\n") == 1
@@ -331,23 +352,27 @@ def test_killedInTheMiddleItLeavesNothingThatLooksWhole(
     assert command("backup", "set", "--verify").stdout == "the backup is whole\n"
 
 
-def test_aServerThatIsStoppedStopsIt(start: Any, begin: Any, tmp_path: Path) -> None:
-    server = large(start)
-    backup = begin("backup", "set")
-    while not list((tmp_path / "set.partial").glob("data/mail/*.sqlite")):
+def waitUntilItIsHeld(backup: subprocess.Popen[str], directory: Path) -> None:
+    while not list((directory / "set.partial").glob("data/mail/mail0.sqlite")):
         assert backup.poll() is None
+        time.sleep(0.01)
+
+
+def test_aServerThatIsStoppedStopsIt(start: Any, begin: Any, tmp_path: Path) -> None:
+    server = large(start, isHeld=True)
+    backup = begin("backup", "set")
+    waitUntilItIsHeld(backup, tmp_path)
     assert server.stop() in (0, -signal.SIGTERM)
-    assert backup.communicate(timeout=30)[1].count("\n") == 1
+    assert backup.communicate(timeout=120)[1].count("\n") == 1
     assert not list(tmp_path.glob("set*"))
 
 
 def test_whoInterruptsTheCommandGetsNothing(start: Any, begin: Any, tmp_path: Path) -> None:
-    large(start)
+    large(start, isHeld=True)
     backup = begin("backup", "set")
-    while not list((tmp_path / "set.partial").glob("data/mail/*.sqlite")):
-        assert backup.poll() is None
+    waitUntilItIsHeld(backup, tmp_path)
     backup.send_signal(signal.SIGINT)
-    assert backup.communicate(timeout=30)[1] == "mailfw: the backup was stopped, and nothing is left of it\n"
+    assert backup.communicate(timeout=120)[1] == "mailfw: the backup was stopped, and nothing is left of it\n"
     assert backup.returncode == 1
     assert not list(tmp_path.glob("set*"))
 
@@ -382,7 +407,7 @@ def test_everyNightOneMoreAndTheOldestGoes(start: Any, command: Command, tmp_pat
     made = []
     for _ in range(3):
         words = [f"{PROJECT}/etc/mailfw-backup", "sets", "2"]
-        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1200, check=False)
         assert done.returncode == 0, done.stderr
         assert done.stdout.endswith("the backup is whole\n")
         made.append(max(path.name for path in (tmp_path / "sets").glob("20*")))

@@ -23,7 +23,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def canLogIn(port: int, user: str, password: str) -> bool:
-    with imaplib.IMAP4("127.0.0.1", port, timeout=30) as client:
+    with imaplib.IMAP4("127.0.0.1", port, timeout=120) as client:
         try:
             return bool(client.login(user, password)[0] == "OK")
         except imaplib.IMAP4.error:
@@ -117,7 +117,7 @@ def test_whatIsChangedWhileTheServerRunsHoldsAtOnce(server: Any, command: Comman
     command("user", "passwd", "anna@localhost", "--password-stdin", given="neu\n")
     assert canLogIn(port, "anna", "neu")
     assert not canLogIn(port, "anna", "geheim")
-    client = imaplib.IMAP4("127.0.0.1", port, timeout=30)
+    client = imaplib.IMAP4("127.0.0.1", port, timeout=120)
     client.login("anna", "neu")
     command("user", "suspend", "anna")
     assert client.readline().startswith(b"* BYE")

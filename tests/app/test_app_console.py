@@ -29,15 +29,15 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., subpro
 
     def give(*statements: str) -> subprocess.CompletedProcess[str]:
         given = "".join(f"{statement}\n" for statement in statements)
-        return subprocess.run(CONSOLE, cwd=tmp_path, input=given, capture_output=True, text=True, timeout=60)
+        return subprocess.run(CONSOLE, cwd=tmp_path, input=given, capture_output=True, text=True, timeout=300)
 
     return give
 
 
 def test_aPipeIsAnsweredWithoutAPasswordOrAnyKey(
-    start: Callable[..., Any], ask: Callable[..., Any], tmp_path: Path
+    start: Any, ask: Callable[..., Any], tmp_path: Path
 ) -> None:
-    server = start(services=("imap",))
+    server = start(services=("imap",), tool=start.patient)
     server.waitFor("mailfw is up")
     done = ask("sessions()", "len('x' * 200000)", "print('x' * 300000)")
     assert done.stdout == f"nobody is connected\n200000\n{'x' * 300000}\n"
@@ -54,10 +54,10 @@ def test_aPipeIsAnsweredWithoutAPasswordOrAnyKey(
     assert not door.exists()
 
 
-def test_theDoorIsFoundHoweverLongItsPathIs(start: Callable[..., Any], ask: Callable[..., Any], tmp_path: Path) -> None:
+def test_theDoorIsFoundHoweverLongItsPathIs(start: Any, ask: Callable[..., Any], tmp_path: Path) -> None:
     """A socket's address may have 108 octets."""
     data = tmp_path / ("x" * 110)
-    server = start("--data", str(data), services=("imap",))
+    server = start("--data", str(data), services=("imap",), tool=start.patient)
     server.waitFor("mailfw is up")
     (tmp_path / "mailfw-data").symlink_to(data)
     assert ask("1 + 1").stdout == "2\n"
@@ -72,8 +72,8 @@ def test_whoCannotComeInIsToldWhy(ask: Callable[..., Any], tmp_path: Path) -> No
     assert done.stderr == "mailfw: no server runs with this data directory: the console is a prompt inside a running one\n"
 
 
-def test_aTerminalIsRawAndItsSizeIsTold(start: Callable[..., Any], terminal: Callable[..., Any]) -> None:
-    server = start(services=("manhole",))
+def test_aTerminalIsRawAndItsSizeIsTold(start: Any, terminal: Callable[..., Any]) -> None:
+    server = start(services=("manhole",), tool=start.patient)
     server.waitFor("mailfw is up")
     screen = terminal(*CONSOLE, columns=60, term="xterm")
     assert screen.ask("['x' * 20] * 2") == ["['xxxxxxxxxxxxxxxxxxxx', 'xxxxxxxxxxxxxxxxxxxx']"]
@@ -89,7 +89,7 @@ def test_aTerminalIsRawAndItsSizeIsTold(start: Callable[..., Any], terminal: Cal
     assert screen.end() == 0
 
 
-def test_enterTildeDotLeaves(start: Callable[..., Any], terminal: Callable[..., Any]) -> None:
+def test_enterTildeDotLeaves(start: Any, terminal: Callable[..., Any]) -> None:
     server = start(services=("manhole",))
     server.waitFor("mailfw is up")
     screen = terminal(*CONSOLE)
@@ -99,10 +99,10 @@ def test_enterTildeDotLeaves(start: Callable[..., Any], terminal: Callable[..., 
     assert "left without a word" in screen.said
 
 
-def test_aServiceIsStoppedAndStartedAndItsSessionsStay(start: Callable[..., Any], ask: Callable[..., Any]) -> None:
+def test_aServiceIsStoppedAndStartedAndItsSessionsStay(start: Any, ask: Callable[..., Any]) -> None:
     server = start(services=("manhole", "imap", "imaps", "pop3", "smtp"))
     server.waitFor("mailfw is up")
-    with imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=30) as session:
+    with imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=120) as session:
         session.login("jsmith", "mailfw")
         done = ask(*(f'services["{name}"].stop()' for name in ("imap", "imaps", "pop3", "smtp")), "services")
         assert done.stdout.count("stopped") == 8
@@ -119,9 +119,9 @@ def test_aServiceIsStoppedAndStartedAndItsSessionsStay(start: Callable[..., Any]
             assert client.recv(1000) == b""
         done = ask(*(f'services["{name}"].start()' for name in ("imap", "smtp")))
         assert "stopped" not in done.stdout
-        with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as smtp:
+        with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=120) as smtp:
             assert smtp.noop()[0] == 250
-        with imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=30) as other:
+        with imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=120) as other:
             other.login("jsmith", "mailfw")
     server.waitFor("<listener imap .*> is stopped")
 

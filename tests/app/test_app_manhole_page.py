@@ -38,6 +38,16 @@ def alike(line: str) -> str:
     return line.strip()
 
 
+def told(lines: list[str]) -> list[str]:
+    """Lines that can be compared: on a busy machine any statement may have held up the server, but one must have."""
+    held, asked, found = "(that held up the server", "", []
+    for line in map(alike, lines):
+        asked = line if line.startswith(">>> ") else asked
+        if not line.startswith(held) or "sleep" in asked:
+            found.append(line)
+    return found
+
+
 def walk() -> list[str]:
     """The lines of the page's transcripts."""
     blocks = re.findall(r"^```pycon\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
@@ -47,7 +57,7 @@ def walk() -> list[str]:
 @contextlib.contextmanager
 def reading(port: int) -> Iterator[None]:
     """jsmith reads his mail over IMAP."""
-    with imaplib.IMAP4("127.0.0.1", port, timeout=30) as client:
+    with imaplib.IMAP4("127.0.0.1", port, timeout=120) as client:
         client.login("jsmith", "mailfw")
         client.select("INBOX")
         yield
@@ -55,7 +65,7 @@ def reading(port: int) -> Iterator[None]:
 
 def fetch(port: int) -> None:
     """jsmith's other program looks for new mail over POP3."""
-    client = poplib.POP3("127.0.0.1", port, timeout=30)
+    client = poplib.POP3("127.0.0.1", port, timeout=120)
     client.user("jsmith")
     client.pass_("mailfw")
     client.stat()
@@ -97,15 +107,15 @@ def test_theWalkShowsWhatThePageSays(kind: str, start: Callable[..., Any], termi
         pytest.skip("needs OpenSSH's client")
     server = start(services=("smtp", "submission", "pop3", "imap", "manhole"))
     server.waitFor("Log in as")
-    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as smtp:
+    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=120) as smtp:
         smtp.sendmail("mbrain@localhost", ["jsmith@localhost"], MESSAGE)
-    with smtplib.SMTP("127.0.0.1", server.port("submission"), timeout=30) as smtp:
+    with smtplib.SMTP("127.0.0.1", server.port("submission"), timeout=120) as smtp:
         smtp.login("mbrain", "mailfw")
         smtp.sendmail("mbrain@localhost", ["jane@example.com"], MESSAGE)
     with reading(server.port("imap")):
         screen = terminal(*client(kind, server.port("manhole"), tmp_path))
         shown = play(screen, server.port("pop3"))
-    assert [alike(line) for line in shown] == [alike(line) for line in walk()]
+    assert told(shown) == told(walk())
     screen.type("\x04")
     assert screen.end() == 0
     server.waitFor(r"typed: inbox\[1\]\.structure")
@@ -115,7 +125,7 @@ def test_theWalkShowsWhatThePageSays(kind: str, start: Callable[..., Any], termi
 def test_everyExampleOfTheLessonsWorks(start: Callable[..., Any], terminal: Callable[..., Any], tmp_path: Path) -> None:
     server = start(services=("smtp", "submission", "imap"))
     server.waitFor("Log in as")
-    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as smtp:
+    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=120) as smtp:
         for _ in range(5):
             smtp.sendmail("mbrain@localhost", ["jsmith@localhost"], MESSAGE)
     examples = [line[4:] for lesson in LESSONS.values() for line in lesson.split("\n") if line.startswith(">>> ")]

@@ -6,6 +6,7 @@ import imaplib
 import json
 import mailbox
 import os
+import re
 import sqlite3
 import subprocess
 from collections.abc import Callable
@@ -57,6 +58,11 @@ def summary(done: subprocess.CompletedProcess[str]) -> dict[str, tuple[int, int]
     }
 
 
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """What is wrong; how far it came before is told only where it takes a while."""
+    return re.sub(r"^(copying|importing|exporting) .*\n", "", done.stderr, flags=re.MULTILINE)
+
+
 def test_mailIsCopiedOnce(system: None, command: Command, tmp_path: Path) -> None:
     maildir(tmp_path / "old")
     words = ("store", "copy", f"maildir:{tmp_path}/old", "sqlite:mail", "--json")
@@ -75,7 +81,7 @@ def test_theRunningServersOwnMailGoesOutAndComesIn(start: Any, command: Command,
     maildir(tmp_path / "old")
     done = command("store", "copy", f"maildir:{tmp_path}/old", "sqlite:mail", "--account", "jsmith=mbrain")
     assert "jsmith@localhost → mbrain@localhost" in done.stdout
-    with imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=30) as client:
+    with imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=120) as client:
         client.login("mbrain", "mailfw")
         client.select("INBOX")
         assert client.response("UIDVALIDITY")[1] == [b"1400000000"]
@@ -98,7 +104,7 @@ def test_whatCannotBeCopiedIsSaidInOneLine(system: None, command: Command, tmp_p
         ((f"maildir:{tmp_path}/empty", "sqlite:mail", "--account", "x"), f"maildir:{tmp_path}/empty has no account x@localhost"),
     ):
         done = command("store", "copy", *words)
-        assert (done.stderr, done.returncode) == (f"mailfw: {said}\n", 1)
+        assert (complaint(done), done.returncode) == (f"mailfw: {said}\n", 1)
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -245,7 +251,7 @@ def test_mailComesFromFilesOnce(system: None, command: Command, tmp_path: Path) 
         (("nobody", "mbox"), "there is no account nobody@localhost: add it with mailfw user add nobody@localhost"),
     ):
         done = command("store", "import", *words)
-        assert (done.stderr, done.returncode) == (f"mailfw: {said}\n", 1)
+        assert (complaint(done), done.returncode) == (f"mailfw: {said}\n", 1)
 
 
 def test_mailGoesIntoFilesAndBack(system: None, command: Command, tmp_path: Path) -> None:
@@ -259,14 +265,14 @@ def test_mailGoesIntoFilesAndBack(system: None, command: Command, tmp_path: Path
     done = command("store", "import", "mbrain", "out")
     assert done.stdout.splitlines()[1].split()[-5:] == ["1", "3", "0", "96", "B"]
     done = command("store", "export", "jsmith", "out")
-    assert done.stderr == f"mailfw: {tmp_path}/out cannot be written: something is there already\n"
+    assert complaint(done) == f"mailfw: {tmp_path}/out cannot be written: something is there already\n"
 
 
 def test_mailComesFromAnotherServer(start: Any, command: Command, tmp_path: Path) -> None:
     server = start()
     server.waitFor("mailfw is up")
     port = server.port("imap")
-    with imaplib.IMAP4("127.0.0.1", port, timeout=30) as client:
+    with imaplib.IMAP4("127.0.0.1", port, timeout=120) as client:
         client.login("jsmith", "mailfw")
         client.append("INBOX", "(\\Flagged)", '"01-Jan-2020 12:00:00 +0000"', b"Subject: new\r\n\r\nHello\r\n")
         client.append("Sent", None, None, b"Subject: sent\r\n\r\nHello\r\n")
@@ -276,7 +282,7 @@ def test_mailComesFromAnotherServer(start: Any, command: Command, tmp_path: Path
     assert "cannot prove who it is" in refused.stderr and refused.returncode == 1
     for expected in ((2, 0), (0, 2)):
         assert summary(command(*words, "--insecure", "--json")) == {f"imap://jsmith@127.0.0.1:{port}/": expected}
-    with imaplib.IMAP4("127.0.0.1", port, timeout=30) as client:
+    with imaplib.IMAP4("127.0.0.1", port, timeout=120) as client:
         client.login("mbrain", "mailfw")
         client.select("INBOX")
         [text] = client.fetch("1", "(FLAGS INTERNALDATE)")[1]

@@ -20,7 +20,7 @@ import pytest
 from mailfw.testing.resolver import NameServer
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-PATIENCE = 20.0
+PATIENCE = 120.0
 HELLO = b"From: mbrain@localhost\r\nSubject: Hello\r\n\r\nHello!\r\n"
 
 
@@ -112,7 +112,7 @@ def test_aStoreThatIsDownIsWaitedFor(near: Any, command: Command, tmp_path: Path
     incoming.with_name("tmp-away").rename(incoming)
     assert command("--config", "mailfw.toml", "queue", "retry", "--all").returncode == 0
     assert [message["Subject"] for message in inbox(server, "jsmith", 2)] == ["Hello", "later"]
-    assert queued(command) == []
+    untilOnly(command)
 
 
 def test_onlyOurOwnAndTheNetworksMaySendAnywhere(near: Any, far: Any, tmp_path: Path) -> None:
@@ -235,6 +235,14 @@ def queued(command: Command, *words: str) -> list[dict[str, Any]]:
     return found
 
 
+def untilOnly(command: Command, *recipients: str) -> None:
+    """Wait until nobody else is in the queue: what can be read already is taken out of it a moment later."""
+    end = time.monotonic() + PATIENCE
+    while (found := [entry["recipient"] for entry in queued(command)]) != list(recipients):
+        assert time.monotonic() < end, found
+        time.sleep(0.05)
+
+
 def test_developmentModeHoldsWhatWouldLeaveForPeopleToSee(held: Any, command: Command) -> None:
     shown = command("queue", "list").stdout
     assert [line.split()[0] for line in shown.splitlines()] == ["ID", "1", "1", "2"]
@@ -275,7 +283,7 @@ def test_theVerbsDoWhatTheySay(held: Any, command: Command) -> None:
     assert "not there" in str(report)
     assert "Final-Recipient: rfc822; a@example.com" in str(report)
     assert json.loads(command("queue", "cancel", "--domain", "example.com", "--json").stdout) == {"recipients": 1}
-    assert [entry["recipient"] for entry in queued(command)] == ["b@example.net"]
+    untilOnly(command, "b@example.net")
     assert command("queue", "release", "1").stdout == "1 recipient released\n"
     refused = command("queue", "cancel")
     assert (refused.returncode, "say which" in refused.stderr) == (2, True)

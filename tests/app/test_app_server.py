@@ -29,19 +29,19 @@ MESSAGE = b"From: mbrain@localhost\r\nTo: jsmith@localhost\r\nSubject: Hello\r\n
 
 
 def send(port: int, recipient: str = "jsmith@localhost") -> None:
-    with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
+    with smtplib.SMTP("127.0.0.1", port, timeout=120) as client:
         client.sendmail("mbrain@localhost", [recipient], MESSAGE)
 
 
 def count(port: int, password: str = "mailfw", user: str = "jsmith@localhost") -> int:
-    with imaplib.IMAP4("127.0.0.1", port, timeout=30) as client:
+    with imaplib.IMAP4("127.0.0.1", port, timeout=120) as client:
         client.login(user, password)
         return int(client.select("INBOX")[1][0] or b"0")
 
 
 def waitForText(path: Path, text: str) -> None:
     """Until another process has written it."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not (path.exists() and text in path.read_text()):
         assert time.monotonic() < deadline, f"no {text!r} in {path}"
         time.sleep(0.01)
@@ -52,13 +52,13 @@ def test_developmentModeServesMailAtOnceAndStopsGracefully(start: Any, tmp_path:
     server.waitFor('Log in as mbrain@localhost or jsmith@localhost, password "mailfw"')
     send(server.port("smtp"))
     assert count(server.port("imap")) == 1
-    client = poplib.POP3("127.0.0.1", server.port("pop3"), timeout=30)
+    client = poplib.POP3("127.0.0.1", server.port("pop3"), timeout=120)
     client.user("jsmith@localhost")
     client.pass_("mailfw")
     assert b"Hello!" in client.retr(1)[1]
     client.quit()
     context = ssl.create_default_context(cafile=str(tmp_path / "mailfw-data" / "certificate.pem"))
-    with imaplib.IMAP4_SSL("localhost", server.port("imaps"), ssl_context=context, timeout=30) as secure:
+    with imaplib.IMAP4_SSL("localhost", server.port("imaps"), ssl_context=context, timeout=120) as secure:
         assert secure.login("mbrain@localhost", "mailfw")[0] == "OK"
     assert server.stop() == -signal.SIGTERM
     assert any(line.endswith("stopped") for line in server.lines)
@@ -67,10 +67,14 @@ def test_developmentModeServesMailAtOnceAndStopsGracefully(start: Any, tmp_path:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_aSecondSignalCutsSessionsOff(start: Any, number: int) -> None:
+def test_aSecondSignalCutsSessionsOff(start: Any, tmp_path: Path, number: int) -> None:
     """The first would wait for a message that is coming in, up to stop_timeout."""
-    server = start(services=("smtp",))
-    server.waitFor("mailfw is up")
+    (tmp_path / "users").write_text("mbrain@localhost:{PLAIN}mailfw\n")
+    (tmp_path / "mailfw.toml").write_text(
+        'hostname = "localhost"\ndomains = ["localhost"]\ndata = "mailfw-data"\n'
+        f'limits.stop_timeout = "1h"\nauth.sources = ["passwd:{tmp_path}/users"]\n'
+    )
+    server = start("--config", "mailfw.toml", services=("smtp",))
     with server.connect("smtp") as client, client.makefile("rb") as lines:
         for line in (b"", b"HELO test", b"MAIL FROM:<a@example.org>", b"RCPT TO:<mbrain@localhost>", b"DATA"):
             client.sendall(line and line + b"\r\n")
@@ -80,7 +84,7 @@ def test_aSecondSignalCutsSessionsOff(start: Any, number: int) -> None:
         server.process.send_signal(number)
         server.waitFor("stopping at once")
         server.process.send_signal(number)
-        assert server.process.wait(5) == -number
+        assert server.process.wait(60) == -number
     server.waitFor("stopped$")
     assert not any("Traceback" in line for line in server.lines)
 
@@ -90,7 +94,7 @@ def test_aFloodOfConnectionsLeavesDescriptorsForWork(start: Any) -> None:
     few = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (200, 300)); from twisted.scripts.twistd import run; run()"
     server = start(tool=(sys.executable, "-c", few, "-n", "--pidfile="))
     server.waitFor("mailfw is up")
-    first = imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=30)
+    first = imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=120)
     first.login("mbrain", "mailfw")
     with contextlib.ExitStack() as crowd:
         greetings = []
@@ -119,15 +123,15 @@ def test_aChangeOfTheClockChangesNoWait(start: Any, tmp_path: Path, change: str)
     server = start(tool=(sys.executable, "-c", CLOCK, "-n", "--pidfile="))
     server.waitFor("mailfw is up")
     with server.connect("imap") as silent:
-        silent.settimeout(0.5)
         assert silent.recv(1000).startswith(b"* OK")
-        client = imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=20)
+        client = imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=120)
         for _ in range(2):
             with pytest.raises(imaplib.IMAP4.error):
                 client.login("mbrain", "wrong")
         (tmp_path / change).touch()
         client.login("mbrain", "mailfw")
         client.logout()
+        silent.settimeout(0.5)
         with pytest.raises(TimeoutError):
             silent.recv(1000)
 
@@ -168,7 +172,7 @@ def test_aPortThatIsTakenIsOneClearLine(start: Any, tool: tuple[str, ...]) -> No
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         server = start(f"--listen=imap=tcp:{port}:interface=127.0.0.1", services=(), tool=tool)
-        assert server.process.wait(30) == 1
+        assert server.process.wait(120) == 1
         server.stop()
     assert server.lines == [
         f"mailfw: 127.0.0.1:{port} (imap) is taken: stop the program it belongs to, "
@@ -181,7 +185,7 @@ def test_dataThatAnotherServerHoldsIsOneClearLine(start: Any, tmp_path: Path, to
     first = start()
     first.waitFor("mailfw is up")
     second = start(tool=tool)
-    assert second.process.wait(30) == 1
+    assert second.process.wait(120) == 1
     second.stop()
     assert second.lines == [
         f"mailfw: data directory {tmp_path / 'mailfw-data'} is in use by another mailfw (pid {first.process.pid}): "
@@ -192,7 +196,7 @@ def test_dataThatAnotherServerHoldsIsOneClearLine(start: Any, tmp_path: Path, to
 def test_aDataDirectoryThatCannotBeMadeIsOneClearLine(start: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     server = start("--data", "file/data")
-    assert server.process.wait(30) == 1
+    assert server.process.wait(120) == 1
     server.stop()
     [line] = server.lines
     assert line.startswith(f"mailfw: data directory {tmp_path}/file/data cannot be made")
@@ -201,7 +205,7 @@ def test_aDataDirectoryThatCannotBeMadeIsOneClearLine(start: Any, tmp_path: Path
 
 def test_aStoreThatCannotBeOpenedIsOneClearLine(start: Any) -> None:
     server = start("--store", "sqlite:mail?shards=many")
-    assert server.process.wait(30) == 1
+    assert server.process.wait(120) == 1
     server.stop()
     assert server.lines[-1].startswith("mailfw: sqlite:mail?shards=many cannot be opened: ")
     assert not any("Traceback" in line for line in server.lines)
@@ -209,12 +213,12 @@ def test_aStoreThatCannotBeOpenedIsOneClearLine(start: Any) -> None:
 
 def test_aDaemonForksAndLogsAndStops(start: Any, tmp_path: Path) -> None:
     server = start(tool=(*TWISTD, "--pidfile=pid", "--logfile=log"))
-    assert server.process.wait(30) == 0
+    assert server.process.wait(120) == 0
     daemon = int((tmp_path / "pid").read_text())
     assert (tmp_path / "mailfw-data" / "lock").read_text() == f"{daemon}\n"
     descriptor = os.pidfd_open(daemon)
     os.kill(daemon, signal.SIGTERM)
-    assert select.select([descriptor], [], [], 30)[0]
+    assert select.select([descriptor], [], [], 120)[0]
     os.close(descriptor)
     assert "serves localhost" in (tmp_path / "log").read_text()
     assert (tmp_path / "log").read_text().count("stopped\n") == 1
@@ -244,7 +248,7 @@ def test_reloadKeepsConnectionsAndTheOldConfigurationOnAnyMistake(start: Any, tm
     good = 'hostname = "mail.example.org"\ndomains = ["example.org"]\ndata = "data"\n[limits]\nmessage_size = 1000\n'
     file.write_text(good)
     server = start("--config", str(file), services=("smtp",))
-    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as client:
+    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=120) as client:
         assert client.ehlo()[1].count(b"SIZE 1000") == 1
         file.write_text(good.replace("1000", "2000").replace("hostname", "hostnam"))
         server.process.send_signal(signal.SIGHUP)
@@ -255,14 +259,14 @@ def test_reloadKeepsConnectionsAndTheOldConfigurationOnAnyMistake(start: Any, tm
         server.process.send_signal(signal.SIGHUP)
         server.waitFor("only a restart makes these changes: data")
         assert client.noop()[0] == 250
-    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as client:
+    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=120) as client:
         assert b"SIZE 2000" in client.ehlo()[1]
 
 
 def test_configurationMistakesAreAllShownAndTheStatusIs1(start: Any, tmp_path: Path) -> None:
     (tmp_path / "mailfw.toml").write_text('hostname = 5\ndomain = ["example.org"]\n')
     server = start("--config", "mailfw.toml", services=())
-    assert server.process.wait(30) == 1
+    assert server.process.wait(120) == 1
     server.stop()
     name = tmp_path / "mailfw.toml"
     assert server.lines == [
@@ -284,13 +288,13 @@ def test_systemdSocketsAreTakenByName(start: Any, tmp_path: Path) -> None:
         tool = (sys.executable, "-c", wrapper, descriptor, *TWISTD[1:], "-n", "--pidfile=")
         server = start("--listen=imap=systemd:domain=INET:name=imap", services=(), tool=tool, pass_fds=(listening.fileno(),))
         server.waitFor(rf"serves localhost: imap 127\.0\.0\.1:{port}")
-        with imaplib.IMAP4("127.0.0.1", port, timeout=30) as client:
+        with imaplib.IMAP4("127.0.0.1", port, timeout=120) as client:
             assert client.noop()[0] == "OK"
 
 
 def test_aSocketThatSystemdDoesNotPassIsOneClearLine(start: Any) -> None:
     server = start("--listen=imap=systemd:domain=INET:name=imap", services=())
-    assert server.process.wait(30) == 1
+    assert server.process.wait(120) == 1
     server.stop()
     assert server.lines[-1] == (
         "mailfw: imap cannot listen on systemd:domain=INET:name=imap: "
@@ -345,7 +349,7 @@ def test_everyStoreServesAndAForeignOneThatIsMisshapenIsNamed(start: Any, tmp_pa
     first = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
     tool = (sys.executable, "-c", first + TWISTD[2], "-n", "--pidfile=")
     server = start("--store", "hollow:mail", tool=tool)
-    assert server.process.wait(30) == 1
+    assert server.process.wait(120) == 1
     server.stop()
     said = server.lines[-1]
     assert said.startswith("mailfw: hollow:mail cannot be opened: Hollow breaks ISimpleStore: ")
@@ -372,18 +376,18 @@ def test_proxiesAreBelievedWhereTheConfigurationSaysSo(start: Any, tmp_path: Pat
     )
     server = start("--config", str(config), services=())
     header = b"PROXY TCP4 192.0.2.7 127.0.0.1 40000 25\r\n"
-    with socket.create_connection(("127.0.0.1", server.port("smtp")), 30) as client:
+    with socket.create_connection(("127.0.0.1", server.port("smtp")), 120) as client:
         client.sendall(header)
         assert client.recv(1000).startswith(b"220 ")
         client.sendall(b"XCLIENT ADDR=198.51.100.9\r\n")
         assert client.recv(1000).startswith(b"220 ")
-    with socket.create_connection(("127.0.0.1", server.port("submissions")), 30) as client:
+    with socket.create_connection(("127.0.0.1", server.port("submissions")), 120) as client:
         client.sendall(header)
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with context.wrap_socket(client) as secure:
             assert secure.recv(1000).startswith(b"220 ")
-    with socket.create_connection(("127.0.0.1", server.port("smtp")), 30) as client:
+    with socket.create_connection(("127.0.0.1", server.port("smtp")), 120) as client:
         client.sendall(b"EHLO x\r\n")
         with contextlib.suppress(ConnectionResetError):
             assert client.recv(1000) == b""
@@ -408,7 +412,7 @@ def test_hooksAreAskedAndReloaded(start: Any, tmp_path: Path) -> None:
     server = start("--config", str(config), services=("smtp",))
 
     def answer() -> tuple[int, bytes]:
-        with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as client:
+        with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=120) as client:
             client.helo("x")
             client.mail("a@example.org")
             return client.rcpt("mbrain@localhost")

@@ -33,7 +33,7 @@ def prompt(port: int, statements: str, *options: str, **environment: str) -> sub
     """Feed statements to the prompt; the output without its colours."""
     command = words(port, *options, mode="no" if environment else "yes")
     everything = {**os.environ, **environment}
-    return subprocess.run(command, input=statements, capture_output=True, text=True, timeout=30, env=everything)
+    return subprocess.run(command, input=statements, capture_output=True, text=True, timeout=300, env=everything)
 
 
 def readUntil(process: subprocess.Popen[bytes], *texts: bytes) -> None:
@@ -41,7 +41,7 @@ def readUntil(process: subprocess.Popen[bytes], *texts: bytes) -> None:
     assert process.stdout is not None
     said = b""
     while not all(text in said for text in texts):
-        assert select.select([process.stdout], [], [], 30)[0], said
+        assert select.select([process.stdout], [], [], 120)[0], said
         more = os.read(process.stdout.fileno(), 4096)
         assert more, said
         said += more
@@ -82,7 +82,7 @@ def test_aCommandLineIsRunAndItsFailureIsTheStatus(start: Callable[..., Any], tm
     (tmp_path / "mailfw-data" / "manhole_authorized_keys").write_text(key.with_suffix(".pub").read_text())
     for statement, status, said in (("1 + 1", 0, "2\n"), ("1 / 0", 1, "division by zero"), ("exit(3)", 3, ""), ("x = (", 1, "")):
         command = [*words(server.port("manhole"), "-i", str(key)), statement]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
         assert (done.returncode, said in done.stdout) == (status, True), done
     assert not [line for line in server.lines if " error " in line]
 
@@ -148,7 +148,7 @@ def test_theQueueIsSteeredFromThePrompt(
     server = start(services=("manhole", "submission"))
     server.waitFor("Log in as")
     (tmp_path / "mailfw-data" / "manhole_authorized_keys").write_text(key.with_suffix(".pub").read_text())
-    with smtplib.SMTP("127.0.0.1", server.port("submission"), timeout=30) as smtp:
+    with smtplib.SMTP("127.0.0.1", server.port("submission"), timeout=120) as smtp:
         smtp.login("mbrain", "mailfw")
         smtp.sendmail("mbrain@localhost", ["a@example.com", "b@example.net"], b"Subject: x\r\n\r\nhello\r\n")
     with subprocess.Popen(words(server.port("manhole"), "-i", str(key)), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as ssh:

@@ -17,7 +17,7 @@ from mailfw.app.cli import cli
 from mailfw.app.kit import KINDS
 
 PROJECT = Path(mailfw.__file__).parent.parent
-PATIENCE = 120
+PATIENCE = 600
 PIP = ("-m", "pip", "--disable-pip-version-check", "-q")
 OFFLINE = ("--no-deps", "--no-index")
 
@@ -55,14 +55,14 @@ options = ("--config", str(data.parent / "mailfw.toml"))
 server = ServerProcess(data, "my-storage:mail.sqlite", services, options, ready="serves")
 try:
     server.start()
-    with socket.create_connection(("127.0.0.1", server.ports["my-service"]), 20) as client, client.makefile("rb") as lines:
+    with socket.create_connection(("127.0.0.1", server.ports["my-service"]), 120) as client, client.makefile("rb") as lines:
         said["service"] = lines.readline().decode()
-    with smtplib.SMTP("127.0.0.1", server.ports["submission"], timeout=20) as smtp:
+    with smtplib.SMTP("127.0.0.1", server.ports["submission"], timeout=120) as smtp:
         smtp.login("anna", "geheim")
         to = ["anna@localhost", "fax@faxes.example.org"]
         said["refused"] = smtp.sendmail("anna@localhost", to, "Subject: by all five\r\n\r\nhello\r\n")
         said["hook"] = smtp.mail("anna@spam.example")[0]
-    with imaplib.IMAP4("127.0.0.1", server.ports["imap"], timeout=20) as imap:
+    with imaplib.IMAP4("127.0.0.1", server.ports["imap"], timeout=120) as imap:
         imap.login("anna", "geheim")
         imap.select()
         said["storage"] = imap.fetch("1", "BODY[]")[1][0][1].decode()

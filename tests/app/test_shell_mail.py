@@ -6,7 +6,6 @@ import imaplib
 import smtplib
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,19 +41,19 @@ def test_rangesAreIMAPs(count: int, first: int, last: int) -> None:
 
 @pytest.mark.parametrize("store", ["sqlite:mail", "maildir:mail"])
 def test_mailIsLookedAtAndNothingIsChangedOrCanDoHarm(
-    store: str, start: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: str, start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent.parent))
-    server = start("--store", store, services=("smtp", "imap"))
+    server = start("--store", store, services=("smtp", "imap"), tool=start.patient)
     server.waitFor("Log in as")
-    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=30) as smtp:
+    with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=120) as smtp:
         smtp.sendmail("eve@example.org", ["jsmith@localhost"], HTML)
         smtp.sendmail("eve@example.org", ["jsmith@localhost"], b"Subject: second\r\n\r\ntwo\r\n")
 
     def ask(*statements: str) -> str:
         words = [sys.executable, "-c", "from mailfw.app.cli import main; main()", "console"]
         typed = "".join(f"{statement}\n" for statement in statements)
-        return subprocess.run(words, cwd=tmp_path, input=typed, capture_output=True, text=True, timeout=60).stdout
+        return subprocess.run(words, cwd=tmp_path, input=typed, capture_output=True, text=True, timeout=300).stdout
 
     said = ask(
         'inbox = store.account("jsmith")["INBOX"]',
@@ -78,7 +77,7 @@ def test_mailIsLookedAtAndNothingIsChangedOrCanDoHarm(
         "Problem: there is no message with UID 9 in INBOX",
         "Problem: messages are numbered from 1, as in IMAP; [-1] is the last",
     ]
-    with imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=30) as client:
+    with imaplib.IMAP4("127.0.0.1", server.port("imap"), timeout=120) as client:
         client.login("jsmith", "mailfw")
         client.select("INBOX")
         assert client.recent()[1] == [b"2"]

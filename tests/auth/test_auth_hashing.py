@@ -115,8 +115,8 @@ async def test_worksInThreadsFewAtATime(monkeypatch):
 
     monkeypatch.setattr(hashes, "verify", verify)
     waiting = [Deferred.fromCoroutine(hasher.verify(STORED, str(number))) for number in range(6)]
-    assert inside.acquire(timeout=10)
-    assert inside.acquire(timeout=10)
+    assert inside.acquire(timeout=120)
+    assert inside.acquire(timeout=120)
     release.set()
     assert await gatherResults(waiting) == [True] * 6
     assert most[0] == 2

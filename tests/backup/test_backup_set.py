@@ -145,6 +145,22 @@ def test_anInstantIsNoInstantWhenSomethingIsWrittenMeanwhile(data: Path, monkeyp
         each.close()
 
 
+def test_whoeverHasADatabaseForItselfForAMomentIsWaitedFor(system: Path) -> None:
+    """As a program does that commits to a slow disk, without a write-ahead log."""
+    other = sqlite3.connect(system / "own.sqlite", isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE own (word)")
+    other.execute("BEGIN EXCLUSIVE")
+    other.execute("INSERT INTO own VALUES ('kept')")
+    done = threading.Timer(0.5, other.execute, ["COMMIT"])
+    done.start()
+    target, _ = make(system)
+    done.join()
+    other.close()
+    with sqlite3.connect(target / "data" / "own.sqlite") as copy:
+        assert copy.execute("SELECT word FROM own").fetchall() == [("kept",)]
+    copy.close()
+
+
 def test_aSystemThatNeverRestsIsLeftAlone(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(instants, "PATIENCE", 0.05)
     monkeypatch.setattr(instants.Pinned, "stand", lambda self: object())

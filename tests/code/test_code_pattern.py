@@ -112,6 +112,6 @@ def test_no_overlap():
 def test_time_is_in_proportion_to_the_length():
     """A backtracking matcher would need the age of the world."""
     part = Pattern.parse("{a:any}-{b:any}-{c:any}-{d:any}-{e:any}-{f:any}-{g:any}x@example.org").local
-    began = time.perf_counter()
+    began = time.process_time()
     assert match(part, "-" * 320) is None
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5

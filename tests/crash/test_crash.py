@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from mailfw.testing.process import HOST, PATIENCE, ServerProcess
+from mailfw.testing.process import HOST, PATIENCE, ServerProcess, waitFor
 
 STORES = ("sqlite:mail", "maildir:mail", "textfile:mail")
 CONNECTIONS = 20
@@ -70,6 +70,7 @@ def test_nothing_acknowledged_is_lost_by_a_kill(store, tmp_path, isProof):
             senders = [Sender(server.ports["smtp"], f"r{round_}c{n}") for n in range(CONNECTIONS)]
             for sender in senders:
                 sender.start()
+            waitFor(lambda those=senders: sum(len(each.acknowledged) for each in those) > 1, "mail to flow")
             threading.Event().wait(chance.uniform(0.1, 1.0))  # how long mail flows before the power fails is the experiment
             server.kill()
             for sender in senders:

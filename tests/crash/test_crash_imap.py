@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from mailfw.testing.process import HOST, PATIENCE, ServerProcess
+from mailfw.testing.process import HOST, PATIENCE, ServerProcess, waitFor
 
 STORES = ("sqlite:mail", "maildir:mail", "textfile:mail")
 BOXES = ("INBOX", "Work", "Old")
@@ -149,6 +149,7 @@ def test_work_of_several_clients_outlives_a_kill(store, tmp_path, isProof):
             workers = [Worker(server.ports["imap"], f"r{round_}c{n}", renames=n == 0) for n in range(CLIENTS)]
             for worker in workers:
                 worker.start()
+            waitFor(lambda those=workers: sum(one.done for one in those) > CLIENTS or any(one.failure for one in those), "work")
             threading.Event().wait(chance.uniform(0.3, 1.5))  # how much is done before the power fails is the experiment
             server.kill()
             for worker in workers:

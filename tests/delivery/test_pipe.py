@@ -1,5 +1,8 @@
 """Programs as recipients."""
 
+import os
+import select
+import signal
 import stat
 import sys
 import time
@@ -7,6 +10,8 @@ import time
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock, deferLater
 from zope.interface.verify import verifyObject
 
 from mailfw.delivery.pipe import DEADLINE, OUTPUT, PipeRoute, pipe
@@ -28,14 +33,25 @@ class Context:
         self.data = str(data)
 
 
+class Timed:
+    """A reactor with real processes, on which time passes when a test says so."""
+
+    def __init__(self):
+        self.clock = Clock()
+        self.callLater = self.clock.callLater
+
+    def __getattr__(self, name):
+        return getattr(reactor, name)
+
+
 @pytest.fixture
 def deliver(tmp_path):
     """Runs a Python program; `deliver(code, *recipients)`."""
 
-    async def run(code, *addresses, arguments=(), sender=SENDER, content=CONTENT, deadline=DEADLINE):
+    async def run(code, *addresses, arguments=(), sender=SENDER, content=CONTENT, deadline=DEADLINE, timed=reactor):
         path = tmp_path / "program.py"
         path.write_text(code)
-        route = PipeRoute([sys.executable, "-I", str(path), *arguments], reactor, str(tmp_path), deadline)
+        route = PipeRoute([sys.executable, "-I", str(path), *arguments], timed, str(tmp_path), deadline)
         delivery = route.begin(Envelope(sender))
         for address in addresses or (Address("jane", "far.example"),):
             await delivery.recipient(Recipient(address))
@@ -92,17 +108,34 @@ async def test_each_recipient_has_its_run(deliver):
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_program_that_takes_too_long_is_killed_with_what_it_started(deliver):
+async def test_a_program_that_takes_too_long_is_killed_with_what_it_started(deliver, tmp_path):
+    """The child keeps the output open, and a pipe, of which the end is read when it is dead."""
     code = """
-import subprocess, sys, time
-subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3)"])
+import os, subprocess, sys, time
+alive = os.open("alive", os.O_WRONLY)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], pass_fds=[alive])
+open("new", "w").write(str(child.pid))
+os.rename("new", "child")
 time.sleep(600)
 """
-    begin = time.monotonic()
-    (outcome,) = await deliver(code, deadline=0.7)
+    timed, child = Timed(), tmp_path / "child"
+    os.mkfifo(tmp_path / "alive")
+    alive = os.open(tmp_path / "alive", os.O_RDONLY | os.O_NONBLOCK)
+    delivering = Deferred.fromCoroutine(deliver(code, deadline=300, timed=timed))
+    while not child.exists():
+        assert not delivering.called
+        await deferLater(reactor, 0.01)
+    try:
+        timed.clock.advance(300)
+        (outcome,) = await delivering.addTimeout(60, reactor)
+        assert select.select([alive], [], [], 60)[0] and os.read(alive, 1) == b""
+    except BaseException:
+        os.kill(int(child.read_text()), signal.SIGKILL)
+        raise
+    finally:
+        os.close(alive)
     assert outcome.fate is Fate.DEFERRED
     assert "longer than" in outcome.remark
-    assert time.monotonic() - begin < 2.5
 
 
 @pytest_twisted.ensureDeferred

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = Path(__file__).with_name("crashing.py")
-PATIENCE = 60.0
+PATIENCE = 300.0
 IN_FLIGHT = 100
 
 
@@ -32,8 +32,11 @@ def test_nothing_that_was_queued_is_lost_by_a_kill(tmp_path, isProof):
     rounds = 200 if isProof else 3
     chance = random.Random(11)
     for number in range(rounds):
-        process = start(tmp_path, f"r{number}")
-        threading.Event().wait(chance.uniform(0.8, 2.0))  # how long mail flows before the power fails is the experiment
+        process, before = start(tmp_path, f"r{number}"), len(lines(tmp_path / "accepted"))
+        while len(lines(tmp_path / "accepted")) == before:
+            assert process.poll() is None, (tmp_path / "log").read_text()
+            threading.Event().wait(0.01)
+        threading.Event().wait(chance.uniform(0.0, 1.2))  # how long mail flows before the power fails is the experiment
         process.kill()
         process.wait()
     assert start(tmp_path, "last", "drain").wait(PATIENCE) == 0, (tmp_path / "log").read_text()

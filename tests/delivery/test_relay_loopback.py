@@ -20,6 +20,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import Certificate, PrivateCertificate, trustRootFromCertificates
+from twisted.internet.task import deferLater
+from twisted.internet.tcp import Connection
 from twisted.internet.threads import deferToThread
 
 from mailfw.delivery.bounce import Bouncer
@@ -66,7 +68,7 @@ async def listening(remote, listen=None):
         await port.stopListening()
 
 
-async def until(condition, seconds=20.0):
+async def until(condition, seconds=60.0):
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
         waiting = Deferred()
@@ -82,9 +84,8 @@ def answers(port):
 
 async def settled():
     """Whatever is closing, closes."""
-    waiting = Deferred()
-    reactor.callLater(0.05, waiting.callback, None)
-    await waiting
+    await until(lambda: not any(isinstance(each, Connection) for each in (*reactor.getReaders(), *reactor.getWriters())))
+    await deferLater(reactor, 0)  # an abortion is told one turn later
 
 
 async def bring(route, *addresses):

@@ -26,7 +26,7 @@ PLACEHOLDERS = {
     "version": r"\bmailfw \d+\.\d[\w.]*",
     "process": r"\bpid \d+",
     "job": r"^\[1\] \d+$",
-    "age": r"\b\d+ (?:s|min)\b",
+    "age": r"\b\d+(?:\.\d+)? (?:s|min)\b",
     "uptime": r"\bup \d+:\d\d:\d\d",
     "peer": r"(?<=127\.0\.0\.1:)\d{5}\b",
     "boundary": r"={10,}\d+==|_MIME_BOUNDARY_\d+_\d+|\breport-[0-9a-f]{32}",
@@ -43,8 +43,12 @@ class Mismatch(AssertionError):
 
 
 def alike(line: str) -> str:
-    """A line as it is compared: with names for what differs, without blanks at its end."""
-    return _ANY.sub(lambda match: f"<{_NAMES[int((match.lastgroup or 'p0')[1:])]}>", line).rstrip()
+    """A line as it is compared: with names for what differs, without blanks at its end.
+
+    Columns are two blanks apart, for one of them is wider when what differs is longer.
+    """
+    named = _ANY.sub(lambda match: f"<{_NAMES[int((match.lastgroup or 'p0')[1:])]}>", line)
+    return re.sub(r"(?<=\S) {3,}(?=\S)", "  ", named).rstrip()
 
 
 def fits(expected: str, actual: str) -> bool:

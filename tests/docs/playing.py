@@ -15,7 +15,7 @@ from staying import Staying
 from talking import PATIENCE, QUIET, Conversation, portOf
 from transcript import TALKERS, Kind, Line, lines
 
-SOON = 5.0
+SOON = 30.0
 """Seconds in which what a page looks at may still be on its way: a person would look again."""
 
 _STAYING = re.compile(r"twistd -n |.* &$", re.DOTALL)

@@ -6,7 +6,7 @@ import re
 import socket
 import ssl
 
-PATIENCE = 20.0
+PATIENCE = 120.0
 """Seconds after which what was waited for will not come."""
 
 QUIET = 0.4

@@ -95,8 +95,8 @@ def _execute(snippets: Sequence[Block], player: Player) -> None:
     shown = json.dumps([(block.place, "\n" * block.line + player.place.real(block.text)) for block in snippets])
     environment = player.place.environment | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'etc' / 'examples'}"}
     words = [sys.executable, "-c", _RUNNER]
-    place = player.place.where
-    done = subprocess.run(words, input=shown, env=environment, cwd=place, capture_output=True, text=True, timeout=60, check=False)
+    given = {"input": shown, "env": environment, "cwd": player.place.where}
+    done = subprocess.run(words, **given, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -118,7 +118,7 @@ def _runTests(files: Sequence[Block], player: Player) -> None:
             env=player.place.environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         passed = re.search(r"(\d+) passed", done.stdout)

@@ -43,6 +43,8 @@ def test_a_block_may_go_on_with_a_conversation() -> None:
 
 def test_what_differs_is_made_alike() -> None:
     assert alike("250 2.0.0 accepted as 6b049dde-2b83ec43b6a0 ") == "250 2.0.0 accepted as <id>"
+    assert alike("SIZE   AGE  NEXT") == alike("SIZE  AGE  NEXT"), "a column is wider when it took longer"
+    assert alike("4 databases, 1.25 s") == alike("4 databases, 0.5 s") == "4 databases, <age>"
     assert difference(["a", "..."], ["a"]) == difference(["a ... c"], ["a b c"]) == ""
     assert difference(["...", "z"], ["x", "y", "z"]) == ""
     assert difference(["a"], ["b"]) and difference(["a"], ["a", "b"]) and difference(["a ... c"], ["a b d"])

@@ -30,7 +30,7 @@ MODULE = "\n".join(block.text for block in BLOCKS if not block.fileName)
 [TEST] = [block.text for block in BLOCKS if block.fileName]
 SERVICES = {service.name: service for service in (smtp, submission, lmtp, pop3, pop3s, imap, imaps)}
 TALKS = [path for path in sorted((ROOT / "tests" / "conversations").glob("*.talk")) if path.name.startswith(("imap-", "pop3-"))]
-PATIENCE = 120
+PATIENCE = 600
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,7 @@ from mailfw.stages import (
 )
 from mailfw.values import Address, MessageSource, Recipient
 
+PATIENCE = 20.0
 ALL = 0x1FFFFF & ~0x800  # every step is known to us but SMFIP_RCPT_REJ
 
 
@@ -105,14 +106,19 @@ def make(tmp_path, call):
         pytest_twisted.blockon(port.stopListening())
 
 
+async def until(isSo, what):
+    """Let the reactor turn until something is so."""
+    end = reactor.seconds() + PATIENCE
+    while not isSo():
+        assert reactor.seconds() < end, what
+        await deferLater(reactor, 0.001)
+
+
 async def end(caller):
     """The client goes, and the milter notices."""
     await caller.leave()
-    for _ in range(100):
-        if all(not connection.transport.connected for connection in caller.server.connections):
-            return
-        await deferLater(reactor, 0.01)
-    raise AssertionError("a connection to the milter is still open")
+    connections = caller.server.connections
+    await until(lambda: not any(each.transport.connected for each in connections), "a connection to the milter is still open")
 
 
 def commands(caller):
@@ -261,8 +267,9 @@ async def test_messages_that_are_given_up(make):
 async def test_a_milter_that_goes_is_called_again_and_told_what_it_missed(make):
     caller = await make()
     await caller.hello()
+    (opened,) = caller.client.notes.values()
     caller.server.connections[0].transport.loseConnection()
-    await deferLater(reactor, 0.02)
+    await until(lambda: not opened.connection.isOpen, "nobody notices that the milter has gone")
     caller.server.told.clear()
     assert await caller.message() == Continue()
     assert commands(caller).replace("D", "") == "OCHMRTLLNBE"

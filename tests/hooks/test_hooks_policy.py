@@ -112,10 +112,8 @@ def make(call):
     for port, hook, service in made:
         pytest_twisted.blockon(port.stopListening())
         pytest_twisted.blockon(Deferred.fromCoroutine(hook.close()))
-        for _ in range(100):
-            if all(not connection.transport.connected for connection in service.connections):
-                break
-            pytest_twisted.blockon(deferLater(reactor, 0.01))
+        while any(connection.transport.connected for connection in service.connections):
+            pytest_twisted.blockon(deferLater(reactor, 0.001))
 
 
 @pytest_twisted.ensureDeferred

@@ -21,7 +21,7 @@ class Reactor:
         self.calls.put((function, arguments))
 
     def callNext(self):
-        function, arguments = self.calls.get(timeout=10)
+        function, arguments = self.calls.get(timeout=120)
         function(*arguments)
 
 

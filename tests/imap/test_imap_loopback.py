@@ -116,13 +116,13 @@ def useImaplib(client):
 @pytest_twisted.ensureDeferred
 async def test_imaplib(serve):
     port = serve(imap)
-    await deferToThread(lambda: useImaplib(imaplib.IMAP4("127.0.0.1", port, timeout=10)))
+    await deferToThread(lambda: useImaplib(imaplib.IMAP4("127.0.0.1", port, timeout=120)))
 
 
 @pytest_twisted.ensureDeferred
 async def test_imaplibUnderTLS(serve, trust):
     port = serve(imaps)
-    await deferToThread(lambda: useImaplib(imaplib.IMAP4_SSL("127.0.0.1", port, ssl_context=trust, timeout=10)))
+    await deferToThread(lambda: useImaplib(imaplib.IMAP4_SSL("127.0.0.1", port, ssl_context=trust, timeout=120)))
 
 
 @pytest_twisted.ensureDeferred
@@ -130,7 +130,7 @@ async def test_imaplibWithSTARTTLS(serve, trust):
     port = serve(imap)
 
     def session():
-        client = imaplib.IMAP4("127.0.0.1", port, timeout=10)
+        client = imaplib.IMAP4("127.0.0.1", port, timeout=120)
         assert client.starttls(trust)[0] == "OK"
         assert "STARTTLS" not in client.capabilities
         useImaplib(client)
@@ -187,7 +187,7 @@ class Compressing(imaplib.IMAP4_SSL):
 @pytest_twisted.ensureDeferred
 async def test_imaplibUnderCompressionAndTLS(serve, trust):
     port = serve(imaps)
-    await deferToThread(lambda: useImaplib(Compressing("127.0.0.1", port, ssl_context=trust, timeout=10)))
+    await deferToThread(lambda: useImaplib(Compressing("127.0.0.1", port, ssl_context=trust, timeout=120)))
 
 
 @pytest_twisted.ensureDeferred
@@ -197,7 +197,7 @@ async def test_a_large_message_under_compression(serve, trust, realWorld):
     port = serve(imaps)
 
     def session():
-        client = Compressing("127.0.0.1", port, ssl_context=trust, timeout=30)
+        client = Compressing("127.0.0.1", port, ssl_context=trust, timeout=120)
         client.login("jsmith", "mailfw")
         client.select()
         _, [(_, octets), _] = client.fetch("1", "(BODY.PEEK[TEXT])")
@@ -214,7 +214,7 @@ async def test_imapclient(serve):
     port = serve(imap)
 
     def session():
-        client = IMAPClient("127.0.0.1", port, ssl=False, timeout=10)
+        client = IMAPClient("127.0.0.1", port, ssl=False, timeout=120)
         client.plain_login("jsmith", "mailfw")
         assert client.id_({"name": "test"})[0][:2] == (b"name", b"mailfw")
         assert client.namespace().personal == (("", "/"),)
@@ -249,12 +249,12 @@ async def test_idle(serve, realWorld):
     heard = []
 
     def session():
-        client = IMAPClient("127.0.0.1", port, ssl=False, timeout=10)
+        client = IMAPClient("127.0.0.1", port, ssl=False, timeout=120)
         client.login("jsmith", "mailfw")
         client.select_folder("INBOX")
         client.idle()
         isIdling.set()
-        heard.extend(client.idle_check(timeout=10))
+        heard.extend(client.idle_check(timeout=120))
         hasHeard.set()
         client.idle_done()
         client.logout()
@@ -273,7 +273,7 @@ async def test_large_messages(serve, trust):
     message = b"Subject: large\r\n\r\n" + bytes(range(1, 256)) * 40_000
 
     def session():
-        client = imaplib.IMAP4_SSL("127.0.0.1", port, ssl_context=trust, timeout=30)
+        client = imaplib.IMAP4_SSL("127.0.0.1", port, ssl_context=trust, timeout=120)
         client.login("jsmith", "mailfw")
         with client.socket() as sock:
             sock.sendall(b"x APPEND INBOX {%d+}\r\n%b\r\n" % (len(message), message))

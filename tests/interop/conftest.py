@@ -162,7 +162,8 @@ def terminal(tmp_path):
     opened: list[Terminal] = []
 
     def start(*words: object, **environment: str) -> Terminal:
-        opened.append(Terminal(tmp_path / "tmux", [str(word) for word in words], environment))
+        # A socket of its own each: the server of one that has ended may still be there for a moment, and takes another with it.
+        opened.append(Terminal(tmp_path / f"tmux{len(opened)}", [str(word) for word in words], environment))
         return opened[-1]
 
     yield start
@@ -177,7 +178,8 @@ class Terminal:
         self._tmux = [locate("tmux"), "-S", str(socket), "-f", "/dev/null"]
         words = [locate(words[0]), *words[1:]]
         variables = [word for name, value in environment.items() for word in ("-e", f"{name}={value}")]
-        self._do("new-session", "-d", "-x", "100", "-y", "30", *variables, *words)
+        said = self._do("new-session", "-d", "-x", "100", "-y", "30", *variables, *words)
+        assert not said, said
 
     def shows(self, text: str) -> str:
         """The screen, once that is on it."""
@@ -221,12 +223,12 @@ class Configured(ServerProcess):
 
     def send(self, content: bytes, *recipients: str, sender: str = "a@example.org", hello: str = "client.example") -> object:
         """By smtplib; the recipients that were refused."""
-        with smtplib.SMTP(HOST, self.ports["smtp"], hello, timeout=30) as client:
+        with smtplib.SMTP(HOST, self.ports["smtp"], hello, timeout=120) as client:
             return client.sendmail(sender, list(recipients or ("jsmith@localhost",)), content)
 
     def read(self, user: str = "jsmith") -> list[bytes]:
         """All that is in an inbox."""
-        with imaplib.IMAP4(HOST, self.ports["imap"], timeout=30) as imap:
+        with imaplib.IMAP4(HOST, self.ports["imap"], timeout=120) as imap:
             imap.login(user, PASSWORD)
             if not int(imap.select("INBOX")[1][0] or b"0"):
                 return []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -57,8 +58,11 @@ def program(name: str, isOptional: bool = False) -> str:
 
 
 def freePort() -> int:
-    with contextlib.closing(socket.create_server((HOST, 0))) as chosen:
-        return int(chosen.getsockname()[1])
+    """One that nobody has, below those that the system gives to whoever connects: none of them takes it meanwhile."""
+    while True:
+        port = random.randrange(15000, 32000)
+        with contextlib.suppress(OSError), contextlib.closing(socket.create_server((HOST, port))):
+            return port
 
 
 def answers(port: int) -> bool:

@@ -120,7 +120,7 @@ def test_offlineimap(server, offlineimap, tmp_path, letter):
 @pytest.fixture
 def client(server):
     trust = ssl.create_default_context(cafile=str(server.certificate))
-    with imapclient.IMAPClient(HOST, server.ports["imaps"], ssl_context=trust, timeout=20) as client:
+    with imapclient.IMAPClient(HOST, server.ports["imaps"], ssl_context=trust, timeout=120) as client:
         client.login("jsmith", "mailfw")
         yield client
 
@@ -148,7 +148,7 @@ def test_imapclientHearsWhileItIdles(server, client, letter):
     client.idle()
     sender = threading.Thread(target=server.deliver, args=(letter("new"),))
     sender.start()
-    heard = client.idle_check(timeout=20)
+    heard = client.idle_check(timeout=120)
     sender.join()
     client.idle_done()
     assert (1, b"EXISTS") in heard

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 import os
 import pwd
+import random
 import shutil
 import socket
 import subprocess
@@ -41,11 +43,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL")
 
 
 def freePorts(count):
-    """Ports that nobody uses now: Dovecot cannot be asked for any."""
-    sockets = [socket.create_server((HOST, 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+    """Ports that nobody uses now, nor is given by the system to connect from: Dovecot cannot be asked for any."""
+    ports = []
+    for port in random.sample(range(15000, 32000), 1000):
+        with contextlib.suppress(OSError), contextlib.closing(socket.create_server((HOST, port))):
+            ports.append(port)
+        if len(ports) == count:
+            break
     return ports
 
 
@@ -108,7 +112,7 @@ class Dovecot:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(120)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +137,7 @@ def logIn(dovecot, waitFor):
 
     async def make(security=Security.NONE):
         port = dovecot.securePort if security is Security.TLS else dovecot.port
-        client = await connect(reactor, HOST, port, security, trustRoot=dovecot.trust, timeout=20)
+        client = await connect(reactor, HOST, port, security, trustRoot=dovecot.trust, timeout=120)
         clients.append(client)
         await client.logIn("jsmith", "mailfw", mayUsePlaintext=True)
         return client
@@ -181,13 +185,13 @@ async def test_aCertificateForNobody(dovecot, waitFor):
     waitFor(dovecot.isUp, "Dovecot")
     for security, port in ((Security.TLS, dovecot.securePort), (Security.STARTTLS, dovecot.port)):
         with pytest.raises(Exception, match=r"certificate|TLS"):
-            await connect(reactor, HOST, port, security, timeout=20)
+            await connect(reactor, HOST, port, security, timeout=120)
 
 
 @pytest_twisted.ensureDeferred
 async def test_aWrongPassword(dovecot, waitFor):
     waitFor(dovecot.isUp, "Dovecot")
-    client = await connect(reactor, HOST, dovecot.port, Security.NONE, timeout=20)
+    client = await connect(reactor, HOST, dovecot.port, Security.NONE, timeout=120)
     with pytest.raises(AuthenticationFailed):
         await client.logIn("jsmith", "wrong", mayUsePlaintext=True)
     await client.logOut()

@@ -78,7 +78,7 @@ def smuggle(server, swaks, data, end):
     """Send two messages as one, by hand and by swaks."""
     second = b"MAIL FROM:<evil@example.org>\r\nRCPT TO:<jsmith@localhost>\r\nDATA\r\nSubject: second\r\n\r\nx\r\n"
     data.write_bytes(b"Subject: first\r\n\r\nx" + end + second + b".\r\n")
-    with socket.create_connection((HOST, server.ports["smtp"]), 30) as client:
+    with socket.create_connection((HOST, server.ports["smtp"]), 120) as client:
         file = client.makefile("rb")
         file.readline()
         for line in (b"HELO x", b"MAIL FROM:<>", b"RCPT TO:<jsmith@localhost>", b"DATA"):
@@ -107,7 +107,7 @@ def test_swaksIsRefused(configured, swaks):
 
 def test_reportsOfSuccessAreWhatTheStandardLibraryReads(configured):
     server = configured("")
-    with smtplib.SMTP(HOST, server.ports["smtp"], "client.example", timeout=30) as client:
+    with smtplib.SMTP(HOST, server.ports["smtp"], "client.example", timeout=120) as client:
         client.ehlo()
         client.login("mbrain", "mailfw")
         assert client.mail("mbrain@localhost", ["RET=HDRS", "ENVID=QQ+2B31"])[0] == 250
@@ -127,7 +127,7 @@ def test_reportsOfSuccessAreWhatTheStandardLibraryReads(configured):
 def test_binaryAndPriorityAndTimes(configured):
     server = configured("", ("smtp", "submission", "imap"))
     content = b"MIME-Version: 1.0\r\nContent-Type: image/x\r\nContent-Transfer-Encoding: binary\r\n\r\n" + bytes(range(256))
-    with smtplib.SMTP(HOST, server.ports["smtp"], "client.example", timeout=30) as client:
+    with smtplib.SMTP(HOST, server.ports["smtp"], "client.example", timeout=120) as client:
         client.ehlo()
         client.mail("a@example.org", ["BODY=BINARYMIME", "MT-PRIORITY=5"])
         client.rcpt("jsmith@localhost")
@@ -135,7 +135,7 @@ def test_binaryAndPriorityAndTimes(configured):
         assert client.getreply()[1].startswith(b"2.3.6 0 is the new priority")
     (message,) = server.read()
     assert email.message_from_bytes(message).get_payload(decode=True) == bytes(range(256))
-    with smtplib.SMTP(HOST, server.ports["submission"], "client.example", timeout=30) as client:
+    with smtplib.SMTP(HOST, server.ports["submission"], "client.example", timeout=120) as client:
         client.ehlo()
         client.login("mbrain", "mailfw")
         assert client.mail("mbrain@localhost", ["HOLDFOR=2", "BY=60;R"])[0] == 250

@@ -68,7 +68,7 @@ def program(socket, *words):
         yield process
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(120)
         process.stderr.close()
 
 

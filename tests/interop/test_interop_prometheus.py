@@ -17,7 +17,7 @@ def test_promtoolFindsNothingWrongWithWhatIsExposed(run, tmp_path):
     server = ServerProcess(tmp_path / "data", services=("smtp", "imap", "metrics"))
     server.start()
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{server.ports['metrics']}/metrics", timeout=20) as answer:
+        with urllib.request.urlopen(f"http://{HOST}:{server.ports['metrics']}/metrics", timeout=120) as answer:
             exposed = answer.read()
     finally:
         server.stop()

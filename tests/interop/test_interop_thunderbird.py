@@ -187,7 +187,7 @@ class Thunderbird:
     def stop(self):
         try:
             self._marionette.ask("Marionette:Quit", flags=["eForceQuit"])
-            self.process.wait(20)
+            self.process.wait(120)
         finally:
             self._marionette.close()
             self.process.kill()

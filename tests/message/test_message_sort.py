@@ -316,7 +316,10 @@ def test_noMessageTakesLongToSort(header: bytes) -> None:
     wanted = sort.compile([SortKey(kind) for kind in Kind])
     wire = summarise(header + b"\r\n\r\n").envelope
     row = [{Column.ENVELOPE: wire}.get(column, 1) for column in wanted.columns]
-    started = time.process_time()
-    key = wanted.sortKey(row)
-    assert time.process_time() - started < 1.0
+    took = []
+    for _ in range(3):  # for the interpreter clears away what others have left at times
+        started = time.process_time()
+        key = wanted.sortKey(row)
+        took.append(time.process_time() - started)
+    assert min(took) < 1.0
     assert sum(len(value) for value in key if isinstance(value, str)) <= 1000 * len(Kind)

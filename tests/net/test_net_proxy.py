@@ -158,7 +158,7 @@ async def test_on_a_real_socket():
     address = ("127.0.0.1", port.getHost().port)
 
     def talk():
-        with socket.create_connection(address, 5) as proxy:
+        with socket.create_connection(address, 60) as proxy:
             proxy.sendall(V4)
             greeting = proxy.recv(100)
             hosts = [connection.peer.host for connection in world.context.sessions]

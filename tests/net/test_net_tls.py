@@ -45,7 +45,7 @@ from mailfw.values import Identity
 
 pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL")
 
-PATIENCE = 10
+PATIENCE = 60
 NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)
 SHA256 = hashes.SHA256()

@@ -86,14 +86,14 @@ def readAndDeleteAll(client):
 @pytest_twisted.ensureDeferred
 async def test_poplib(serve, inbox):
     port, stored = serve(pop3), list(inbox.messages.values())
-    assert await deferToThread(lambda: readAndDeleteAll(poplib.POP3("127.0.0.1", port, timeout=10))) == stored
+    assert await deferToThread(lambda: readAndDeleteAll(poplib.POP3("127.0.0.1", port, timeout=120))) == stored
     assert not inbox.messages
 
 
 @pytest_twisted.ensureDeferred
 async def test_poplibUnderTLS(serve, inbox, trust):
     port, stored = serve(pop3s), list(inbox.messages.values())
-    assert await deferToThread(lambda: readAndDeleteAll(poplib.POP3_SSL("127.0.0.1", port, timeout=10, context=trust))) == stored
+    assert await deferToThread(lambda: readAndDeleteAll(poplib.POP3_SSL("127.0.0.1", port, timeout=120, context=trust))) == stored
     assert not inbox.messages
 
 
@@ -102,7 +102,7 @@ async def test_poplibWithSTLS(serve, inbox, trust):
     port, stored = serve(pop3), list(inbox.messages.values())
 
     def session():
-        client = poplib.POP3("127.0.0.1", port, timeout=10)
+        client = poplib.POP3("127.0.0.1", port, timeout=120)
         assert "STLS" in client.capa()
         client.stls(trust)
         assert "STLS" not in client.capa()
@@ -116,7 +116,7 @@ async def test_twoSessions(serve):
     port = serve(pop3)
 
     def session():
-        first, second = (poplib.POP3("127.0.0.1", port, timeout=10) for _ in range(2))
+        first, second = (poplib.POP3("127.0.0.1", port, timeout=120) for _ in range(2))
         for client in (first, second):
             client.user("jsmith")
         first.pass_("mailfw")
@@ -143,7 +143,7 @@ async def test_aLargeMessage(serve, inbox, trust, service):
 
     def session():
         client = (
-            poplib.POP3_SSL("127.0.0.1", port, timeout=10, context=trust) if service.isTLS else poplib.POP3("127.0.0.1", port)
+            poplib.POP3_SSL("127.0.0.1", port, timeout=120, context=trust) if service.isTLS else poplib.POP3("127.0.0.1", port)
         )
         client.user("jsmith")
         client.pass_("mailfw")
@@ -158,7 +158,7 @@ async def test_aClientThatLeavesInTheMiddle(serve, inbox, world):
     port = serve(pop3)
 
     def session():
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        with socket.create_connection(("127.0.0.1", port), timeout=120) as sock:
             sock.sendall(b"USER jsmith\r\nPASS mailfw\r\nRETR 1\r\n")
             sock.recv(100_000)
 

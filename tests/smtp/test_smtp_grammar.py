@@ -237,7 +237,10 @@ def test_any_octets_are_a_command_or_refused(line):
     ],
 )
 def test_long_lines_cost_little(line):
-    start = time.process_time()
-    with pytest.raises(BadCommand):
-        parseCommand(line)
-    assert time.process_time() - start < 0.05
+    took = []
+    for _ in range(3):  # for the interpreter clears away what others have left at times
+        start = time.process_time()
+        with pytest.raises(BadCommand):
+            parseCommand(line)
+        took.append(time.process_time() - start)
+    assert min(took) < 0.05

@@ -98,7 +98,7 @@ async def test_smtplib(serve, shelf):
     port = serve(smtp)
 
     def converse():
-        with smtplib.SMTP("127.0.0.1", port, timeout=10) as client:
+        with smtplib.SMTP("127.0.0.1", port, timeout=120) as client:
             refused = client.sendmail("sender@example.org", ["jsmith@localhost", "nobody@localhost"], MESSAGE)
             assert refused["nobody@localhost"][0] == 550
             with pytest.raises(smtplib.SMTPRecipientsRefused):
@@ -117,7 +117,7 @@ async def test_smtplib_with_starttls_and_auth(serve, shelf, trust):
     port = serve(submission)
 
     def converse():
-        with smtplib.SMTP("127.0.0.1", port, timeout=10) as client:
+        with smtplib.SMTP("127.0.0.1", port, timeout=120) as client:
             client.starttls(context=trust)
             with pytest.raises(smtplib.SMTPAuthenticationError):
                 client.login("mbrain", "wrong")
@@ -138,7 +138,7 @@ async def test_smtplib_with_implicit_tls_and_a_large_message(serve, shelf, trust
     large = MESSAGE + b"0123456789abcdef\r\n" * 100_000
 
     def converse():
-        with smtplib.SMTP_SSL("127.0.0.1", port, timeout=10, context=trust) as client:
+        with smtplib.SMTP_SSL("127.0.0.1", port, timeout=120, context=trust) as client:
             client.login("mbrain", "mailfw")
             client.sendmail("mbrain@localhost", ["jsmith@localhost", "mbrain@localhost"], large)
 
@@ -174,7 +174,7 @@ async def test_the_last_reply_arrives_though_more_was_sent(serve):
     port = serve(smtp)
 
     def converse(*said):
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
             connection.recv(1000)
             for data in said:
                 connection.sendall(data)
@@ -190,7 +190,7 @@ async def test_nothing_before_tls_is_seen_after_it(serve, shelf, trust):
     port = serve(smtp)
 
     def converse():
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
             connection.recv(1000)
             connection.sendall(b"EHLO x\r\n")
             connection.recv(1000)
@@ -203,7 +203,7 @@ async def test_nothing_before_tls_is_seen_after_it(serve, shelf, trust):
 @pytest_twisted.ensureDeferred
 async def test_a_client_that_talks_before_the_banner(serve):
     port = serve(smtp)
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
         # The reactor is held here, so the client has spoken when its connection is accepted.
         connection.sendall(b"EHLO x\r\nMAIL FROM:<a@example.org>\r\nQUIT\r\n")
         said = await deferToThread(readAll, connection)

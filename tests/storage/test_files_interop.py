@@ -30,7 +30,7 @@ from mailfw.values import Entry, Flag, MessageSource, NewMessage
 pytestmark = pytest.mark.interop
 
 ACCOUNT = "mbrain@example.org"
-PATIENCE = 20.0  # seconds, for a program to end
+PATIENCE = 120.0  # seconds, for a program to end
 
 
 def needs(program: str) -> str:

@@ -302,7 +302,7 @@ def place_(kind: str) -> Iterator[Place_]:
 
 
 @pytest.mark.parametrize("kind", STORES)
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(corpora())
 def test_no_message_is_missed(small: None, kind: str, corpus: tuple[list[bytes], list[Criterion]]) -> None:
     messages, criteria = corpus

@@ -16,7 +16,7 @@ from mailfw.testing.promises.broken import sentence
 sys.path.append(str(Path(__file__).parent))
 from broken_stores import MEANT  # the process below needs it by that name too
 
-PATIENCE = 240
+PATIENCE = 600
 MODULE = """
 from broken_stores import MEANT
 from mailfw.testing.store import MailStoreContract

@@ -13,7 +13,7 @@ import mailfw
 from mailfw.testing.promises.broken import sentence
 
 TEMPLATES = Path(mailfw.__file__).parent / "app" / "templates"
-PATIENCE = 60
+PATIENCE = 600
 
 BROKEN = {
     "storage": {

@@ -24,5 +24,5 @@ def test_web_application(
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     installed = [] if entry_points(group="pytest11", name="mailfw") else ["-p", "mailfw.trap.plugin"]
     counted = sum(len(re.findall(r"^(?:async )?def test_", text, re.MULTILINE)) for text in suite.values())
-    outcomes = pytester.runpytest_subprocess(*installed, *options, timeout=60).parseoutcomes()
+    outcomes = pytester.runpytest_subprocess(*installed, *options, timeout=300).parseoutcomes()
     assert outcomes.pop("passed") == counted > 0 and not outcomes.keys() - {"warnings"}

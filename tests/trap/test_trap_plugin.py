@@ -37,7 +37,7 @@ def passes(pytester: pytest.Pytester, suite: str, count: int, isTwisted: bool = 
     pytester.makepyfile(test_suite=SEND + suite)
     options = [] if entry_points(group="pytest11", name="mailfw") else ["-p", PLUGIN]
     options += [] if isTwisted else ["-p", "no:twisted"]
-    result = pytester.runpytest_subprocess(*options, timeout=60)
+    result = pytester.runpytest_subprocess(*options, timeout=300)
     result.assert_outcomes(passed=count, errors=errors)
     return result
 
@@ -67,7 +67,7 @@ def test_there(mailfw):
     assert mailfw.smtp.port
 """
     pytester.makepyfile(test_suite=suite)
-    pytester.runpytest_subprocess("-p", "no:twisted", timeout=60).assert_outcomes(passed=2)
+    pytester.runpytest_subprocess("-p", "no:twisted", timeout=300).assert_outcomes(passed=2)
 
 
 def test_each_test_begins_empty(pytester: pytest.Pytester) -> None:
@@ -147,7 +147,7 @@ def test_ours_and_theirs(mailfw):
     send(mailfw, ["jsmith+shop@localhost", "a@example.com", "b@example.net"])
     assert jsmith[0].recipients == ("jsmith@localhost",) and jsmith[0].sender == "shop@example.org"
     assert [message.recipients for message in mailfw.outbox] == [("a@example.com", "b@example.net")]
-    assert mailfw.outbox.waitFor(recipient="B@example.net").sender == "shop@example.org"
+    assert mailfw.outbox.waitFor(recipient="B@example.net", timeout=60).sender == "shop@example.org"
     with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
         send(mailfw, "nobody@localhost")
     assert refused.value.recipients["nobody@localhost"][0] == 550
@@ -197,8 +197,8 @@ def test_later(mailfw):
     timer = threading.Timer(0.1, send, [mailfw])
     timer.start()
     began = time.monotonic()
-    assert jsmith.waitFor(subject="Hello").text.startswith("Hello!")
-    assert time.monotonic() - began < 4
+    assert jsmith.waitFor(subject="Hello", timeout=120).text.startswith("Hello!")
+    assert time.monotonic() - began < 60
     timer.join()
 
 def test_once_each(mailfw):
@@ -246,12 +246,12 @@ started = threading.Event()
 reactor.callWhenRunning(started.set)
 thread = threading.Thread(target=reactor.run, kwargs={"installSignalHandlers": False}, daemon=True)
 thread.start()
-started.wait(10)
+started.wait(60)
 
 def pytest_unconfigure():
     assert reactor.running and not [each for each in reactor.getReaders() if hasattr(each, "port")]
     reactor.callFromThread(reactor.stop)
-    thread.join(10)
+    thread.join(60)
     print("stopped" if not thread.is_alive() else "still there")
 """
     )
@@ -261,7 +261,7 @@ def pytest_unconfigure():
 def test_it_serves(mailfw):
     jsmith = mailfw.account("jsmith")
     send(mailfw)
-    assert jsmith.waitFor("Hello")
+    assert jsmith.waitFor("Hello", timeout=60)
 """,
         count=1,
     )
@@ -358,7 +358,7 @@ from twisted.internet.threads import deferToThread
 @pytest_twisted.ensureDeferred
 async def test_await(mailfw):
     jsmith = mailfw.account("jsmith")
-    arriving = jsmith.whenReceived(subject="Hello")
+    arriving = jsmith.whenReceived(subject="Hello", timeout=60)
     await deferToThread(send, mailfw)
     message = await arriving
     assert message.sender == "shop@example.org" and list(jsmith) == [message]
@@ -379,7 +379,7 @@ def test_blocking(mailfw):
 @pytest.fixture
 def sent(mailfw):
     sending = deferToThread(send, mailfw, "somebody@example.com")
-    yield mailfw.outbox.waitFor("Hello")
+    yield mailfw.outbox.waitFor("Hello", timeout=60)
     pytest_twisted.blockon(sending)
 
 def test_fixture(sent):
