@@ -12,7 +12,8 @@ import importlib.util
 import inspect
 import os
 from collections.abc import Collection
-from types import ModuleType
+from importlib.machinery import SourceFileLoader
+from types import CodeType, ModuleType
 from typing import Any
 
 from attrs import frozen
@@ -65,14 +66,20 @@ def _hook(found: Any) -> Hook:
 
 
 def _fromFile(path: str) -> ModuleType:
-    """The module that a file is, under a name that no other file has."""
-    name = f"mailfw_hook_{hashlib.sha256(path.encode()).hexdigest()[:16]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    """The module that a file is, under a name that no other file has. Nothing compiled is kept or used, for it could be of
+    another second's source."""
+    loader = _Uncached(f"mailfw_hook_{hashlib.sha256(path.encode()).hexdigest()[:16]}", path)
+    spec = importlib.util.spec_from_file_location(loader.name, path, loader=loader)
+    if spec is None:
         raise ImportError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    loader.exec_module(module)
     return module
+
+
+class _Uncached(SourceFileLoader):
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
 
 
 python = PythonPlugin()

@@ -1,7 +1,9 @@
 """Hooks in Python, as the documentation has them; and the documentation's table, as the code has it."""
 
+import os
 import re
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,17 @@ def converse(world, *lines):
         said.append(transport.take().decode().strip())
     transport.hangUp()
     return said
+
+
+def test_a_file_is_read_anew_however_soon_it_was_changed(tmp_path, monkeypatch):
+    """Python's own cache of compiled files knows seconds and sizes."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    file = tmp_path / "own.py"
+    for number in (1, 2):
+        file.write_text(f"def answer(event):\n    return {number}\n")
+        os.utime(file, ns=(5_000_000_000 + number,) * 2)
+        assert python.openHook("own.py:answer", Context(str(tmp_path)))(None) == number
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_the_example_of_the_documentation(tmp_path):
